@@ -1,0 +1,23 @@
+"The package's metadata; every value comes from settings.ini, so that nbdev and pip read the same."
+from configparser import ConfigParser
+from pathlib import Path
+from setuptools import setup, find_packages
+
+cfg = ConfigParser(delimiters=["="])
+cfg.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
+cfg = cfg["DEFAULT"]
+dev, bench = cfg["dev_requirements"].split(), cfg["bench_requirements"].split()
+
+setup(
+    name=cfg["lib_name"], version=cfg["version"], description=cfg["description"], license="Apache-2.0",
+    author=cfg["author"], author_email=cfg["author_email"], url=cfg["git_url"], keywords=cfg["keywords"].split(),
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Education",
+                 "Programming Language :: Python :: 3", "License :: OSI Approved :: Apache Software License"],
+    packages=find_packages(include=["tofy", "tofy.*"]), include_package_data=True,
+    python_requires=">=" + cfg["min_python"], install_requires=cfg["requirements"].split(),
+    extras_require={"dev": dev, "bench": bench},
+    entry_points={"console_scripts": cfg["console_scripts"].split("\n"),
+                  "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"]},
+)
