@@ -206,7 +206,7 @@ def machine() -> str:
 
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line for the run in `folder` to the experiment log beside it."
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     line = dict(run=folder.name, ended=datetime.now(timezone.utc).isoformat(timespec="seconds"), machine=machine(), **row)
     with (folder.parent / EXPERIMENTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")

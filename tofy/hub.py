@@ -99,7 +99,7 @@ class Counts:
 
     def __str__(self) -> str:
         "The three counts as a sentence."
-        return f"{self.rows:,} rows gave {self.lines:,} lines; {self.skipped:,} values without text were skipped"
+        return f"{self.rows:,} rows gave {self.lines:,} lines; values without text, skipped: {self.skipped:,}"
 
 # %% ../nbs/02a_hub.ipynb #f7e2ed8c
 def write_lines(
@@ -201,42 +201,55 @@ def _explain(
     if "scripts are no longer supported" in first:
         return Misuse(f"{hub.id} can only be loaded by running its author's Python script, which `datasets` no longer "
                       "does, and the Hub has no Parquet copy of it: choose another data set, or give tofy a text file.")
-    if "DatasetNotFoundError" in kind:
+    if {"DatasetNotFoundError", "RepositoryNotFoundError"} & kind:
         return Misuse(f"There is no data set {hub.id!r} on the Hub, or it is private or needs your consent: check the "
                       "spelling at https://huggingface.co/datasets, or sign in with `hf auth login`.")
+    if _AWAY & kind or "Couldn't find cache" in first:
+        return Failure(f"The Hub can't be reached, and {hub} is not in its cache on this machine: "
+                       "try again with a network, or give tofy a text file.")
     if configs and hub.config not in configs and isinstance(err, ValueError):
         return Misuse(f"{hub.id} has no configuration {hub.config!r}; it has: {', '.join(configs)}. (A split of that "
                       f"name would be written hub:{hub.id}::{hub.config}.)" if hub.config else
                       f"{hub.id} comes in several configurations: choose one, as in hub:{hub.id}:{configs[0]}; "
                       f"it has: {', '.join(configs)}.")
-    if _AWAY & kind:
-        return Failure(f"The Hub can't be reached, and {hub.id} is not in its cache on this machine: "
-                       "try again with a network, or give tofy a text file.")
     if "DataFilesNotFoundError" in kind or "EmptyDatasetError" in kind:
         return Misuse(f"{hub.id} holds no file that `datasets` can read as a table: choose another data set.")
     if isinstance(err, FileNotFoundError):
         return Misuse(f"There is no data set {hub.id!r}: check the spelling.")
     return Failure(f"{hub.id} could not be loaded ({type(err).__name__}: {first}).")
 
-# %% ../nbs/02a_hub.ipynb #8f29f43a
+# %% ../nbs/02a_hub.ipynb #40464c3b
+_MOVED = {"ag_news": "fancyzhx/ag_news", "imdb": "stanfordnlp/imdb", "wikitext": "Salesforce/wikitext",
+          "yelp_polarity": "fancyzhx/yelp_polarity"}
+
+
+def _owned(
+    name: str,  # an id, perhaps an old one without an owner
+) -> str:       # owner/name
+    "The full id of a data set, from the Hub if need be."
+    from huggingface_hub import HfApi
+    return name if "/" in name else _MOVED.get(name) or HfApi().dataset_info(name).id
+
+# %% ../nbs/02a_hub.ipynb #39cf3577
 def _converted(
     hub: HubId,  # a data set that comes as a script
+    name: str,   # its full id
 ):
     "A builder for the Hub's own Parquet copy of a data set, or None if it has none."
     import datasets
     from huggingface_hub import HfApi
     branch = "refs/convert/parquet"
     try:
-        tree = list(HfApi().list_repo_tree(hub.id, repo_type="dataset", revision=branch))
+        tree = HfApi().list_repo_tree(name, repo_type="dataset", revision=branch)
+        configs = sorted(item.path for item in tree if hasattr(item, "tree_id"))
     except Exception as err:
         if _AWAY & _ancestry(err):
             raise
         return None
-    configs = sorted(item.path for item in tree if hasattr(item, "tree_id"))
-    config = hub.config or ("default" if "default" in configs or len(configs) != 1 else configs[0])
+    config = hub.config or (configs[0] if len(configs) == 1 else "default")
     if config not in configs:
         raise _explain(ValueError(), hub, configs)
-    return datasets.load_dataset_builder(hub.id, data_dir=config, revision=branch)
+    return datasets.load_dataset_builder(name, data_dir=config, revision=branch)
 
 # %% ../nbs/02a_hub.ipynb #baed4529
 def _builder(
@@ -245,17 +258,19 @@ def _builder(
 ):
     "The `datasets` builder of a data set: it knows the files, and has not downloaded them yet."
     import datasets
-    place = hub.id if root is None else str(Path(root).resolve() / hub.id)
-    if root is None and Path(hub.id).exists():
-        raise Misuse(f"There is a folder {hub.id!r} right here, which `datasets` would read in place of the Hub's: "
-                     "rename it, or run tofy from another folder.")
+    place, found, configs = hub.id, None, []
     try:
+        place = _owned(hub.id) if root is None else str(Path(root).resolve() / hub.id)
+        if root is None and ("/" not in place or Path(place).exists()):
+            raise Misuse(f"{place!r} is the name of something on this machine, which `datasets` would read in place of "
+                         "the Hub's data set: rename it, or run tofy from another folder.")
         return datasets.load_dataset_builder(place, hub.config)
+    except Misuse:
+        raise
     except Exception as err:
-        found, configs = None, []
         try:
-            if root is None and "scripts are no longer" in str(err):
-                found = _converted(hub)
+            if root is None and any(s in str(err) for s in ("scripts are no longer", "Couldn't find cache")):
+                found = _converted(hub, place)
             elif isinstance(err, ValueError):
                 configs = datasets.get_dataset_config_names(place)
         except Misuse:
@@ -265,6 +280,16 @@ def _builder(
         if found is None:
             raise _explain(err, hub, configs) from err
         return found
+
+# %% ../nbs/02a_hub.ipynb #913091a3
+def _small_steps(
+    builder,  # a `datasets` builder
+) -> None:
+    "Make a builder that reads Parquet hold little of it at a time."
+    from pyarrow.dataset import ParquetFragmentScanOptions
+    if hasattr(builder.config, "fragment_scan_options"):
+        builder.config.batch_size = 1000
+        builder.config.fragment_scan_options = ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
 
 # %% ../nbs/02a_hub.ipynb #a14bd342
 def open_hub(
@@ -280,6 +305,7 @@ def open_hub(
                      f"(written hub:{hub.id}:{hub.config or ''}:{there[0]}).")
     if builder.info.features:
         pick(builder.info.features.arrow_schema)
+    _small_steps(builder)
     try:
         builder.download_and_prepare()
         parts = [builder.as_dataset(split=s) for s in hub.splits]
@@ -287,24 +313,49 @@ def open_hub(
         raise _explain(err, hub, []) from err
     return parts, pick(parts[0].features.arrow_schema)
 
-# %% ../nbs/02a_hub.ipynb #c2b657a6
+# %% ../nbs/02a_hub.ipynb #af5ef407
 @contextmanager
-def _bars(show: bool) -> Iterator[None]:
-    "Within the block the libraries draw progress bars only if asked to, and only on a terminal."
+def _quiet(bars: bool) -> Iterator[None]:
+    "Within the block the libraries warn of nothing, and draw bars only if asked to, on a terminal."
     import datasets
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-    hide = not (show and sys.stderr.isatty())
+    hide, verbosity = not (bars and sys.stderr.isatty()), datasets.logging.get_verbosity()
     before = datasets.utils.are_progress_bars_disabled(), are_progress_bars_disabled()
     try:
+        datasets.logging.set_verbosity_error()
         if hide:
             datasets.disable_progress_bars()
             disable_progress_bars()
         yield
     finally:
+        datasets.logging.set_verbosity(verbosity)
         if hide and not before[0]:
             datasets.enable_progress_bars()
         if hide and not before[1]:
             enable_progress_bars()
+
+
+@contextmanager
+def _knock(root: str | Path | None) -> Iterator[None]:
+    "Within the block the libraries stay offline if the Hub doesn't answer at its door."
+    import datasets
+    from huggingface_hub import constants
+    from huggingface_hub.utils import get_session
+    settings = datasets.config, constants
+    before = [module.HF_HUB_OFFLINE for module in settings]
+    try:
+        if root is None and not any(before):
+            get_session().head(constants.ENDPOINT, timeout=10)
+    except Exception as err:
+        if _AWAY & _ancestry(err):
+            print("The Hub does not answer: looking in its cache on this machine.", file=sys.stderr)
+            for module in settings:
+                module.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for module, value in zip(settings, before, strict=True):
+            module.HF_HUB_OFFLINE = value
 
 # %% ../nbs/02a_hub.ipynb #f79ab403
 def fetch(
@@ -320,7 +371,7 @@ def fetch(
     path = cache_file(hub, folder)
     if path.is_file() and path.stat().st_size:
         return path
-    with _bars(progress):
+    with _quiet(progress), _knock(root):
         parts, columns = open_hub(hub, lambda schema: [text_column(schema, hub.column, str(hub))], root)
     try:
         with whole(path) as out:
@@ -331,7 +382,8 @@ def fetch(
         why = err.strerror or err
         raise Failure(f"{path} can't be written ({why}): free some space or choose another folder.") from err
     if progress:
-        print(f"{hub}, column {columns[0]!r}: {counts} → {path.name}", file=sys.stderr)
+        read = f"configuration {parts[0].config_name!r}, column {columns[0]!r}"
+        print(f"{hub} ({read}): {counts} → {path.name}", file=sys.stderr)
     return path
 
 
@@ -368,7 +420,7 @@ def read_qa(
 ) -> Iterator[tuple[str, str]]:     # (question, answer); a missing one is ""
     "The rows of a table with a question and an answer, one at a time."
     if str(source).startswith("hub:"):
-        with _bars(progress):
+        with _quiet(progress), _knock(root):
             parts, columns = open_hub(parse_hub(str(source)), lambda s: _qa_columns(s.names, str(source)), root)
         yield from ((q or "", a or "") for q, a in rows(parts, columns, progress))
         return

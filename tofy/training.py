@@ -70,6 +70,7 @@ class TrainConfig:
     threads: int | None = None
     device: str = "cpu"
     init_from: str | None = None       # a run folder to start from
+    recipe: str = "tofy"               # a label for the log; nothing in the loop reads it
 
     def __post_init__(self):
         self.corrupt = tuple(self.corrupt)
@@ -90,7 +91,7 @@ RECIPES = {
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., predictor="mlp", attend_padding=True),
         TrainConfig(steps=10_000, seconds=None, batch=16, lr=3e-4, clip=0., mask_mode="one", unk_targets=True, random_from=0,
                     negatives=32, learn_temperature=False, mse_weight=1., aux_weight=.1, reduction="notes",
-                    replacement=True, best_by="acc_ema")),
+                    replacement=True, best_by="acc_ema", recipe="notes")),
 }
 
 
