@@ -1,0 +1,39 @@
+# make demo: train a model and fill three blanks.   make test: everything CI checks.   Both set themselves up in .venv.
+PYTHON ?= python3
+BIN = .venv/bin
+
+.PHONY: demo test slow notebooks readme lab clean help
+help:  ## show the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+.venv/.installed: constraints.txt settings.ini setup.py
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-in corpus and fill three blanks
+	$(BIN)/tofy train builtin --seconds 80 --out runs/demo --overwrite
+	@echo; echo "Three blanks, each with the answer that was written there:"
+	$(BIN)/tofy diff runs/demo --top 3 \
+	  "have you been to the _ lately ? => market" \
+	  "did you _ the soup at the cafe ? => try" \
+	  "how was the _ yesterday ? => concert"
+	@echo; echo "Ask your own:         $(BIN)/tofy diff runs/demo"
+	@echo "Open the notebooks:   $(BIN)/tofy notebooks"
+
+test: .venv/.installed  ## all tests but the slow ones
+	$(BIN)/python -m pytest
+
+slow: .venv/.installed  ## the slow tests
+	$(BIN)/python -m pytest -m slow
+
+notebooks: .venv/.installed  ## export, run all notebooks, keep their outputs, clean; then make the README
+	$(BIN)/nbdev_export
+	$(BIN)/python tools/notebooks.py
+	$(BIN)/python tools/readme.py
+
+readme: .venv/.installed  ## README.md from nbs/index.ipynb
+	$(BIN)/python tools/readme.py
+
+clean:  ## remove the virtual environment and caches
+	rm -rf .venv .pytest_cache .ruff_cache build dist

@@ -1,0 +1,72 @@
+"The checkout as a whole: notebooks and package in step, notebooks clean and runnable, code tidy."
+import filecmp
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
+
+
+def run(*command: str, cwd: Path = ROOT) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=cwd, env=os.environ | {"PYTHONPATH": str(cwd)}, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    "A copy of the files that git knows (or would add), to be changed freely."
+    target = tmp_path_factory.mktemp("copy") / "tofy"
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in names.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            (target / name).write_bytes((ROOT / name).read_bytes())
+    return target
+
+
+def test_package_equals_notebooks(copy):
+    "Exporting again from an empty package gives the committed files."
+    for file in (copy / "tofy").rglob("*.py"):
+        if file.name != "__init__.py":
+            file.unlink()
+    done = run(str(BIN / "nbdev_export"), cwd=copy)
+    assert done.returncode == 0, done.stderr
+    names = sorted(str(p.relative_to(copy)) for p in (copy / "tofy").rglob("*.py"))
+    assert names == sorted(str(p.relative_to(ROOT)) for p in (ROOT / "tofy").rglob("*.py"))
+    assert filecmp.cmpfiles(copy, ROOT, [*names, "pyproject.toml"], shallow=False)[1:] == ([], [])
+
+
+def test_notebooks_are_clean(copy):
+    done = run(str(BIN / "nbdev_clean"), cwd=copy)
+    assert done.returncode == 0, done.stderr
+    changed = [str(n) for n in NOTEBOOKS if (copy / n).read_bytes() != (ROOT / n).read_bytes()]
+    assert not changed, f"run nbdev_clean: {changed}"
+
+
+def test_readme_is_made_from_the_index():
+    assert run(sys.executable, "tools/readme.py", "--check").returncode == 0, "run make readme"
+
+
+def test_ruff():
+    done = run(sys.executable, "-m", "ruff", "check", ".")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
+def test_notebook_has_outputs_and_no_error(notebook):
+    cells = [c for c in json.loads((ROOT / notebook).read_text())["cells"] if c["cell_type"] == "code"]
+    outputs = [o for c in cells for o in c["outputs"]]
+    assert outputs, "committed without outputs"
+    assert not [o for o in outputs if o["output_type"] == "error"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
+def test_notebook_runs(notebook):
+    "Top to bottom, without the cells marked slow."
+    done = run(str(BIN / "nbdev_test"), "--path", str(notebook), "--n_workers", "0")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

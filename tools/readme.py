@@ -1,0 +1,34 @@
+"""Make README.md from nbs/index.ipynb: the same cells and outputs, pictures in nbs/readme/.
+
+usage: python tools/readme.py [--check]      --check only says whether README.md is up to date (exit code 1 if not)
+"""
+import re
+import sys
+from pathlib import Path
+
+import nbformat
+from nbconvert import MarkdownExporter
+
+ROOT = Path(__file__).resolve().parents[1]
+PICTURES = ROOT / "nbs" / "readme"
+
+
+def make() -> tuple[str, dict[str, bytes]]:
+    "The README's text and its pictures by name."
+    nb = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
+    nb.cells = [c for c in nb.cells if "#| hide" not in c.source]
+    text, resources = MarkdownExporter().from_notebook_node(nb)
+    pictures = {name.replace("output", "picture"): data for name, data in resources["outputs"].items()}
+    text = re.sub(r"!\[\w+\]\(output(\S+)\)", r"![The nearest words](nbs/readme/picture\1)", text)
+    text = re.sub(r"\]\((?!http|nbs/|#)([\w/]+\.ipynb)", r"](nbs/\1", text)       # chapters lie in nbs/
+    return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures
+
+
+if __name__ == "__main__":
+    text, pictures = make()
+    if "--check" in sys.argv:
+        sys.exit(text != (ROOT / "README.md").read_text(encoding="utf-8"))
+    (ROOT / "README.md").write_text(text, encoding="utf-8")
+    PICTURES.mkdir(exist_ok=True)
+    for name, data in pictures.items():
+        (PICTURES / name).write_bytes(data)
