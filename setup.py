@@ -1,7 +1,8 @@
 "The package's metadata; every value comes from settings.ini, so that nbdev and pip read the same."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup, find_packages
+
+from setuptools import find_packages, setup
 
 cfg = ConfigParser(delimiters=["="])
 cfg.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")

@@ -99,10 +99,11 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
         raise Failure(f"{folder / MODEL} was not written by this version of tofy ({error}); train again.") from error
     if not (folder / VOCAB).is_file():
         raise Failure(f"{folder} holds a model and no {VOCAB}; copy the vocabulary that was saved with it.")
-    vocab = load_vocab(folder / VOCAB, tensors.pop("vocab.counts", torch.zeros(0)).tolist(), header["tokens"], header["lower"])
+    counts = tensors.pop("vocab.counts", torch.zeros(len(tensors["encoder.embedding.weight"]))).tolist()
+    vocab = load_vocab(folder / VOCAB, counts, header["tokens"], header["lower"])
     if vocab_hash(vocab) != expected:
         raise Failure(f"{folder / VOCAB} is not the vocabulary this model was trained with (its SHA-256 is "
-                      f"{vocab_hash(vocab)[:12]}…, the model wants {expected[:12]}…); copy the right one beside it.")
+                      f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); copy the right one beside it.")
     model = LatentModel(config)
     fit_weights(model, tensors, folder / MODEL)
     return model.eval(), vocab, header
@@ -157,8 +158,13 @@ def append_log(folder: str | Path, record: LogRecord) -> None:
         writer = csv.writer(file, lineterminator="\n")
         if new:
             writer.writerow(LOG_COLUMNS)
-        values = (getattr(record, name) for name in LOG_COLUMNS)
-        writer.writerow("" if v != v else int(v) if isinstance(v, bool) else f"{v:.6g}" if isinstance(v, float) else v for v in values)
+        writer.writerow(_cell(getattr(record, name)) for name in LOG_COLUMNS)
+
+
+def _cell(value: float | int | bool) -> str:
+    if isinstance(value, float):
+        return "" if value != value else f"{value:.6g}"
+    return str(int(value))
 
 
 def read_log(folder: str | Path) -> list[LogRecord]:
@@ -185,7 +191,8 @@ def trim_log(folder: str | Path, step: int) -> None:
 # %% ../nbs/08_checkpoint.ipynb #173ab96a
 def save_settings(path: str | Path, settings: Mapping[str, Mapping[str, object]]) -> None:
     "Write tables of settings as TOML; values that are None are left out."
-    tables = {name: {k: list(v) if isinstance(v, tuple) else v for k, v in table.items() if v is not None} for name, table in settings.items()}
+    plain = lambda v: list(v) if isinstance(v, tuple) else v  # noqa: E731
+    tables = {name: {k: plain(v) for k, v in table.items() if v is not None} for name, table in settings.items()}
     write_whole(path, tomlkit.dumps(tables).encode())
 
 
@@ -207,7 +214,8 @@ def machine() -> str:
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line for the run in `folder` to the experiment log beside it."
     folder = Path(folder).resolve()
-    line = dict(run=folder.name, ended=datetime.now(timezone.utc).isoformat(timespec="seconds"), machine=machine(), **row)
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    line = dict(run=folder.name, ended=now, machine=machine(), **row)
     with (folder.parent / EXPERIMENTS).open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 

@@ -349,8 +349,8 @@ ask plan: hey {you} , | hi {you} , | so , | quick question , | excuse me {you} ,
 told want news: hey {you} , | well , | oh {you} , | guess what , | honestly , | listen {you} ,
 """
 
-# %% ../nbs/00_corpus.ipynb #6c07cdea
-_REPLIES = """
+# %% ../nbs/00_corpus.ipynb #b0945b2b
+_REPLIES_A = """
 ask
 no , not yet .
 yes , and {thing.sub} {thing.was} {judge} .
@@ -366,7 +366,10 @@ sorry , i am busy on {day} .
 only if {WHO.sub} {WHO.is} coming too .
 sure , i {love} the {place} .
 maybe {next} , i am tired .
+"""
 
+# %% ../nbs/00_corpus.ipynb #5b875d75
+_REPLIES_B = """
 told
 really ? i never {verb.past} the {thing} .
 lucky {WHO.obj} !
@@ -564,7 +567,7 @@ def _shared_tables(
         g.pronoun.update(dict.fromkeys(words, pronoun))
     g.pronoun.update({name: "she" if name[-1] in "aei" else "he" for name in names})
     for variable, lists in groups.items():
-        tables[variable] = {None: zipf([word for rank in zip_longest(*lists) for word in rank if word], 2, 1.8)}
+        tables[variable] = {None: zipf([word for rank in zip_longest(*lists) for word in rank if word], 2, 2)}
     for key, words in _gather(_SHARED).items():
         variable, _, parent = key.partition(" ")
         tables.setdefault(variable, {})[parent or None] = zipf(words, 2)
@@ -583,7 +586,7 @@ def _topic_tables(
     verbs = [_inflect(verb) for verb in entry["verbs"]]
     g.verbs.update({forms[""]: forms for forms in verbs})
     places = entry["places"]
-    things = {place: _widen(zipf(places[place], 1, 2.6), more) for place, more in zip(places, extra, strict=True)}
+    things = {place: _widen(zipf(places[place], 2, 3), more) for place, more in zip(places, extra, strict=True)}
     g.pronoun.update(dict.fromkeys(places, "it"))
     for law in things.values():
         g.pronoun.update({word: "they" if re.search("[^s]s$", word) else "it" for word in law})
@@ -710,7 +713,7 @@ def _pick(
             return choice
     return choice
 
-
+# %% ../nbs/00_corpus.ipynb #8c8f13e6
 @dataclass
 class _Talk:
     "A dialogue under way: the grammar, the topic, and the variables settled so far."
@@ -744,7 +747,7 @@ def _replies(
     known: frozenset[str],  # the variables that the context names
 ) -> list[_Piece]:
     "The answers that make sense after a context."
-    law = zipf({head: frames for head, *frames in _blocks(_REPLIES)}[act])
+    law = zipf({head: frames for head, *frames in _blocks(_REPLIES_A, _REPLIES_B)}[act])
     pieces = [_piece(text, p) for frame, p in law.items() for text in _people(frame, known)]
     return [piece for piece in pieces if _borrowed(piece.elements) <= known]
 

@@ -168,12 +168,15 @@ class Data:
     def warnings(self) -> list[str]: return data_warnings(self)
 
     def __repr__(self) -> str:
-        return f"Data({self.settings['source']}: {len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} words)"
+        sizes = f"{len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} words"
+        return f"Data({self.settings['source']}: {sizes})"
 
     def hash(self) -> str:
         "SHA-256 of vocabulary and ids: two runs with the same hash saw the same data."
-        parts = [vocab_hash(self.vocab).encode(), self.train.flat.numpy(), self.train.offsets.numpy(), self.valid.flat.numpy()]
-        return hashlib.sha256(b"".join(bytes(p) for p in parts)).hexdigest()
+        digest = hashlib.sha256(vocab_hash(self.vocab).encode())
+        for side in (self.train, self.valid):
+            digest.update(side.flat.numpy().tobytes() + side.offsets.numpy().tobytes())
+        return digest.hexdigest()
 
 
 def source_lines(source: str | Path) -> Iterable[str]:
@@ -231,7 +234,8 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
 def number(reading: Reading, is_valid: Tensor, settings: dict) -> Data:
     "Count the training words, give every word its final id, and part the two sides."
     flat = torch.from_numpy(np.frombuffer(reading.flat, dtype=np.int32))
-    offsets = torch.cat([torch.zeros(1, dtype=torch.long), torch.from_numpy(np.frombuffer(reading.lengths, dtype=np.int32)).long().cumsum(0)])
+    lengths = torch.from_numpy(np.frombuffer(reading.lengths, dtype=np.int32)).long()
+    offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
     raw, words = Phrases(flat, offsets), list(reading.words)
     train, valid = (raw.take(side.nonzero()[:, 0]) for side in (~is_valid, is_valid))
     counts = torch.bincount(train.flat, minlength=len(words)).tolist()
@@ -255,8 +259,8 @@ def data_warnings(data: Data) -> list[str]:
     "What a user should know before training on this, a sentence each."
     found, n_words = [], len(data.vocab) - len(SPECIALS)
     if data.report["cut"]:
-        found.append(f"{data.report['cut']:,} phrases are longer than {data.settings['max_seq']} tokens and lose their end; "
-                     "--split sentences or --split windows keeps it.")
+        found.append(f"{data.report['cut']:,} phrases are longer than {data.settings['max_seq']} tokens and lose "
+                     "their end; --split sentences or --split windows keeps it.")
     if len(data.train) < 100:
         found.append(f"There are only {len(data.train)} phrases to learn from; a model needs thousands.")
     if not len(data.valid):

@@ -57,7 +57,7 @@ class Encoder(nn.Module):
         "ids int64 `(B,T)` → hidden float `(B,T,D)`."
         length = ids.shape[1]
         if length > self.config.max_seq:
-            raise Misuse(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten the phrase.")
+            raise Misuse(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
         if self.config.attend_padding:
             ids = F.pad(ids, (0, self.config.max_seq - length), value=PAD)
         keep = ids != PAD                                                                    # (B,T)
@@ -73,7 +73,9 @@ def make_predictor(kind: str, dim: int) -> nn.Module:
     "identity, linear D→D, or the two layers with ReLU of the notes' program."
     if kind == "identity":
         return nn.Identity()
-    return nn.Linear(dim, dim) if kind == "linear" else nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
+    if kind == "linear":
+        return nn.Linear(dim, dim)
+    return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
 
 class LatentModel(nn.Module):

@@ -161,7 +161,7 @@ def _is_text(
         kind = kind.value_type
     return types.is_string(kind) or types.is_large_string(kind)
 
-
+# %% ../nbs/02a_hub.ipynb #c3df92cf
 def text_column(
     schema,                # the table's `pyarrow.Schema`
     want: str | None,      # the column asked for; None: choose one
@@ -187,10 +187,23 @@ def _ancestry(err: BaseException | None) -> set[str]:
         err = err.__cause__ or (None if err.__suppress_context__ else err.__context__)
     return names
 
-
+# %% ../nbs/02a_hub.ipynb #39a4ad02
 _AWAY = {"ConnectionError", "TransportError", "Timeout", "OfflineModeIsEnabled", "LocalEntryNotFoundError"}
 
 
+def _wrong_config(
+    hub: HubId,          # what was asked for
+    configs: list[str],  # the configurations there are
+) -> Misuse:
+    "The error for a configuration that is not there, or that should have been named."
+    there = ", ".join(configs)
+    if hub.config:
+        return Misuse(f"{hub.id} has no configuration {hub.config!r}; it has: {there}. (A split of that name would be "
+                      f"written hub:{hub.id}::{hub.config}.)")
+    return Misuse(f"{hub.id} comes in several configurations: choose one, as in hub:{hub.id}:{configs[0]}; "
+                  f"it has: {there}.")
+
+# %% ../nbs/02a_hub.ipynb #0218d48f
 def _explain(
     err: Exception,      # what `datasets` raised
     hub: HubId,          # what was asked for
@@ -208,10 +221,7 @@ def _explain(
         return Failure(f"The Hub can't be reached, and {hub} is not in its cache on this machine: "
                        "try again with a network, or give tofy a text file.")
     if configs and hub.config not in configs and isinstance(err, ValueError):
-        return Misuse(f"{hub.id} has no configuration {hub.config!r}; it has: {', '.join(configs)}. (A split of that "
-                      f"name would be written hub:{hub.id}::{hub.config}.)" if hub.config else
-                      f"{hub.id} comes in several configurations: choose one, as in hub:{hub.id}:{configs[0]}; "
-                      f"it has: {', '.join(configs)}.")
+        return _wrong_config(hub, configs)
     if "DataFilesNotFoundError" in kind or "EmptyDatasetError" in kind:
         return Misuse(f"{hub.id} holds no file that `datasets` can read as a table: choose another data set.")
     if isinstance(err, FileNotFoundError):
@@ -246,9 +256,11 @@ def _converted(
         if _AWAY & _ancestry(err):
             raise
         return None
+    if not configs:
+        return None
     config = hub.config or (configs[0] if len(configs) == 1 else "default")
     if config not in configs:
-        raise _explain(ValueError(), hub, configs)
+        raise _wrong_config(hub, configs)
     return datasets.load_dataset_builder(name, data_dir=config, revision=branch)
 
 # %% ../nbs/02a_hub.ipynb #baed4529
@@ -289,7 +301,7 @@ def _small_steps(
     from pyarrow.dataset import ParquetFragmentScanOptions
     if hasattr(builder.config, "fragment_scan_options"):
         builder.config.batch_size = 1000
-        builder.config.fragment_scan_options = ParquetFragmentScanOptions(pre_buffer=False, use_buffered_stream=True)
+        builder.config.fragment_scan_options = ParquetFragmentScanOptions(pre_buffer=False)
 
 # %% ../nbs/02a_hub.ipynb #a14bd342
 def open_hub(
@@ -334,7 +346,7 @@ def _quiet(bars: bool) -> Iterator[None]:
         if hide and not before[1]:
             enable_progress_bars()
 
-
+# %% ../nbs/02a_hub.ipynb #2cada978
 @contextmanager
 def _knock(root: str | Path | None) -> Iterator[None]:
     "Within the block the libraries stay offline if the Hub doesn't answer at its door."
@@ -386,7 +398,7 @@ def fetch(
         print(f"{hub} ({read}): {counts} → {path.name}", file=sys.stderr)
     return path
 
-
+# %% ../nbs/02a_hub.ipynb #42cc2624
 def resolve(
     source: str | Path,             # a file, `builtin`, or a `hub:` address
     column: str | None = None,      # as for `fetch`

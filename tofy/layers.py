@@ -67,8 +67,8 @@ class Positions(nn.Module):
         super().__init__()
         if kind not in ("sinusoidal", "learned", "none"):
             raise Misuse(f"There are no {kind!r} positions; choose sinusoidal, learned or none.")
-        start = {"sinusoidal": sinusoids, "learned": lambda T, D: .02 * torch.randn(T, D), "none": torch.zeros}[kind](max_seq, dim)
-        self.table = nn.Parameter(start, requires_grad=kind == "learned")
+        make = dict(sinusoidal=sinusoids, learned=lambda T, D: .02 * torch.randn(T, D), none=torch.zeros)[kind]
+        self.table = nn.Parameter(make(max_seq, dim), requires_grad=kind == "learned")
 
     def forward(self, length: int) -> Tensor:
         "The first `length` position vectors, float `(T,D)`."

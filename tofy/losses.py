@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from .vocab import SPECIALS, Misuse
+from .vocab import SPECIALS
 
 # %% ../nbs/06_losses.ipynb #1504e9bc
 def direction_mse(pred: Tensor,               # (M,D)
@@ -66,7 +66,7 @@ def aux_loss(hidden: Tensor,   # (M,D) at the blanks
 
 
 def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
-                table: Tensor,                      # (V,D) candidates and targets: the table, a detached one or a teacher's
+                table: Tensor,                      # (V,D) targets and candidates: the table, or a teacher's
                 temperature: Tensor | float = .1,
                 negatives: Tensor | None = None,
                 weights: tuple[float, float, float] = (1., 1., .1),   # mse, rank, aux

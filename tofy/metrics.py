@@ -15,7 +15,7 @@ from torch import Tensor
 
 from .data import Phrases
 from .masking import Blanks, Masked, ask
-from .vocab import PAD, SPECIALS, UNK, Vocab
+from .vocab import PAD, SPECIALS, Vocab
 
 # %% ../nbs/07_metrics.ipynb #2dc1025a
 def ranks(scores: Tensor,    # (M,V)
@@ -31,10 +31,12 @@ def ranks(scores: Tensor,    # (M,V)
 def summary(ranks: Tensor) -> dict[str, float]:
     "queries, top-1/5/10, mean reciprocal rank (MRR), median and mean rank."
     if not len(ranks):
-        return dict(queries=0, **dict.fromkeys(("top1", "top5", "top10", "mrr", "median_rank", "mean_rank"), float("nan")))
+        names = ("top1", "top5", "top10", "mrr", "median_rank", "mean_rank")
+        return dict.fromkeys(names, float("nan")) | dict(queries=0)
     r = ranks.double()
     top = {f"top{k}": (r <= k).double().mean().item() for k in (1, 5, 10)}
-    return dict(queries=len(r), **top, mrr=(1 / r).mean().item(), median_rank=r.quantile(.5).item(), mean_rank=r.mean().item())
+    middle = r.sort().values[[(len(r) - 1) // 2, len(r) // 2]].mean().item()
+    return dict(queries=len(r), **top, mrr=(1 / r).mean().item(), median_rank=middle, mean_rank=r.mean().item())
 
 # %% ../nbs/07_metrics.ipynb #04931494
 def acc_neg(scores: Tensor,      # (M,V)
@@ -59,7 +61,8 @@ Scorer = Callable[[Masked], Tensor]   # a batch of questions → scores (M,V)
 
 
 @torch.no_grad()
-def rank_batches(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 256) -> Iterator[tuple[Tensor, Masked, Tensor]]:
+def rank_batches(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 256,
+                ) -> Iterator[tuple[Tensor, Masked, Tensor]]:
     "Question numbers, questions and scores, batch after batch, the short phrases first."
     order = phrases.lengths[blanks.rows].argsort(stable=True)
     for chosen in order.split(batch):
@@ -93,9 +96,9 @@ class Bigram:
     def __init__(self, phrases: Phrases, vocab_size: int, weights: tuple[float, float, float] = (.45, .45, .1)):
         self.V, self.weights = vocab_size, weights
         starts = torch.zeros(len(phrases.flat) + len(phrases), dtype=torch.long)     # a PAD before every phrase …
-        places = torch.arange(len(phrases.flat)) + torch.repeat_interleave(torch.arange(len(phrases)), phrases.lengths) + 1
-        starts[places] = phrases.flat.long()
-        left, right = starts, starts.roll(-1)                                        # … which also ends the one before
+        row = torch.arange(len(phrases)).repeat_interleave(phrases.lengths)
+        starts[torch.arange(len(row)) + row + 1] = phrases.flat.long()
+        left, right = starts, starts.roll(-1)                                        # … which also ends the last
         self.after, self.before = self._count(left, right), self._count(right, left)
         plain = torch.bincount(phrases.flat.long(), minlength=vocab_size).float()
         plain[:len(SPECIALS)] = 0
@@ -121,8 +124,9 @@ class Bigram:
         ids = F.pad(questions.inputs, (1, 1), value=PAD)                             # (M,T+2)
         where = questions.mask.float().argmax(1)[:, None]                            # (M,1) the blank; its left in ids
         left, right = ids.gather(1, where)[:, 0], ids.gather(1, where + 2)[:, 0]
-        l, r, u = self.weights
-        return l * self._conditional(self.after, left) + r * self._conditional(self.before, right) + u * self.plain
+        from_left, from_right, alone = self.weights
+        return (from_left * self._conditional(self.after, left) + from_right * self._conditional(self.before, right)
+                + alone * self.plain)
 
 # %% ../nbs/07_metrics.ipynb #1bd143d9
 def references(train: Phrases, vocab: Vocab) -> dict[str, Scorer]:
