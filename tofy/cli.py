@@ -402,7 +402,7 @@ def prepare(
     source: Annotated[str, typer.Argument(metavar="casual|builtin[:N]|hub:<id>", help="What to prepare.")],
     output: Annotated[Path, typer.Option(help="The phrase file to write.")],
     input: option("casual: a CSV with question and answer columns.", Path, "the Hub's") = None,
-    min_tokens: option("casual: skip pairs with fewer words on a side (cut at spaces, as the notes did).", default="2") = 2,
+    min_tokens: option("casual: least words a side, cut at spaces as in the notes.", default="2") = 2,
     lower: flag("--lower", "Fold case.") = False,
     column: option("Column of a hub: data set.", str) = None,
     max_pairs: option("At most so many lines.") = None,

@@ -53,8 +53,8 @@ class Encoder(nn.Module):
         self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout) for _ in range(config.layers))
         self.norm, self.dropout = nn.LayerNorm(config.dim), nn.Dropout(config.dropout)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        "ids int64 `(B,T)` → hidden float `(B,T,D)`."
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        "ids int64 `(B,T)` → hidden float `(B,T,D)`; with mask bool `(B,T)`, only at the blanks: `(M,D)`."
         length = ids.shape[1]
         if length > self.config.max_seq:
             raise Misuse(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
@@ -64,9 +64,11 @@ class Encoder(nn.Module):
         keep = None if self.config.attend_padding or bool(keep.all()) else keep
         x = self.embedding(ids) * self.config.dim**.5 + self.positions(ids.shape[1])         # (B,T,D)
         x = self.dropout(x)
-        for block in self.blocks:
+        at = None if mask is None else F.pad(mask, (0, ids.shape[1] - length))               # (B,T)
+        for block in self.blocks[:-1]:
             x = block(x, keep)
-        return self.norm(x)[:, :length]                                                      # (B,T,D)
+        x = self.blocks[-1](x, keep, at) if self.blocks else x if at is None else x[at]      # only where asked
+        return self.norm(x) if at is not None else self.norm(x)[:, :length]                  # (M,D) or (B,T,D)
 
 # %% ../nbs/05_encoder.ipynb #09bf18e2
 def make_predictor(kind: str, dim: int) -> nn.Module:
@@ -93,7 +95,7 @@ class LatentModel(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         "ids `(B,T)`, mask bool `(B,T)` → pred `(M,D)`, hidden at the blanks `(M,D)`."
-        hidden = self.encoder(ids)[mask]                                          # (M,D)
+        hidden = self.encoder(ids, mask)                                          # (M,D)
         return self.predictor(hidden), hidden
 
     def cosines(self, pred: Tensor) -> Tensor:

@@ -28,13 +28,20 @@ class Attention(nn.Module):
         self.heads, self.causal = heads, causal
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)` true where a token may be looked at → `(B,T,D)`."
+    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+        "x `(B,T,D)`, keep bool `(B,T)` true where a token may be looked at → `(B,T,D)`, or `(M,D)` for `at` `(B,T)`."
         B, T, D = x.shape
-        q, k, v = self.qkv(x).view(B, T, 3, self.heads, D // self.heads).permute(2, 0, 3, 1, 4)   # (B,H,T,d) each
+        if at is None:
+            q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)            # (B,H,T,d) each
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            asked = x.new_zeros(B, T, D).masked_scatter(at[..., None], F.linear(x[at], weight[:D], bias[:D]))
+            q = asked.view(B, T, self.heads, -1).transpose(1, 2)                                  # (B,H,T,d)
+            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
         keep = None if keep is None else keep[:, None, None]                                      # (B,1,1,T)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal)
-        return self.out(y.transpose(1, 2).reshape(B, T, D))                                       # (B,T,D)
+        y = y.transpose(1, 2).reshape(B, T, D)                                                    # (B,T,D)
+        return self.out(y if at is None else y[at])
 
 # %% ../nbs/04_layers.ipynb #f805ed93
 class Block(nn.Module):
@@ -46,9 +53,10 @@ class Block(nn.Module):
         self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)` → `(B,T,D)`."
-        x = x + self.dropout(self.attention(self.norm1(x), keep))
+    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+        "x `(B,T,D)`, keep bool `(B,T)` → `(B,T,D)`; with `at` bool `(B,T)`, only those positions: `(M,D)`."
+        mixed = self.attention(self.norm1(x), keep, at)
+        x = (x if at is None else x[at]) + self.dropout(mixed)
         return x + self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))
 
 # %% ../nbs/04_layers.ipynb #b5a52ed7

@@ -20,10 +20,8 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor
 
-from tofy.checkpoint import (
-    HELDOUT, LOG, MODEL, SETTINGS, STATE, LogRecord, append_log, fit_weights, load_model, load_tensors,
-    record_experiment, save_model, save_settings, save_tensors, trim_log, write_whole,
-)
+from . import checkpoint as store
+from .checkpoint import LogRecord
 from .data import Data, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig
 from .losses import latent_loss, sample_negatives
@@ -254,9 +252,9 @@ def finish_line(run: Run, record: LogRecord) -> None:
     if value > run.best:
         run.best, record.saved = value, True
         if run.folder:
-            save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=run.step, best=value))
+            store.save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=run.step, best=value))
     if run.folder:
-        append_log(run.folder, record)
+        store.append_log(run.folder, record)
     run.pending = None
 
 # %% ../nbs/09_training.ipynb #b20f0e2e
@@ -322,19 +320,19 @@ def save_state(run: Run) -> None:
     header = {name: getattr(run, name) for name in COUNTERS} | dict(
         seconds=run.clock.seconds, data=run.data.hash(), model=asdict(run.model.config), train=asdict(run.config),
         pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
-    save_tensors(run.folder / STATE, tensors, {key: json.dumps(value) for key, value in header.items()})
+    store.save_tensors(run.folder / store.STATE, tensors, {key: json.dumps(value) for key, value in header.items()})
     run.clock.last_save = run.clock.seconds
 
 
 def load_state(run: Run) -> None:
     "Put a new run where a saved one stood."
-    tensors, header = load_tensors(run.folder / STATE)
+    tensors, header = store.load_tensors(run.folder / store.STATE)
     header = {key: json.loads(value) for key, value in header.items()}
     if header["data"] != run.data.hash():
         raise Failure(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
                       "give the same file and settings, or train anew with --overwrite.")
     part = lambda prefix: {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}  # noqa: E731
-    fit_weights(run.model, part("model."), run.folder / STATE)
+    store.fit_weights(run.model, part("model."), run.folder / store.STATE)
     for name, parameter in run.model.named_parameters():
         if moments := part(f"optimizer.{name}."):
             run.optimizer.state[parameter] = moments
@@ -348,12 +346,12 @@ def load_state(run: Run) -> None:
     if header["pending"]:
         run.pending = LogRecord(**header["pending"][0]), header["pending"][1]
     run.clock = Clock(header["seconds"])
-    trim_log(run.folder, run.step - bool(run.pending))
+    store.trim_log(run.folder, run.step - bool(run.pending))
 
 # %% ../nbs/09_training.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     "Take over encoder, predictor and the rows of shared words from the run in `folder`; returns how many words."
-    other, words, _ = load_model(folder)
+    other, words, _ = store.load_model(folder)
     for name in ("dim", "layers", "heads", "predictor", "positions"):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:
@@ -371,8 +369,8 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
 # %% ../nbs/09_training.ipynb #c2706350
 def claim_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     "Make the folder, or refuse it."
-    present = [name for name in (MODEL, STATE) if (folder / name).is_file()]
-    if resume and STATE not in present:
+    present = [name for name in (store.MODEL, store.STATE) if (folder / name).is_file()]
+    if resume and store.STATE not in present:
         raise Misuse(f"There is no run to resume in {folder}; leave out --resume to begin one.")
     if present and not resume and not overwrite:
         raise Misuse(f"{folder} already holds a run; go on with --resume, replace it with --overwrite, "
@@ -382,7 +380,7 @@ def claim_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     except OSError as error:
         raise Misuse(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
     if overwrite:
-        for name in (MODEL, STATE, LOG):
+        for name in (store.MODEL, store.STATE, store.LOG):
             (folder / name).unlink(missing_ok=True)
 
 
@@ -425,9 +423,9 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     run.pending = run.record(**look(run, measure=True)[1]), True        # the first line shows the untrained model
     run.examples = 0
     if folder:
-        write_whole(folder / HELDOUT, "".join(text + "\n" for text in data.heldout).encode())
-        save_settings(folder / SETTINGS, dict(data=data.settings, model=_stored(model_config), train=_stored(config)))
-        save_model(folder, model, data.vocab, about | dict(step=0))
+        store.write_whole(folder / store.HELDOUT, "".join(text + "\n" for text in data.heldout).encode())
+        store.save_settings(folder / store.SETTINGS, dict(data=data.settings, model=_stored(model_config), train=_stored(config)))
+        store.save_model(folder, model, data.vocab, about | dict(step=0))
         save_state(run)
     return run
 
@@ -444,7 +442,7 @@ def close_run(run: Run, outcome: str, records: list[LogRecord]) -> None:
         save_state(run)
     checked = [r for r in records if r.valid_mrr == r.valid_mrr]
     figures = {k: getattr(checked[-1], k) for k in ("valid_top1", "valid_mrr", "valid_median_rank")} if checked else {}
-    record_experiment(run.folder, dict(
+    store.record_experiment(run.folder, dict(
         outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
         seed=run.config.seed, data=dict(run.data.settings, hash=run.data.hash()[:16]),
         model=asdict(run.model.config), train=asdict(run.config)))
