@@ -1,0 +1,61 @@
+"On fresh draws of the built-in corpus no predictor beats the exact posterior by more than two standard errors."
+import pytest
+import torch
+
+from tofy import corpus
+from tofy.data import load_data, pack
+from tofy.inference import Latent
+from tofy.masking import Blanks
+from tofy.metrics import rank_blanks, references
+from tofy.training import open_run, recipe, run_steps
+
+N = 20_000
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    "Fresh draws and the rank that the exact posterior gives to each hidden word."
+    draws, best = list(corpus.draws(N, seed=77)), []
+    for tokens, position in draws:
+        law = corpus.posterior(tokens, position)
+        order = sorted(law, key=lambda w: (-law[w], w))
+        best.append(order.index(tokens[position]) + 1)
+    return draws, torch.tensor(best, dtype=torch.float64)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = load_data("builtin")
+    run = open_run(data, *recipe(steps=200, dim=64, eval_queries=200))
+    for _ in run_steps(run):
+        pass
+    return data, Latent(run.model.eval(), data.vocab, {})
+
+
+def paired_excess(best, theirs):
+    "Mean of (theirs − best) and its standard error."
+    gap = theirs - best
+    return gap.mean().item(), (gap.std() / len(gap) ** .5).item()
+
+
+@pytest.mark.parametrize("name", ["frequency", "bigram", "model"])
+def test_no_predictor_beats_the_posterior(name, fresh, trained):
+    draws, best = fresh
+    data, latent = trained
+    known = torch.tensor([tokens[p] in data.vocab.ids for tokens, p in draws])
+    phrases = pack([data.vocab.encode(" ".join(tokens)) for tokens, _ in draws])
+    assert phrases.lengths.tolist() == [len(tokens) for tokens, _ in draws]          # one token stays one token
+    blanks = Blanks(known.nonzero()[:, 0], torch.tensor([p for _, p in draws])[known])
+    scorer = latent.score if name == "model" else references(data.train, data.vocab)[name]
+    theirs = torch.full((N,), float("inf"), dtype=torch.float64)                      # an unknown word is never found
+    theirs[known] = rank_blanks(scorer, phrases, blanks).double()
+    for figure in (lambda r: 1 / r, lambda r: (r <= 1).double()):                     # MRR and top-1
+        excess, error = paired_excess(figure(best), figure(theirs))
+        print(f"{name}: {figure(theirs).mean():.4f} against {figure(best).mean():.4f}")
+        assert excess <= 2 * error
+
+
+def test_the_bound_would_notice_a_cheat(fresh):
+    _, best = fresh
+    excess, error = paired_excess(1 / best, torch.ones(N, dtype=torch.float64))
+    assert excess > 2 * error
