@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS', 'write_whole',
-           'save_tensors', 'load_tensors', 'save_model', 'load_model', 'fit_weights', 'LogRecord', 'append_log',
-           'read_log', 'trim_log', 'save_settings', 'load_settings', 'machine', 'record_experiment', 'read_experiments']
+           'cannot_save', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model', 'check_fit',
+           'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
+           'load_settings', 'machine', 'record_experiment', 'read_experiments']
 
-# %% ../nbs/08_checkpoint.ipynb #1c633296
-import csv
+# %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
 import json
 import os
@@ -46,9 +46,23 @@ def write_whole(path: str | Path, content: bytes) -> None:
         os.replace(temporary, path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
-        raise Failure(f"{path} could not be saved ({why}); what was saved before is untouched. "
-                      "Make room or choose another folder with --out, then go on with --resume.") from error
+        raise cannot_save(path, error) from error
+
+
+def cannot_save(path: Path, error: OSError) -> Failure:
+    "The sentence for a file that could not be written."
+    why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
+    return Failure(f"{path} could not be saved ({why}); what was saved before is untouched. "
+                   "Make room or choose another folder with --out, then go on with --resume.")
+
+
+def add_line(path: Path, line: str) -> None:
+    "Append a line to a text file."
+    try:
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(line + "\n")
+    except OSError as error:
+        raise cannot_save(path, error) from error
 
 # %% ../nbs/08_checkpoint.ipynb #f392bab4
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -109,13 +123,17 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     return model.eval(), vocab, header
 
 
-def fit_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    "Copy weights into a model after checking every name and shape."
-    own = model.state_dict()
-    for name in sorted(own.keys() | tensors.keys()):
-        have, want = (tuple(d[name].shape) if name in d else "nothing" for d in (tensors, own))
+def check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str | Path) -> None:
+    "Refuse tensors that differ from the wanted ones in a name or a shape."
+    for name in sorted(wanted.keys() | tensors.keys()):
+        have, want = (tuple(d[name].shape) if name in d else "nothing" for d in (tensors, wanted))
         if have != want:
             raise Failure(f"{source} does not fit the model: {name} is {have} in the file and {want} in the model.")
+
+
+def fit_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    "Copy weights into a model after checking every name and shape."
+    check_fit(tensors, model.state_dict(), source)
     model.load_state_dict(tensors)
 
 # %% ../nbs/08_checkpoint.ipynb #ab25b3da
@@ -153,40 +171,31 @@ LOG_COLUMNS = tuple(f.name for f in fields(LogRecord))[:-2]
 def append_log(folder: str | Path, record: LogRecord) -> None:
     "Add a row to log_latent.csv, with a header where the file is new."
     path = Path(folder) / LOG
-    new = not path.is_file()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        if new:
-            writer.writerow(LOG_COLUMNS)
-        writer.writerow(_cell(getattr(record, name)) for name in LOG_COLUMNS)
+    if not path.is_file():
+        add_line(path, ",".join(LOG_COLUMNS))
+    add_line(path, log_row(record))
 
 
-def _cell(value: float | int | bool) -> str:
-    if isinstance(value, float):
-        return "" if value != value else f"{value:.6g}"
-    return str(int(value))
+def log_row(record: LogRecord) -> str:
+    "A record as a row: numbers and commas."
+    values = (getattr(record, name) for name in LOG_COLUMNS)
+    return ",".join("" if v != v else f"{v:.6g}" if isinstance(v, float) else str(int(v)) for v in values)
 
 
 def read_log(folder: str | Path) -> list[LogRecord]:
     "The rows of a log; a last row that a crash cut short is dropped."
-    path, rows = Path(folder) / LOG, []
-    if not path.is_file():
-        return rows
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True)[1:]:
-        values = next(csv.reader([line]), [])
-        if len(values) == len(LOG_COLUMNS) and line.endswith("\n"):
-            kinds = {f.name: f.type for f in fields(LogRecord)}
-            read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
-            rows.append(LogRecord(**{n: read[kinds[n]](v) for n, v in zip(LOG_COLUMNS, values)}))
-    return rows
+    path, kinds = Path(folder) / LOG, {f.name: f.type for f in fields(LogRecord)}
+    read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
+    rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
+    return [LogRecord(**{name: read[kinds[name]](value) for name, value in zip(LOG_COLUMNS, row)})
+            for row in rows if len(row) == len(LOG_COLUMNS)]
 
 
 def trim_log(folder: str | Path, step: int) -> None:
     "Forget the rows after `step`: the run goes on from there and will write them again."
-    kept = [r for r in read_log(folder) if r.step <= step]
-    (Path(folder) / LOG).unlink(missing_ok=True)
-    for record in kept:
-        append_log(folder, record)
+    kept = [log_row(record) for record in read_log(folder) if record.step <= step]
+    write_whole(Path(folder) / LOG, ("\n".join([",".join(LOG_COLUMNS), *kept]) + "\n").encode())
 
 # %% ../nbs/08_checkpoint.ipynb #173ab96a
 def save_settings(path: str | Path, settings: Mapping[str, Mapping[str, object]]) -> None:
@@ -216,8 +225,7 @@ def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     folder = Path(folder).resolve()
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(run=folder.name, ended=now, machine=machine(), **row)
-    with (folder.parent / EXPERIMENTS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    add_line(folder.parent / EXPERIMENTS, json.dumps(line))
 
 
 def read_experiments(folder: str | Path = "runs") -> list[dict]:

@@ -191,7 +191,7 @@ def source_lines(source: str | Path) -> Iterable[str]:
 
 def n_heldout(n: int, valid: float) -> int:
     "How many of `n` rows to hold out: a share below 1 (at least 100 of 1,000), or a count."
-    if valid < 0 or valid >= max(n, 1) and valid >= 1:
+    if not valid >= 0 or valid >= max(n, 1) and valid >= 1:
         raise Misuse(f"{valid:g} phrases cannot be held out of {n}; give a share such as 0.05 or a smaller count.")
     if valid >= 1 or valid == 0:
         return int(valid)

@@ -23,9 +23,9 @@ def ranks(scores: Tensor,    # (M,V)
          ) -> Tensor:        # int64 (M,), 1 = best
     "Rank of each target among the words; specials left out, ties to the smaller id."
     own = scores.gather(1, targets[:, None])                                         # (M,1)
-    before = torch.arange(scores.shape[1], device=scores.device) < targets[:, None]  # (M,V)
-    better = (scores > own) | ((scores == own) & before)
-    return better[:, len(SPECIALS):].sum(1) + 1
+    behind = torch.arange(scores.shape[1], device=scores.device) > targets[:, None]  # (M,V)
+    beaten = (scores < own) | ((scores == own) & behind)
+    return (~beaten)[:, len(SPECIALS):].sum(1)                                       # itself, and all not beaten
 
 # %% ../nbs/07_metrics.ipynb #5bc29520
 def summary(ranks: Tensor) -> dict[str, float]:

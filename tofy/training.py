@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['logger', 'RECIPES', 'WHOLE_TABLE_LIMIT', 'SHARED_NEGATIVES', 'COUNTERS', 'MEMORY_ADVICE', 'TrainConfig', 'recipe',
-           'learning_rate', 'Clock', 'Run', 'look', 'learn', 'check_up', 'finish_line', 'run_steps', 'progress',
-           'check_up_due', 'save_state', 'load_state', 'warm_start', 'claim_folder', 'make_optimizer', 'open_run',
-           'close_run', 'train', 'out_of_memory', 'plot_log']
+           'learning_rate', 'Clock', 'Run', 'look', 'learn', 'diverged', 'check_up', 'finish_line', 'run_steps',
+           'progress', 'check_up_due', 'save_state', 'state_tensors', 'load_state', 'resume_counters', 'warm_start',
+           'claim_folder', 'make_optimizer', 'new_run', 'open_run', 'furnish', 'close_run', 'train', 'follow',
+           'out_of_memory', 'plot_log']
 
 # %% ../nbs/09_training.ipynb #78af9254
 import json
@@ -23,7 +24,7 @@ from torch import Generator, Tensor
 from . import checkpoint as store
 from .checkpoint import LogRecord
 from .data import Data, epoch_batches
-from .encoder import EMATeacher, LatentModel, ModelConfig
+from .encoder import EMATeacher, LatentModel, ModelConfig, check_types
 from .losses import latent_loss, sample_negatives
 from .masking import all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
@@ -71,16 +72,24 @@ class TrainConfig:
     recipe: str = "tofy"               # a label for the log; nothing in the loop reads it
 
     def __post_init__(self):
+        check_types(self)
         self.corrupt = tuple(self.corrupt)
         if (self.steps is None) == (self.seconds is None):
             raise Misuse("Give either steps or seconds, not both and not neither.")
-        if (self.steps if self.seconds is None else self.seconds) <= 0 or self.batch < 1 or self.lr <= 0:
-            raise Misuse(f"steps or seconds, batch ({self.batch}) and lr ({self.lr}) must be positive.")
+        for name in ("steps", "seconds", "batch", "lr", "temperature", "log_every", "eval_every", "eval_queries",
+                     "threads"):
+            if (value := getattr(self, name)) is not None and value <= 0:
+                raise Misuse(f"{name} is {value}; it must be positive.")
+        if not 0 <= self.seed < 2**31 or self.negatives < 0 or not 0 <= self.mask_rate <= 1:
+            raise Misuse(f"seed ({self.seed}) must be in [0, 2^31), negatives ({self.negatives}) not below 0 and the "
+                         f"mask rate ({self.mask_rate}) in [0, 1].")
         choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "teacher"),
                        reduction=("sum", "notes"), best_by=("valid_mrr", "acc_ema"))
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise Misuse(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
+        if self.device != "cpu" and not (self.device.startswith("cuda") and torch.cuda.is_available()):
+            raise Misuse(f"There is no device {self.device!r} here; use cpu" + ", or cuda." * torch.cuda.is_available())
 
 # %% ../nbs/09_training.ipynb #54a96eb3
 RECIPES = {
@@ -131,9 +140,10 @@ class Clock:
         self.before, self.since, self.last_sign, self.last_save = seconds, time.perf_counter(), 0., seconds
 
     @property
-    def seconds(self) -> float: return self.before + (time.perf_counter() - self.since)
+    def seconds(self) -> float:
+        return self.before + (0. if self.since is None else time.perf_counter() - self.since)
 
-    def stop(self) -> None: self.before = self.seconds
+    def stop(self) -> None: self.before, self.since = self.seconds, None
 
     def go(self) -> None: self.since = time.perf_counter()
 
@@ -157,6 +167,7 @@ class Run:
     progress: float = 0.
     acc_ema: float = 0.
     best: float = -math.inf
+    best_on_disk: float = -math.inf     # a resumed run may find a better model than its state knows of
     check_up_seconds: float = 0.
     pending: tuple[LogRecord, bool] | None = None   # a log line that is due, and whether it needs a check-up
     clean: bool = True                  # False in the middle of a step
@@ -213,8 +224,7 @@ def look(run: Run, measure: bool = False) -> tuple[Tensor, dict[str, float]]:
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
     if not math.isfinite(loss.item()):
-        raise Failure(f"The loss became {loss.item()} at step {run.step + 1}; lower the learning rate (--lr, now "
-                      f"{run.config.lr:g}). The best model and the state before this step are kept.")
+        raise diverged(run)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
     run.optimizer.zero_grad()
@@ -225,6 +235,13 @@ def learn(run: Run, loss: Tensor, lr: float) -> None:
     if run.teacher:
         run.teacher.update(run.model.table)
 
+
+def diverged(run: Run) -> Failure:
+    "The end of a run whose numbers are none; its state is not saved."
+    run.clean = False
+    return Failure(f"The loss became NaN or infinite at step {run.step + 1}; lower the learning rate (--lr, now "
+                   f"{run.config.lr:g}). The best model and the last good state are kept.")
+
 # %% ../nbs/09_training.ipynb #a4248fd9
 def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
     "Fill in the held-out figures of `record`, yielding signs of life."
@@ -233,6 +250,8 @@ def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
     score = lambda q: model.cosines(model(q.inputs.to(device), q.mask.to(device))[0]).cpu()  # noqa: E731
     model.eval()
     for _, questions, scores in rank_batches(score, run.data.valid, blanks):
+        if not scores.isfinite().all():
+            raise diverged(run)
         found.append(ranks(scores, questions.targets))
         if run.clock.quiet_for(.2):
             yield run.record(is_line=False)
@@ -247,12 +266,13 @@ def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
 def finish_line(run: Run, record: LogRecord) -> None:
     "Write a log line, and save the model if it is the best so far."
     value = record.acc_ema if run.config.best_by == "acc_ema" else record.valid_mrr
-    if not len(run.data.valid) and run.config.best_by == "valid_mrr":
+    if run.config.best_by == "valid_mrr" and not (run.data.valid.flat >= len(SPECIALS)).any():
         value = record.step                                     # nothing to judge by: keep the latest
-    if value > run.best:
-        run.best, record.saved = value, True
-        if run.folder:
-            store.save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=run.step, best=value))
+    record.saved = value > run.best
+    if record.saved and run.folder and value > run.best_on_disk:
+        store.save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=run.step, best=value))
+        run.best_on_disk = value
+    run.best = value if record.saved else run.best
     if run.folder:
         store.append_log(run.folder, record)
     run.pending = None
@@ -309,42 +329,56 @@ COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "check_up_seconds
 
 def save_state(run: Run) -> None:
     "Write state_latent.safetensors: all that is needed to go on as if nothing had happened."
-    if not run.folder:
+    if not run.folder or not all(p.isfinite().all() for p in run.model.parameters()):
         return
-    tensors = {f"model.{name}": t for name, t in run.model.state_dict().items()}
-    for name, parameter in run.model.named_parameters():
-        tensors |= {f"optimizer.{name}.{key}": t for key, t in run.optimizer.state.get(parameter, {}).items()}
-    tensors["generator.masking"] = run.generator.get_state()
-    if run.teacher:
-        tensors["teacher.table"] = run.teacher.table
+    moments = {name: run.optimizer.state[p] for name, p in run.model.named_parameters() if p in run.optimizer.state}
     header = {name: getattr(run, name) for name in COUNTERS} | dict(
         seconds=run.clock.seconds, data=run.data.hash(), model=asdict(run.model.config), train=asdict(run.config),
-        pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
-    store.save_tensors(run.folder / store.STATE, tensors, {key: json.dumps(value) for key, value in header.items()})
+        moments=list(moments), pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
+    text = {key: json.dumps(value) for key, value in header.items()}
+    store.save_tensors(run.folder / store.STATE, state_tensors(run, moments), text)
     run.clock.last_save = run.clock.seconds
+
+
+def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
+    "Everything that changes during a run, by the name it has in the file."
+    tensors = {f"model.{name}": t for name, t in run.model.state_dict().items()}
+    tensors |= {f"optimizer.{name}.{key}": t for name, state in moments.items() for key, t in state.items()}
+    tensors |= {"generator.masking": run.generator.get_state()}
+    return tensors | ({"teacher.table": run.teacher.table} if run.teacher else {})
 
 
 def load_state(run: Run) -> None:
     "Put a new run where a saved one stood."
-    tensors, header = store.load_tensors(run.folder / store.STATE)
+    path = run.folder / store.STATE
+    tensors, header = store.load_tensors(path)
     header = {key: json.loads(value) for key, value in header.items()}
     if header["data"] != run.data.hash():
         raise Failure(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
                       "give the same file and settings, or train anew with --overwrite.")
-    part = lambda prefix: {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}  # noqa: E731
-    store.fit_weights(run.model, part("model."), run.folder / store.STATE)
-    for name, parameter in run.model.named_parameters():
-        if moments := part(f"optimizer.{name}."):
-            run.optimizer.state[parameter] = moments
+    own = dict(run.model.named_parameters())
+    moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name]) for name in header["moments"]}
+    store.check_fit(tensors, state_tensors(run, moments), path)
+    run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
+    for name, state in moments.items():
+        saved = {key: tensors[f"optimizer.{name}.{key}"].to(run.config.device) for key in state}
+        run.optimizer.state[own[name]] = saved
     run.generator.set_state(tensors["generator.masking"])
     if run.teacher:
         run.teacher.table.copy_(tensors["teacher.table"])
+    resume_counters(run, header)
+
+
+def resume_counters(run: Run, header: dict) -> None:
+    "Step, clock, log and best figure of a saved run; a run that was made longer is less far."
     for name in COUNTERS:
         setattr(run, name, header[name])
-    if header["train"]["steps"] != run.config.steps or header["train"]["seconds"] != run.config.seconds:
+    if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
         run.progress = run.step / run.config.steps if run.config.steps else header["seconds"] / run.config.seconds
     if header["pending"]:
         run.pending = LogRecord(**header["pending"][0]), header["pending"][1]
+    if (run.folder / store.MODEL).is_file():
+        run.best_on_disk = json.loads(store.load_tensors(run.folder / store.MODEL)[1].get("best", "-Infinity"))
     run.clock = Clock(header["seconds"])
     store.trim_log(run.folder, run.step - bool(run.pending))
 
@@ -379,9 +413,6 @@ def claim_folder(folder: Path, resume: bool, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise Misuse(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
-    if overwrite:
-        for name in (store.MODEL, store.STATE, store.LOG):
-            (folder / name).unlink(missing_ok=True)
 
 
 def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optimizer:
@@ -392,42 +423,56 @@ def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optim
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
 
+def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None) -> Run:
+    "A run at step 0, weights drawn by the seed."
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
+    model.log_temperature.requires_grad_(config.learn_temperature)
+    model.to(config.device).train()
+    teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
+    generator = Generator().manual_seed(config.seed)
+    about = dict(train=asdict(config), data=data.settings)
+    return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
+
+
 def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None,
              resume: bool = False, overwrite: bool = False) -> Run:
-    "Make a run, or load a saved one."
+    "A run that is ready to step: a new one, or a saved one."
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
         claim_folder(folder, resume, overwrite)
-    model_config = replace(model_config, vocab_size=len(data.vocab))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        model = LatentModel(model_config, config.temperature)
-    model.log_temperature.requires_grad_(config.learn_temperature)
-    about = dict(train=asdict(config), data=data.settings)
-    if config.init_from and not resume:
-        about["warm_start"] = dict(folder=config.init_from, words=warm_start(model, data.vocab, config.init_from))
-        logger.info("Carried over %d of %d words from %s.", about["warm_start"]["words"],
-                    len(data.vocab) - len(SPECIALS), config.init_from)
-    model.to(config.device).train()
-    teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
-    generator = Generator().manual_seed(config.seed)
-    run = Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
+    run = new_run(data, model_config, config, folder)
     if resume:
         load_state(run)
         done = run.progress >= 1 and not run.pending
         message = "This run is finished (step %d); there is nothing to do." if done else "Going on from step %d."
         logger.info(message, run.step)
-        return run
-    run.clock = Clock()
-    run.pending = run.record(**look(run, measure=True)[1]), True        # the first line shows the untrained model
-    run.examples = 0
+    else:
+        if config.init_from:
+            words = warm_start(run.model, data.vocab, config.init_from)
+            run.about["warm_start"] = dict(folder=config.init_from, words=words)
+            total = len(data.vocab) - len(SPECIALS)
+            logger.info("Carried over %d of %d words from %s.", words, total, config.init_from)
+        run.clock = Clock()
+        run.pending = run.record(**look(run, measure=True)[1]), True     # the first line shows the untrained model
+        run.examples = 0
     if folder:
-        store.write_whole(folder / store.HELDOUT, "".join(text + "\n" for text in data.heldout).encode())
-        store.save_settings(folder / store.SETTINGS, dict(data=data.settings, model=_stored(model_config), train=_stored(config)))
-        store.save_model(folder, model, data.vocab, about | dict(step=0))
-        save_state(run)
+        furnish(run, resume)
     return run
+
+
+def furnish(run: Run, resume: bool) -> None:
+    "Write the settings, and of a new run all files, in place of an older run's."
+    settings = dict(data=run.data.settings, model=_stored(run.model.config), train=_stored(run.config))
+    if not resume:
+        for name in (store.MODEL, store.STATE, store.LOG):
+            (run.folder / name).unlink(missing_ok=True)
+        store.write_whole(run.folder / store.HELDOUT, "".join(text + "\n" for text in run.data.heldout).encode())
+        save_state(run)
+        store.save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=0))
+    store.save_settings(run.folder / store.SETTINGS, settings)
 
 
 def _stored(config: ModelConfig | TrainConfig) -> dict:
@@ -456,10 +501,20 @@ def train(data: Data,                                # what to learn from
           overwrite: bool = False,                   # replace the run in `out`
          ) -> Iterator[LogRecord]:                   # a record at every log line and four times a second
     "Train a model; the best one and all that is needed to go on are in `out`."
-    folder = Path(out) if out else None
-    run = open_run(data, model_config or recipe()[0], config or TrainConfig(), folder, resume, overwrite)
+    folder, default = Path(out) if out else None, recipe()
+    try:
+        run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
+        yield from follow(run)
+    except (RuntimeError, MemoryError) as error:
+        if out_of_memory(error):
+            raise Failure(MEMORY_ADVICE) from error
+        raise
+
+
+def follow(run: Run) -> Iterator[LogRecord]:
+    "Step an open run to its end; however it ends, its state is saved and it is noted in the experiment log."
     outcome, lines, steps = "stopped", [], run_steps(run)
-    worked = run.pending is not None or run.progress < 1
+    there_is_work = run.pending is not None or run.progress < 1
     try:
         for record in steps:
             lines += [record] if record.is_line else []
@@ -467,14 +522,12 @@ def train(data: Data,                                # what to learn from
             yield record
             run.clock.go()
         outcome = "finished"
-    except (RuntimeError, MemoryError) as error:
+    except Exception as error:
         outcome = f"failed: {error}"
-        if out_of_memory(error):
-            raise Failure(MEMORY_ADVICE) from error
         raise
     finally:
         steps.close()
-        if worked:
+        if there_is_work:
             close_run(run, outcome, lines)
 
 

@@ -116,7 +116,7 @@ def load_vocab(path: str | Path,                      # the vocabulary file
                lower: bool = True,
               ) -> Vocab:
     "Read a vocabulary file; a file that is not one is a `Failure`."
-    words = tuple(Path(path).read_text(encoding="utf-8").split("\n")[:-1])
+    words = tuple(Path(path).read_bytes().decode(errors="replace").split("\n")[:-1])
     if words[:3] != SPECIALS or len(set(words)) != len(words) or len(words) <= len(SPECIALS):
         raise Failure(f"{path} is not a whole vocabulary: it should begin with {' '.join(SPECIALS)} "
                       "and hold every word once, a line each; take the file that was saved with the model.")
