@@ -15,9 +15,9 @@ demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-
 	$(BIN)/tofy train builtin --seconds 80 --out runs/demo --overwrite
 	@echo; echo "Three blanks, each with the answer that was written there:"
 	$(BIN)/tofy diff runs/demo --top 3 \
-	  "have you been to the _ lately ? => market" \
+	  "i skipped lunch again , we heard clara works near the _ . => bakery" \
 	  "did you _ the soup at the cafe ? => try" \
-	  "how was the _ yesterday ? => concert"
+	  "the peaches i _ yesterday were terribly salty . => tried"
 	@echo; echo "Ask your own:         $(BIN)/tofy diff runs/demo"
 	@echo "Open the notebooks:   $(BIN)/tofy notebooks"
 

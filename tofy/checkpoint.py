@@ -68,7 +68,11 @@ def add_line(path: Path, line: str) -> None:
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     "Write named tensors and text metadata as one safetensors file, whole or not at all."
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    write_whole(path, safetensors.torch.save(plain, dict(metadata)))
+    try:
+        content = safetensors.torch.save(plain, dict(metadata))
+    except BaseException as error:                        # its Rust code panics where Python would say MemoryError
+        raise MemoryError(str(error)) if type(error).__name__ == "PanicException" else error from error
+    write_whole(path, content)
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -4,18 +4,21 @@
 
 # %% auto #0
 __all__ = ['app', 'SIZES', 'DATA_SETTINGS', 'PLAIN', 'AsJson', 'Words', 'Top', 'Folder', 'RUN_COLUMNS', 'say', 'show',
-           'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'stop_on_signal', 'word', 'option',
+           'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'noting_signals', 'word', 'option',
            'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume', 'follow', 'show_outcome',
            'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff', 'fill', 'evaluate', 'prepare', 'runs',
            'flat_row', 'notebooks', 'translate', 'translate_diff', 'main']
 
-# %% ../nbs/16_cli.ipynb #4e8bd88d
+# %% ../nbs/16_cli.ipynb #3a89b339
 import json
 import logging
+import math
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -45,12 +48,12 @@ def show(result: dict, as_json: bool, text: str) -> None:
 
 
 def without_nan(value: object) -> object:
-    "A copy in which NaN is None: JSON has no word for it."
+    "A copy in which NaN and the infinities are None: JSON has no word for them."
     if isinstance(value, dict):
         return {k: without_nan(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [without_nan(v) for v in value]
-    return None if isinstance(value, float) and value != value else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 # %% ../nbs/16_cli.ipynb #ef5d12ec
 @app.callback(invoke_without_command=True)
@@ -127,12 +130,16 @@ def log_line(r) -> str:
     return "  ".join(parts + ["[saved best]"] * r.saved)
 
 
-def stop_on_signal() -> list[int]:
-    "From now on Ctrl-C and a polite kill are noted in the list that this returns, for the loop to stop in good order."
+@contextmanager
+def noting_signals() -> Iterator[list[int]]:
+    "Within it, Ctrl-C and a polite kill are only noted in the list, so that the loop can stop in good order."
     received: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _: received.append(n))
-    return received
+    before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 # %% ../nbs/16_cli.ipynb #664dc47e
 def word(metavar: str, help: str = "", kind: type = int):
@@ -140,9 +147,9 @@ def word(metavar: str, help: str = "", kind: type = int):
     return Annotated[kind | None, typer.Argument(metavar=metavar, help=help, show_default=False)]
 
 
-def option(help: str, kind: type = int, default: str | None = None):
+def option(help: str, kind: type = int, default: str | None = None, least: int | None = None):
     "An option that, left out, leaves the recipe's value; `default` is that of the tofy recipe, for the help."
-    return Annotated[kind | None, typer.Option(help=help, show_default=default or False)]
+    return Annotated[kind | None, typer.Option(help=help, show_default=default or False, min=least)]
 
 
 def flag(name: str, help: str):
@@ -270,28 +277,27 @@ def check_resume(options: dict, config: Path | None, recipe_name: str | None) ->
 def follow(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> tuple[list, bool]:
     "Train and show it; returns the log lines and whether the run was stopped by a signal."
     from tofy.training import train as training_loop
-    watch, received, lines = Watch(config, as_json), stop_on_signal(), []
+    watch, lines = Watch(config, as_json), []
     loop = training_loop(data, model, config, out, resume, overwrite)
-    try:
+    with noting_signals() as received, closing(watch.bar), closing(loop):
         for record in loop:
             watch(record)
             lines += [record] if record.is_line else []
             if received:
                 break
-    finally:
-        loop.close()
-        watch.bar.close()
     return lines, bool(received)
 
 # %% ../nbs/16_cli.ipynb #57aa59fb
 def show_outcome(lines: list, stopped: bool, data, out: Path, as_json: bool) -> None:
     "The last held-out figures beside their reference lines."
+    from tofy.checkpoint import read_log
     from tofy.masking import all_blanks
     from tofy.metrics import chance, rank_blanks, references, summary
     from tofy.vocab import SPECIALS
     if stopped:
         say(f"Stopped; go on with: tofy train --resume --out {out}")
         raise typer.Exit(130)
+    lines = lines or read_log(out)                               # a finished run that was resumed
     checked = [r for r in lines if r.valid_mrr == r.valid_mrr]
     last = lines[-1] if lines else None
     result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
@@ -321,8 +327,9 @@ def figure_table(rows: dict[str, dict]) -> str:
 # %% ../nbs/16_cli.ipynb #6bc0e0b2
 def split_folder(words: list[str]) -> tuple[Path, list[str]]:
     "The leading DIR of a list of arguments, where there is one, and the phrases."
-    if words and "=>" not in words[0] and (Path(words[0]).is_dir() or not any(c in words[0] for c in " _[")):
-        return Path(words[0]), words[1:]
+    first = words[0] if words else ""
+    if first and "=>" not in first and (Path(first).is_dir() or not any(c in first for c in " _[")):
+        return Path(first), words[1:]
     return Path("runs/latent"), words
 
 
@@ -391,7 +398,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
 def evaluate(
     folder: Folder = Path("runs/latent"),
     data: word("[DATA]", "A file, hub:<id> or builtin[:N]; default: the held-out phrases.", str) = None,
-    max_queries: option("Ask at most so many blanks, drawn by seed 0.", default="all") = None,
+    max_queries: option("Ask at most so many blanks, drawn by seed 0.", default="all", least=1) = None,
     as_json: AsJson = False,
 ) -> None:
     """Full-vocabulary figures over every known word, each hidden alone.
@@ -421,7 +428,7 @@ def prepare(
     min_tokens: option("casual: least words a side, cut at spaces as in the notes.", default="2") = 2,
     lower: flag("--lower", "Fold case.") = False,
     column: option("Column of a hub: data set.", str) = None,
-    max_pairs: option("At most so many lines.") = None,
+    max_pairs: option("At most so many lines.", least=1) = None,
 ) -> None:
     """Write a phrase file: a line a phrase, or context<TAB>response.
 
@@ -494,7 +501,12 @@ def flat_row(row: dict) -> dict:
 
 @app.command()
 def notebooks() -> None:
-    "Open JupyterLab on the first chapter (in a checkout of the project)."
+    """Open JupyterLab on the first chapter, in a clone of the project.
+
+    Example:
+
+      tofy notebooks
+    """
     first = Path("nbs/index.ipynb")
     if not first.is_file():
         raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")
@@ -528,11 +540,11 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
     if model.name != MODEL or vocab.name != VOCAB or model.parent != vocab.parent:
         raise Misuse(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not those.")
     config = load(model.parent).model.config
-    for name, given in zip(("dim", "max_seq", "layers", "heads"), words[2:]):
+    for name, given in zip(("dim", "max_seq", "layers", "heads"), words[2:6]):
         if given != str(getattr(config, name)):
             raise Misuse(f"{name} is {given} on the command line and {getattr(config, name)} in the checkpoint; "
                          "leave the sizes out, the checkpoint knows them.")
-    return ["diff", str(model.parent), *more]
+    return ["diff", str(model.parent), *words[6:], *more]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -554,7 +566,7 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:                                        # the reader of our output has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except (OSError, RuntimeError, MemoryError) as error:
+    except Exception as error:                                     # nothing a user could have foreseen
         if debug:
             raise
         print(f"tofy: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)

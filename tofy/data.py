@@ -161,7 +161,7 @@ class Data:
     train: Phrases
     valid: Phrases
     heldout: list[str]      # the held-out phrases as text: their tokens, joined by spaces
-    report: dict[str, int]  # rows, short, blank, cut, duplicates, pieces
+    report: dict[str, int]  # rows, short, blank, cut, duplicates, pieces, all_unknown (dropped: nothing to ask for)
     settings: dict          # the arguments of `load_data` that repeat this
 
     @property
@@ -244,7 +244,11 @@ def number(reading: Reading, is_valid: Tensor, settings: dict) -> Data:
     final = torch.tensor([vocab.ids.get(w, UNK) for w in words], dtype=torch.int32)
     heldout = [" ".join(words[t] for t in valid[i].tolist()) for i in range(len(valid))]
     train, valid = (Phrases(final[side.flat], side.offsets) for side in (train, valid))
-    return Data(vocab, train, valid, heldout, dict(reading.report), settings)
+    can_be_asked = torch.cat([torch.zeros(1), (train.flat >= len(SPECIALS)).cumsum(0)])[train.offsets].diff() > 0
+    report = dict(reading.report, all_unknown=int((~can_be_asked).sum()))
+    if report["all_unknown"]:
+        train = train.take(can_be_asked.nonzero()[:, 0])
+    return Data(vocab, train, valid, heldout, report, settings)
 
 
 def nothing_to_learn(source, report) -> str:
@@ -263,8 +267,8 @@ def data_warnings(data: Data) -> list[str]:
                      "their end; --split sentences or --split windows keeps it.")
     if len(data.train) < 100:
         found.append(f"There are only {len(data.train)} phrases to learn from; a model needs thousands.")
-    if not len(data.valid):
-        found.append("No phrase is held out, so nothing will show whether the model learns or memorises.")
+    if not (data.valid.flat >= len(SPECIALS)).any():
+        found.append("No known word is held out, so nothing will show whether the model learns or memorises.")
     if n_words < 2:
         found.append("The text holds one word only: every blank has the same answer and there is nothing to learn.")
     return found

@@ -136,7 +136,7 @@ def diff(latent: Latent,
         ) -> Answer:
     "Where the answer stands among all words."
     phrase, arrow, word = question.partition("=>")
-    if not arrow:
+    if not arrow and question.strip():
         raise Failure("the answer is missing (use =>), for example: how are _ ? => you")
     tokens = latent.vocab.tokenize(word)
     if len(tokens) != 1:

@@ -30,14 +30,14 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None) -> Tensor:
         "x `(B,T,D)`, keep bool `(B,T)` true where a token may be looked at → `(B,T,D)`, or `(M,D)` for `at` `(B,T)`."
-        B, T, D = x.shape
+        B, T, D, H = *x.shape, self.heads
         if at is None:
-            q, k, v = self.qkv(x).view(B, T, 3, self.heads, -1).permute(2, 0, 3, 1, 4)            # (B,H,T,d) each
+            q, k, v = self.qkv(x).view(B, T, 3, H, D // H).permute(2, 0, 3, 1, 4)                 # (B,H,T,d) each
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
             asked = x.new_zeros(B, T, D).masked_scatter(at[..., None], F.linear(x[at], weight[:D], bias[:D]))
-            q = asked.view(B, T, self.heads, -1).transpose(1, 2)                                  # (B,H,T,d)
-            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
+            q = asked.view(B, T, H, D // H).transpose(1, 2)                                       # (B,H,T,d)
+            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2, H, D // H).permute(2, 0, 3, 1, 4)
         keep = None if keep is None else keep[:, None, None]                                      # (B,1,1,T)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal)
         y = y.transpose(1, 2).reshape(B, T, D)                                                    # (B,T,D)

@@ -65,7 +65,7 @@ def rank_batches(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 
                 ) -> Iterator[tuple[Tensor, Masked, Tensor]]:
     "Question numbers, questions and scores, batch after batch, the short phrases first."
     order = phrases.lengths[blanks.rows].argsort(stable=True)
-    for chosen in order.split(batch):
+    for chosen in order.split(batch) if len(order) else ():
         questions = ask(phrases, Blanks(blanks.rows[chosen], blanks.positions[chosen]))
         yield chosen, questions, scorer(questions)
 

@@ -239,8 +239,8 @@ def learn(run: Run, loss: Tensor, lr: float) -> None:
 def diverged(run: Run) -> Failure:
     "The end of a run whose numbers are none; its state is not saved."
     run.clean = False
-    return Failure(f"The loss became NaN or infinite at step {run.step + 1}; lower the learning rate (--lr, now "
-                   f"{run.config.lr:g}). The best model and the last good state are kept.")
+    return Failure(f"The loss became NaN or infinite at step {run.step + 1}; train anew with a lower learning rate "
+                   f"(--lr, now {run.config.lr:g}). The best model so far is kept.")
 
 # %% ../nbs/09_training.ipynb #a4248fd9
 def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
@@ -268,7 +268,7 @@ def finish_line(run: Run, record: LogRecord) -> None:
     value = record.acc_ema if run.config.best_by == "acc_ema" else record.valid_mrr
     if run.config.best_by == "valid_mrr" and not (run.data.valid.flat >= len(SPECIALS)).any():
         value = record.step                                     # nothing to judge by: keep the latest
-    record.saved = value > run.best
+    record.saved |= value > run.best                            # or it was, when an interrupt came between
     if record.saved and run.folder and value > run.best_on_disk:
         store.save_model(run.folder, run.model, run.data.vocab, run.about | dict(step=run.step, best=value))
         run.best_on_disk = value

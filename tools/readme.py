@@ -17,6 +17,7 @@ def make() -> tuple[str, dict[str, bytes]]:
     "The README's text and its pictures by name."
     nb = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     nb.cells = [c for c in nb.cells if "#| hide" not in c.source]
+    nb.metadata["language_info"] = {"name": "python"}                              # cleaning took it away
     text, resources = MarkdownExporter().from_notebook_node(nb)
     pictures = {name.replace("output", "picture"): data for name, data in resources["outputs"].items()}
     text = re.sub(r"!\[\w+\]\(output(\S+)\)", r"![The nearest words](nbs/readme/picture\1)", text)

@@ -1,0 +1,213 @@
+"""Helpers of all tests: a small text, the command line run in a child process, and a clock that does not tick."""
+
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the children below are forked, and threads do not survive that
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
+torch.set_num_threads(1)
+
+SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small enough for a step of a millisecond
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
+
+
+def make_text(rows: int = 300) -> str:
+    "Phrases of 3 to 9 tokens from 18 words."
+    words, draw = "the a cat dog sat ran on mat hill big small red old we you they saw liked".split(), random.Random(0)
+    return "".join(" ".join(draw.choices(words, k=draw.randint(3, 9))) + "\n" for _ in range(rows))
+
+
+@pytest.fixture
+def text(tmp_path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(make_text())
+    return path
+
+
+@dataclass
+class Result:
+    "What a command printed, and its exit code (minus the signal where one ended it)."
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict:
+        "Standard output as one strict JSON object on one line."
+        assert self.out.endswith("\n") and self.out.count("\n") == 1, self.out
+        return json.loads(self.out, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+
+    def says(self, code: int, *words: str) -> "Result":
+        "Check the exit code, and that the last line is a sentence for people which holds these words."
+        assert self.code == code, self
+        last = self.err.strip().splitlines()[-1]
+        assert last.startswith("tofy: ") and "Traceback" not in self.err and "--debug shows where" not in last, self.err
+        for word in words:
+            assert word in last, last
+        return self
+
+
+class Child:
+    "A command at work."
+
+    def __init__(self, pid: int, out: Path, err: Path):
+        self.pid, self.out, self.err, self.code = pid, out, err, None
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def ended(self) -> bool:
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            self.code = os.waitstatus_to_exitcode(status) if pid else None
+        return self.code is not None
+
+    def wait(self, seconds: float = 300) -> Result:
+        limit = time.monotonic() + seconds
+        while not self.ended():
+            if time.monotonic() > limit:
+                self.kill()
+                pytest.fail(f"still at work after {seconds} s")
+            time.sleep(0.005)
+        return Result(self.code, *(path.read_text(errors="replace") for path in (self.out, self.err)))
+
+    def wait_for(self, words: str, path: Path | None = None, seconds: float = 60) -> None:
+        "Until standard error, or another file, holds these words (or the command ended)."
+        limit, path = time.monotonic() + seconds, path or self.err
+        while not (path.is_file() and words in path.read_text(errors="replace")) and not self.ended():
+            assert time.monotonic() < limit, f"no {words!r} after {seconds} s"
+            time.sleep(0.005)
+
+
+class Tofy:
+    "`tofy …` in a folder. A call forks the tests' own process, which has loaded torch; `process` starts a real one."
+
+    def __init__(self, folder: Path):
+        self.folder, self.number = folder, 0
+
+    def __call__(self, *args, stdin: str | bytes = "", before=None) -> Result:
+        return self.start(*args, stdin=stdin, before=before).wait()
+
+    def start(self, *args, stdin: str | bytes = "", before=None) -> Child:
+        "`before()` runs in the child first: a limit, or something to go wrong."
+        self.number += 1
+        out, err, given = (self.folder / f".{self.number}.{name}" for name in ("out", "err", "in"))
+        given.write_bytes(stdin if isinstance(stdin, bytes) else stdin.encode())
+        out.touch()
+        err.touch()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        pid = os.fork()
+        if pid:
+            return Child(pid, out, err)
+        code = 70
+        try:
+            code = self._be(list(map(str, args)), (given, out, err), before)
+        finally:
+            os._exit(code)
+
+    def _be(self, args: list[str], files, before) -> int:
+        "The child's life."
+        for number, (path, mode) in enumerate(zip(files, (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)):
+            os.dup2(os.open(path, mode), number)
+        sys.stdin, sys.stdout, sys.stderr = open(0, errors="surrogateescape"), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        logging.root.handlers.clear()
+        os.chdir(self.folder)
+        try:
+            from tofy.cli import main
+
+            if before:
+                before()
+            main(args)
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 1
+
+    def process(self, *args, before: str = "", **kwargs) -> subprocess.Popen:
+        "A real process, with an interpreter of its own; `before` is Python that it runs first."
+        env = os.environ | dict(PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1")
+        kwargs = dict(stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) | kwargs
+        return subprocess.Popen(
+            [sys.executable, "-c", before + "\nfrom tofy.cli import main; main()", *map(str, args)],
+            cwd=self.folder,
+            env=env,
+            **kwargs,
+        )
+
+
+@pytest.fixture(scope="session")
+def loaded(tmp_path_factory) -> None:
+    "What the commands need, imported once for all children: the first step of an optimizer alone imports for a second."
+    import tofy.cli
+    import tofy.hub
+    import tofy.inference  # noqa: F401
+    from tofy.data import load_data
+    from tofy.training import recipe, train
+
+    path = tmp_path_factory.mktemp("loaded") / "text.txt"
+    path.write_text(make_text())
+    list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
+
+
+@pytest.fixture
+def tofy(tmp_path, loaded) -> Tofy:
+    return Tofy(tmp_path)
+
+
+@pytest.fixture
+def trained(tofy, text) -> Path:
+    "The folder of a finished run of 10 steps."
+    result = tofy("train", text, 10, *SIZES, "--out", "run")
+    assert result.code == 0, result.err
+    return text.parent / "run"
+
+
+def hurry(patch) -> None:
+    "Training yields and saves its state after every step. `patch` is `setattr`, or a monkeypatch's."
+    from tofy.training import Clock
+
+    patch(Clock, "quiet_for", lambda clock, seconds: True)
+    patch(Clock, "last_save", property(lambda clock: -1e9, lambda clock, value: None))
+
+
+@pytest.fixture
+def hurried(monkeypatch):
+    hurry(lambda *args: monkeypatch.setattr(*args, raising=False))
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    "Time as training sees it: every look at it takes `tick` seconds, and nothing else does."
+    fake = SimpleNamespace(now=0.0, tick=0.001)
+
+    def perf_counter() -> float:
+        fake.now += fake.tick
+        return fake.now
+
+    monkeypatch.setattr("tofy.training.time", SimpleNamespace(perf_counter=perf_counter))
+    return fake

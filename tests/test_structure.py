@@ -1,0 +1,65 @@
+"""The course is read in order, so the modules may import only what comes before them."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def chapters() -> dict[str, str]:
+    "notebook → the module it exports, in the order of the chapters."
+    found = {}
+    for path in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"), key=lambda p: p.name):
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+            for line in "".join(cell["source"]).splitlines():
+                if line.startswith("#| default_exp"):
+                    found[path.stem] = line.split()[-1]
+    return found
+
+
+CHAPTERS = chapters()
+ORDER = list(CHAPTERS.values())
+
+
+def imported(source: str) -> set[str]:
+    "The tofy modules that a module names in its imports, wherever they stand."
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {a.name.split(".", 1)[1] for a in node.names if a.name.startswith("tofy.")}
+        elif isinstance(node, ast.ImportFrom):
+            inside = node.module if node.level else (node.module or "").removeprefix("tofy").removeprefix(".")
+            if not node.level and (node.module or "").split(".")[0] != "tofy":
+                continue
+            found |= {inside} if inside else {a.name for a in node.names if not a.name.startswith("__")}
+    return found
+
+
+def test_the_reader_of_imports_sees_every_form():
+    source = "import tofy.a\nfrom tofy.b import x\nfrom .c import y\nfrom . import d, __version__\n"
+    source += "def f():\n    from tofy import e\nimport os, tofyish"
+    assert imported(source) == {"a", "b", "c", "d", "e"}
+
+
+def test_the_order_is_that_of_the_notebooks():
+    assert ORDER[:4] == ["corpus", "vocab", "data", "hub"] and ORDER[-1] == "cli"
+    assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_a_module_imports_only_what_comes_before_it(module):
+    source = (ROOT / "tofy" / f"{module}.py").read_text(encoding="utf-8")
+    later = imported(source) - set(ORDER[: ORDER.index(module)])
+    assert not later, f"{module} imports {later}"
+
+
+def test_no_module_imports_panels():
+    for path in (ROOT / "tofy").rglob("*.py"):
+        assert "panels" not in {name.split(".")[0] for name in imported(path.read_text(encoding="utf-8"))}, path
+
+
+def test_every_module_has_a_notebook():
+    assert {p.stem for p in (ROOT / "tofy").glob("*.py") if not p.stem.startswith("_")} <= set(ORDER)
