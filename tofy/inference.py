@@ -136,7 +136,9 @@ def diff(latent: Latent,
         ) -> Answer:
     "Where the answer stands among all words."
     phrase, arrow, word = question.partition("=>")
-    if not arrow and question.strip():
+    if not question.strip():
+        raise Failure("the phrase is empty; type some words with _ where one is missing, => and the answer.")
+    if not arrow:
         raise Failure("the answer is missing (use =>), for example: how are _ ? => you")
     tokens = latent.vocab.tokenize(word)
     if len(tokens) != 1:
