@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS', 'write_whole',
-           'cannot_save', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model', 'check_fit',
-           'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
+           'sync_folder', 'cannot_save', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model',
+           'check_fit', 'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
            'load_settings', 'machine', 'record_experiment', 'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
@@ -44,9 +44,18 @@ def write_whole(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+        sync_folder(path.parent)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise cannot_save(path, error) from error
+
+
+def sync_folder(folder: Path) -> None:
+    "Push a folder's list of names to the disk, where the system can."
+    if hasattr(os, "O_DIRECTORY"):
+        descriptor = os.open(folder, os.O_DIRECTORY)
+        os.fsync(descriptor)
+        os.close(descriptor)
 
 
 def cannot_save(path: Path, error: OSError) -> Failure:
@@ -59,8 +68,9 @@ def cannot_save(path: Path, error: OSError) -> Failure:
 def add_line(path: Path, line: str) -> None:
     "Append a line to a text file."
     try:
-        with path.open("a", encoding="utf-8", newline="") as file:
-            file.write(line + "\n")
+        with path.open("ab+") as file:
+            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"    # by a crash
+            file.write(b"\n" * bool(torn) + line.encode() + b"\n")
     except OSError as error:
         raise cannot_save(path, error) from error
 
@@ -113,12 +123,12 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     try:
         header = {key: json.loads(value) for key, value in header.items()}
         config, expected = ModelConfig(**header["config"]), header["vocab_sha256"]
+        rule, counts = dict(tokens=header["tokens"], lower=header["lower"]), tensors.pop("vocab.counts").tolist()
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"{folder / MODEL} was not written by this version of tofy ({error}); train again.") from error
     if not (folder / VOCAB).is_file():
         raise Failure(f"{folder} holds a model and no {VOCAB}; copy the vocabulary that was saved with it.")
-    counts = tensors.pop("vocab.counts", torch.zeros(len(tensors["encoder.embedding.weight"]))).tolist()
-    vocab = load_vocab(folder / VOCAB, counts, header["tokens"], header["lower"])
+    vocab = load_vocab(folder / VOCAB, counts, **rule)
     if vocab_hash(vocab) != expected:
         raise Failure(f"{folder / VOCAB} is not the vocabulary this model was trained with (its SHA-256 is "
                       f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); copy the right one beside it.")
@@ -227,9 +237,10 @@ def machine() -> str:
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line for the run in `folder` to the experiment log beside it."
     folder = Path(folder).resolve()
+    home = folder if folder == Path.cwd() else folder.parent         # never outside the folder one works in
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(run=folder.name, ended=now, machine=machine(), **row)
-    add_line(folder.parent / EXPERIMENTS, json.dumps(line))
+    add_line(home / EXPERIMENTS, json.dumps(line))
 
 
 def read_experiments(folder: str | Path = "runs") -> list[dict]:

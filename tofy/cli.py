@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['app', 'SIZES', 'DATA_SETTINGS', 'PLAIN', 'AsJson', 'Words', 'Top', 'Folder', 'RUN_COLUMNS', 'say', 'show',
            'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'noting_signals', 'word', 'option',
-           'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume', 'follow', 'show_outcome',
-           'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff', 'fill', 'evaluate', 'prepare', 'runs',
-           'flat_row', 'notebooks', 'translate', 'translate_diff', 'main']
+           'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume', 'watch_training',
+           'show_outcome', 'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff', 'fill', 'evaluate',
+           'prepare', 'runs', 'flat_row', 'notebooks', 'translate', 'translate_diff', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
 import json
@@ -95,9 +95,12 @@ def read_tables(file: Path) -> dict[str, dict]:
     for name, table in tables.items():
         if name not in ("data", "model", "train") or not isinstance(table, dict):
             raise Misuse(f"{file} has {name!r}; it may hold the tables [data], [model] and [train].")
-    known = (*DATA_SETTINGS, "seed", "max_seq", "max_vocab", "lower", "column")
-    if unknown := tables.get("data", {}).keys() - set(known):
-        raise Misuse(f"{file} has an unknown data setting {sorted(unknown)[0]}; there are {', '.join(known)}.")
+    text, number = ("source", "split", "tokens", "column"), ("seed", "max_seq", "max_vocab")
+    known = dict.fromkeys(text, str) | dict.fromkeys(number, int) | dict(valid=(float, int, str), lower=bool)
+    for name, value in tables.get("data", {}).items():
+        if name not in known or not isinstance(value, known[name]):
+            raise Misuse(f"{file} has data.{name} = {value!r}; there are texts {', '.join(text)}, whole numbers "
+                         f"{', '.join(number)}, valid (a number or a file) and lower (true or false).")
     return tables
 
 # %% ../nbs/16_cli.ipynb #e2060b18
@@ -162,7 +165,7 @@ AsJson = flag("--json", "Print one JSON object, and nothing else, on standard ou
 
 @app.command()
 def train(
-    data: word("DATA", "A text file, hub:<id>[:config][:split+split], or builtin[:N]; default builtin.", str) = None,
+    data: word("DATA", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]] (default).", str) = None,
     steps_: word("STEPS", "The numbers stand in the notes' order; each is an option too.") = None,
     batch_: word("BATCH") = None,
     dim_: word("DIM") = None,
@@ -184,7 +187,7 @@ def train(
     rank_weight: option("Weight of the ranking term.", float, "1") = None,
     aux_weight: option("Weight of the auxiliary term.", float, "0") = None,
     rank_temp: option("Temperature of the ranking term, at the start.", float, "0.1") = None,
-    negatives: option("Random rivals a blank: a number, or all.", str, "all") = None,
+    negatives: option("Rivals a blank: a number, or all (of over 20,000 words, 4,096).", str, "all") = None,
     mask_rate: option("Share of the words hidden.", float, "0.3") = None,
     dropout: option("Share of the activations dropped while training.", float, "0.1") = None,
     config: option("Settings from a TOML file, such as a run's run.toml.", Path) = None,
@@ -249,19 +252,22 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     from tofy.data import load_data
     from tofy.hub import resolve
     from tofy.training import claim_folder
+    claim_folder(out, resume, overwrite)                         # before a long download
     if resume:
-        claim_folder(out, resume, overwrite)
-        check_resume(options, config, recipe_name)
+        check_resume(options | dict(column=column), config, recipe_name)
         config = out / SETTINGS
     settings, model, train_config = gather_settings(recipe_name, config, options)
     source = settings.pop("source", "builtin")
     column = settings.pop("column", None) if column is None else column
+    if isinstance(settings.get("valid"), str):
+        settings["valid"] = resolve(settings["valid"], column)
     data = load_data(resolve(source, column), **settings)
     data.settings |= dict(source=str(source)) | (dict(column=column) if column else {})
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
-    show_outcome(*follow(data, model, train_config, out, resume, overwrite, as_json), data, out, as_json)
+    stopped = watch_training(data, model, train_config, out, resume, overwrite, as_json)
+    show_outcome(stopped, data, out, as_json)
 
 
 def check_resume(options: dict, config: Path | None, recipe_name: str | None) -> None:
@@ -274,31 +280,31 @@ def check_resume(options: dict, config: Path | None, recipe_name: str | None) ->
                      "leave it out, or begin another run with another --out.")
 
 
-def follow(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> tuple[list, bool]:
-    "Train and show it; returns the log lines and whether the run was stopped by a signal."
+def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> bool:
+    "Train and show it; returns whether the run was stopped by a signal."
     from tofy.training import train as training_loop
-    watch, lines = Watch(config, as_json), []
+    watch = Watch(config, as_json)
     loop = training_loop(data, model, config, out, resume, overwrite)
     with noting_signals() as received, closing(watch.bar), closing(loop):
         for record in loop:
             watch(record)
-            lines += [record] if record.is_line else []
             if received:
                 break
-    return lines, bool(received)
+    return bool(received)
 
-# %% ../nbs/16_cli.ipynb #57aa59fb
-def show_outcome(lines: list, stopped: bool, data, out: Path, as_json: bool) -> None:
+# %% ../nbs/16_cli.ipynb #cd8cb059
+def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     "The last held-out figures beside their reference lines."
     from tofy.checkpoint import read_log
+    from tofy.corpus import best
     from tofy.masking import all_blanks
     from tofy.metrics import chance, rank_blanks, references, summary
     from tofy.vocab import SPECIALS
     if stopped:
         say(f"Stopped; go on with: tofy train --resume --out {out}")
         raise typer.Exit(130)
-    lines = lines or read_log(out)                               # a finished run that was resumed
-    checked = [r for r in lines if r.valid_mrr == r.valid_mrr]
+    lines = read_log(out)                                        # all of them, those before a --resume too
+    checked, saved = [r for r in lines if r.valid_mrr == r.valid_mrr], [r for r in lines if r.saved]
     last = lines[-1] if lines else None
     result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
     text = f"The run is in {out}. Fill a blank: tofy diff {out} \"how are _ ? => you\""
@@ -308,10 +314,11 @@ def show_outcome(lines: list, stopped: bool, data, out: Path, as_json: bool) -> 
         for name, scorer in references(data.train, data.vocab).items():
             rows[name] = summary(rank_blanks(scorer, data.valid, blanks))
         rows["chance"] = chance(len(data.vocab) - len(SPECIALS))
-        best = max(checked, key=lambda r: r.valid_mrr)
-        speed = last.examples / last.seconds
-        result |= rows | dict(best_mrr=best.valid_mrr, best_step=best.step, examples_per_second=speed)
-        text = f"{figure_table(rows)}\nbest MRR {best.valid_mrr:.3f}, saved at step {best.step}\n{text}"
+        if str(data.settings["source"]) == "builtin":
+            rows["best"] = best()
+        result |= rows | dict(best_mrr=max(r.valid_mrr for r in checked), saved_at=saved[-1].step,
+                              examples_per_second=last.examples / last.seconds)
+        text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
     show(result, as_json, text)
 
 
@@ -399,6 +406,7 @@ def evaluate(
     folder: Folder = Path("runs/latent"),
     data: word("[DATA]", "A file, hub:<id> or builtin[:N]; default: the held-out phrases.", str) = None,
     max_queries: option("Ask at most so many blanks, drawn by seed 0.", default="all", least=1) = None,
+    column: option("Column of a hub: data set.", str) = None,
     as_json: AsJson = False,
 ) -> None:
     """Full-vocabulary figures over every known word, each hidden alone.
@@ -411,11 +419,14 @@ def evaluate(
     """
     from tofy.hub import resolve
     from tofy.inference import evaluate_run
-    figures = evaluate_run(folder, resolve(data) if data else None, max_queries)
+    from tofy.metrics import chance
+    figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
     rows = {"model": figures} | {name: figures[name] for name in ("frequency", "best") if name in figures}
+    rows["chance"] = chance(figures["vocab"])
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} words; "
             f"{figures['unknown']:,} unknown words are not asked for", figure_table(rows),
-            f"cos_mean {figures['cos_mean']:.3f}, acc_neg {figures['acc_neg']:.3f} (32 random words; chance 0.030)"]
+            f"cos_mean {figures['cos_mean']:.3f}, acc_neg {figures['acc_neg']:.3f} against 32 random words "
+            f"(by frequency {figures['frequency']['acc_neg']:.3f}, chance 0.030)"]
     text += ["best: the exact posterior on 20,000 fresh draws"] * ("best" in figures)
     show(figures, as_json, "\n".join(text))
 
@@ -442,17 +453,16 @@ def prepare(
     """
     from itertools import islice
 
-    from tofy.checkpoint import write_whole
     from tofy.data import source_lines
-    from tofy.hub import CASUAL, casual_pairs, read_qa, resolve
+    from tofy.hub import CASUAL, casual_pairs, read_qa, resolve, whole
     if source == "casual":
         rows = casual_pairs(read_qa(input or CASUAL), min_tokens, lower, max_pairs, count=str.split)
     else:
         rows = islice((line.lower() if lower else line for line in source_lines(resolve(source, column))), max_pairs)
     output.parent.mkdir(parents=True, exist_ok=True)
-    lines = [line + "\n" for line in rows]
-    write_whole(output, "".join(lines).encode())
-    print(f"{len(lines):,} lines in {output}")
+    with whole(output) as file:
+        count = sum(bool(file.write(line + "\n")) for line in rows)
+    print(f"{count:,} lines in {output}")
 
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()
@@ -550,6 +560,7 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     "The entry point: one sentence and an exit code for whatever a user can act on."
     argv = list(sys.argv[1:] if argv is None else argv)
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")            # threads that wait let others work; before torch
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

@@ -12,6 +12,7 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,7 @@ class Data:
         sizes = f"{len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} words"
         return f"Data({self.settings['source']}: {sizes})"
 
+    @cached_property
     def hash(self) -> str:
         "SHA-256 of vocabulary and ids: two runs with the same hash saw the same data."
         digest = hashlib.sha256(vocab_hash(self.vocab).encode())
@@ -179,14 +181,19 @@ class Data:
         return digest.hexdigest()
 
 
-def source_lines(source: str | Path) -> Iterable[str]:
-    "The lines of a file, of the built-in corpus (`builtin`), or of a longer one (`builtin:20000` pairs)."
-    name, _, size = str(source).partition(":")
+def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs, NAMES more words
+                 seed: int = 0,        # of the built-in corpus
+                ) -> Iterable[str]:
+    "The lines of a file or of the built-in corpus."
+    name, *sizes = str(source).split(":")
+    if name == "hub":
+        raise Misuse(f"{source} is on the Hub; fetch it first: load_data(tofy.hub.resolve({str(source)!r})).")
     if name != "builtin":
         return read_lines(source)
-    if size and not size.isdigit():
-        raise Misuse(f"{source} should be builtin or builtin:N with a number of pairs, for example builtin:20000.")
-    return builtin_lines(int(size)) if size else builtin_lines()
+    if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
+        raise Misuse(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, such as builtin:20000:4000.")
+    n, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
+    return builtin_lines(n, seed=seed, names=names)
 
 
 def n_heldout(n: int, valid: float) -> int:
@@ -219,6 +226,7 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
     if len(reading.lengths) == n_own:
         raise Misuse(nothing_to_learn(source, reading.report))
     rows = torch.from_numpy(np.frombuffer(reading.rows, dtype=np.int64))
+    rows = rows if split == "windows" else torch.arange(len(rows))
     if own_file:
         is_valid = torch.arange(len(rows)) < n_own
     else:
@@ -266,7 +274,7 @@ def data_warnings(data: Data) -> list[str]:
         found.append(f"{data.report['cut']:,} phrases are longer than {data.settings['max_seq']} tokens and lose "
                      "their end; --split sentences or --split windows keeps it.")
     if len(data.train) < 100:
-        found.append(f"There are only {len(data.train)} phrases to learn from; a model needs thousands.")
+        found.append(f"There is too little to learn from ({len(data.train)} phrases); a model needs thousands.")
     if not (data.valid.flat >= len(SPECIALS)).any():
         found.append("No known word is held out, so nothing will show whether the model learns or memorises.")
     if n_words < 2:

@@ -9,6 +9,7 @@ __all__ = ['check_types', 'ModelConfig', 'Encoder', 'make_predictor', 'LatentMod
 import math
 from dataclasses import dataclass, fields
 from types import UnionType
+from typing import get_origin
 
 import torch
 import torch.nn.functional as F
@@ -22,7 +23,7 @@ def check_types(config: object) -> None:
     "Refuse a dataclass whose values are not of their fields' types, as a settings file may hold them."
     for f in fields(config):
         value, kind = getattr(config, f.name), f.type
-        if isinstance(kind, (type, UnionType)):
+        if get_origin(kind) in (None, UnionType):
             number = float in (getattr(kind, "__args__", ()) or (kind,)) and isinstance(value, int)
             right = (isinstance(value, kind) or number) and not (isinstance(value, bool) and kind is not bool)
             if not right or isinstance(value, float) and not math.isfinite(value):

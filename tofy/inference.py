@@ -168,10 +168,15 @@ def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
         kept += [t for t in tokens if t != word]
     return " ".join(kept), removed
 
-# %% ../nbs/10_inference.ipynb #f6b7fd0f
-def encode_phrases(source: str | Path, vocab: Vocab, max_seq: int) -> tuple[Phrases, dict[str, int]]:
+# %% ../nbs/10_inference.ipynb #87278c84
+def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, by another seed than training's
+                   vocab: Vocab,
+                   max_seq: int,
+                   split: str = "none",    # as in training
+                  ) -> tuple[Phrases, dict[str, int]]:
     "The phrases of a file as the model reads them, duplicates kept, and a report of what was cut or skipped."
-    reading = read_phrases(source_lines(source), max_seq, tokens=vocab.tokens, lower=vocab.lower, unique=False)
+    lines = source_lines(source, seed=1)
+    reading = read_phrases(lines, max_seq, split, vocab.tokens, vocab.lower, unique=False)
     ids = torch.tensor([vocab.ids.get(w, UNK) for w in reading.words], dtype=torch.int32)
     offsets = torch.tensor([0, *reading.lengths]).cumsum(0)
     return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets), dict(reading.report)
@@ -185,17 +190,19 @@ def evaluate(latent: Latent,
     blanks = all_blanks(phrases, max_queries)
     if not len(blanks.rows):
         raise Misuse("There is no known word to ask for in these phrases; give some with words of the training text.")
-    found, cosines, hits, V = torch.zeros(len(blanks.rows), dtype=torch.long), 0., 0., len(latent.vocab)
+    found, V = torch.zeros(len(blanks.rows), dtype=torch.long), len(latent.vocab)
+    cosines, hits, by_count, counts = 0., 0., 0., torch.tensor(latent.vocab.counts)
     generator = Generator().manual_seed(0)
     for chosen, questions, scores in rank_batches(latent.score, phrases, blanks):
-        targets = questions.targets
-        found[chosen] = ranks(scores, targets)
-        cosines += scores.gather(1, targets[:, None]).sum().item()
-        hits += acc_neg(scores, targets, sample_negatives(targets, 32, V, generator)) * len(targets)
-    n = len(found)
+        right = scores.gather(1, questions.targets[:, None])[:, 0]                      # (M,)
+        rivals = sample_negatives(questions.targets, 32, V, generator)                  # (M,32)
+        found[chosen] = ranks(scores, questions.targets)
+        cosines += right.sum().item()
+        hits += acc_neg(right, scores.gather(1, rivals)) * len(right)
+        by_count += acc_neg(counts[questions.targets], counts[rivals]) * len(right)
+    n, frequency = len(found), summary(rank_blanks(by_frequency(latent.vocab), phrases, blanks))
     return dict(summary(found), vocab=V - len(SPECIALS), cos_mean=cosines / n, acc_neg=hits / n,
-                unknown=int((phrases.flat == UNK).sum()),
-                frequency=summary(rank_blanks(by_frequency(latent.vocab), phrases, blanks)))
+                unknown=int((phrases.flat == UNK).sum()), frequency=dict(frequency, acc_neg=by_count / n))
 
 
 def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queries: int | None = None) -> dict:
@@ -204,8 +211,11 @@ def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queri
     held = folder / HELDOUT
     if source is None and not (held.is_file() and held.stat().st_size):
         raise Misuse(f"{folder} holds no held-out phrases; name a file to evaluate on.")
-    phrases, _ = encode_phrases(source or held, latent.vocab, latent.model.config.max_seq)
+    trained_on = latent.header.get("data", {})
+    split = trained_on.get("split", "none") if source else "none"           # the held-out phrases are split already
+    phrases, _ = encode_phrases(source or held, latent.vocab, latent.model.config.max_seq, split)
     figures = evaluate(latent, phrases, max_queries)
-    if str(source or latent.header["data"]["source"]).partition(":")[0] == "builtin":
-        figures["best"] = corpus.best()
+    name, *sizes = str(source or trained_on.get("source")).split(":")
+    if name == "builtin":
+        figures["best"] = corpus.best(names=int(sizes[1]) if len(sizes) > 1 else 0)
     return figures

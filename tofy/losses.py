@@ -90,12 +90,12 @@ def vicreg_variance(x: Tensor,            # (n,D)
                     target_std: float = 1.,
                     eps: float = 1e-4,
                    ) -> Tensor:           # 0 when every coordinate's standard deviation reaches the target
-    "Hinge on the standard deviation of each coordinate (Bardes et al. 2022, equation 1)."
+    "Hinge on the standard deviation of each coordinate (Bardes et al. 2022, section 4.1)."
     return F.relu(target_std - (x.var(0) + eps).sqrt()).mean()
 
 
 def vicreg_covariance(x: Tensor) -> Tensor:
-    "Sum of squared covariances of different coordinates, over D (Bardes et al. 2022, equation 3)."
+    "Sum of squared covariances of different coordinates, over D (Bardes et al. 2022, section 4.1)."
     covariance = x.T.cov()                                                          # (D,D)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / x.shape[1]
 

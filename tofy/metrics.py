@@ -38,13 +38,12 @@ def summary(ranks: Tensor) -> dict[str, float]:
     middle = r.sort().values[[(len(r) - 1) // 2, len(r) // 2]].mean().item()
     return dict(queries=len(r), **top, mrr=(1 / r).mean().item(), median_rank=middle, mean_rank=r.mean().item())
 
-# %% ../nbs/07_metrics.ipynb #04931494
-def acc_neg(scores: Tensor,      # (M,V)
-            targets: Tensor,     # int64 (M,)
-            negatives: Tensor,   # int64 (M,N) random words
+# %% ../nbs/07_metrics.ipynb #a663f945
+def acc_neg(right: Tensor,   # (M,) scores of the answers
+            wrong: Tensor,   # (M,N) scores of as many random words each
            ) -> float:
-    "Share of targets that score strictly above all their negatives."
-    return (scores.gather(1, targets[:, None]) > scores.gather(1, negatives)).all(1).float().mean().item()
+    "Share of answers that score strictly above all their random words."
+    return (right[:, None] > wrong).all(1).float().mean().item()
 
 
 def cos_mean(pred: Tensor, target: Tensor) -> float:

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['logger', 'RECIPES', 'WHOLE_TABLE_LIMIT', 'SHARED_NEGATIVES', 'COUNTERS', 'MEMORY_ADVICE', 'TrainConfig', 'recipe',
-           'learning_rate', 'Clock', 'Run', 'look', 'learn', 'diverged', 'check_up', 'finish_line', 'run_steps',
-           'progress', 'check_up_due', 'save_state', 'state_tensors', 'load_state', 'resume_counters', 'warm_start',
-           'claim_folder', 'make_optimizer', 'new_run', 'open_run', 'furnish', 'close_run', 'train', 'follow',
-           'out_of_memory', 'plot_log']
+           'learning_rate', 'Clock', 'Run', 'look', 'gauges', 'learn', 'diverged', 'check_up', 'finish_line',
+           'run_steps', 'progress', 'check_up_due', 'save_state', 'state_tensors', 'load_state', 'check_settings',
+           'resume_counters', 'warm_start', 'claim_folder', 'make_optimizer', 'new_run', 'open_run', 'furnish',
+           'close_run', 'train', 'follow', 'out_of_memory', 'plot_log']
 
 # %% ../nbs/09_training.ipynb #78af9254
 import json
@@ -74,15 +74,19 @@ class TrainConfig:
     def __post_init__(self):
         check_types(self)
         self.corrupt = tuple(self.corrupt)
+        if len(self.corrupt) != 3 or any(isinstance(share, str) or share < 0 for share in self.corrupt):
+            raise Misuse(f"corrupt is {self.corrupt}; give the shares of <mask>, random word and itself: 0.8, 0.1, 0.1.")
+        for name in ("warmup", "flat", "ema_decay", "mask_rate"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise Misuse(f"{name} is {getattr(self, name)}; it must be in [0, 1].")
         if (self.steps is None) == (self.seconds is None):
             raise Misuse("Give either steps or seconds, not both and not neither.")
         for name in ("steps", "seconds", "batch", "lr", "temperature", "log_every", "eval_every", "eval_queries",
                      "threads"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise Misuse(f"{name} is {value}; it must be positive.")
-        if not 0 <= self.seed < 2**31 or self.negatives < 0 or not 0 <= self.mask_rate <= 1:
-            raise Misuse(f"seed ({self.seed}) must be in [0, 2^31), negatives ({self.negatives}) not below 0 and the "
-                         f"mask rate ({self.mask_rate}) in [0, 1].")
+        if not 0 <= self.seed < 2**31 or min(self.negatives, self.clip, self.min_lr, self.weight_decay) < 0:
+            raise Misuse("seed must be in [0, 2^31), and negatives, clip, min_lr and weight_decay not below 0.")
         choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "teacher"),
                        reduction=("sum", "notes"), best_by=("valid_mrr", "acc_ema"))
         for name, allowed in choices.items():
@@ -171,12 +175,14 @@ class Run:
     check_up_seconds: float = 0.
     pending: tuple[LogRecord, bool] | None = None   # a log line that is due, and whether it needs a check-up
     clean: bool = True                  # False in the middle of a step
+    figures: dict = field(default_factory=dict)     # of the latest batch
     epoch: tuple = (-1, ())             # number and batches of the epoch at hand
 
-    def record(self, **figures) -> LogRecord:
-        "Where the run stands."
+    def record(self, is_line: bool = False) -> LogRecord:
+        "Where the run stands: a line for the log, or a sign of life."
         return LogRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
-                         learning_rate(self.config, self.progress), progress=self.progress, **figures)
+                         learning_rate(self.config, self.progress), acc_ema=self.acc_ema, **self.figures,
+                         progress=self.progress, is_line=is_line)
 
     def rows(self) -> Tensor:
         "The phrases of this step, from the seed and the step alone (with replacement: from the generator)."
@@ -192,8 +198,8 @@ class Run:
 WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are ranked against a shared sample
 
 
-def look(run: Run, measure: bool = False) -> tuple[Tensor, dict[str, float]]:
-    "The loss on this step's batch, and its terms; with `measure`, also the figures of a log line."
+def look(run: Run) -> Tensor:
+    "The loss on this step's batch; the figures of a log line are left in `run.figures`."
     c, model, V = run.config, run.model, len(run.data.vocab)
     ids = run.data.train.batch(run.rows())                                                          # (B,T)
     first = UNK if c.unk_targets else len(SPECIALS)
@@ -211,14 +217,21 @@ def look(run: Run, measure: bool = False) -> tuple[Tensor, dict[str, float]]:
     table = run.teacher.table if table is None else table
     loss, terms = latent_loss(pred, hidden, targets, table, model.log_temperature.exp(), negatives,
                               (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first)
-    figures = dict(loss=loss.item(), **{name: term.item() for name, term in terms.items()})
     run.examples += len(ids)
-    if measure and len(targets):
-        cosine = 1 - figures["mse"] / 2 * (model.config.dim if c.reduction == "notes" else 1)
-        rivals = sample_negatives(targets, 32, V, Generator().manual_seed(run.step)).to(c.device)
-        figures |= dict(cos_mean=cosine, cos_mean_notes=cos_mean_notes(cosine, model.config.dim),
-                        acc_neg=acc_neg(model.cosines(pred.detach()), targets, rivals))
-    return loss, figures
+    run.figures = {name: value.item() for name, value in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
+    return loss
+
+
+@torch.no_grad()
+def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
+    "The notes' dials on this batch: cosine, as it is and as they printed it, and acc_neg against 32 random words."
+    rivals = sample_negatives(targets, 32, len(run.data.vocab), Generator().manual_seed(run.step)).to(targets.device)
+    rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
+    unit = torch.nn.functional.normalize
+    cosines = torch.einsum("md,mkd->mk", unit(pred, dim=-1), unit(run.model.table[rows], dim=-1))   # (M,33)
+    cosine = cosines[:, 0].mean().item()
+    return dict(cos_mean=cosine, cos_mean_notes=cos_mean_notes(cosine, pred.shape[1]),
+                acc_neg=acc_neg(cosines[:, 0], cosines[:, 1:]))
 
 
 def learn(run: Run, loss: Tensor, lr: float) -> None:
@@ -254,7 +267,8 @@ def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
             raise diverged(run)
         found.append(ranks(scores, questions.targets))
         if run.clock.quiet_for(.2):
-            yield run.record(is_line=False)
+            run.clock.last_sign = run.clock.seconds
+            yield run.record()
     model.train()
     if found:
         figures = summary(torch.cat(found))
@@ -292,29 +306,29 @@ def run_steps(run: Run) -> Iterator[LogRecord]:
         if run.progress >= 1:
             return
         run.clean = False                                       # 2. the step
-        line = (run.step + 1) % c.log_every == 0
-        loss, figures = look(run, measure=line)
-        learn(run, loss, learning_rate(c, run.progress))
+        learn(run, look(run), learning_rate(c, run.progress))
         run.step += 1
         before, run.progress = run.progress, progress(run)
-        if line:                                                # 3. is a line due?
-            run.acc_ema = .92 * run.acc_ema + .08 * figures.get("acc_neg", 0.)
+        line = run.step % c.log_every == 0                      # 3. is a line due?
+        if line:
+            run.acc_ema = .92 * run.acc_ema + .08 * run.figures["acc_neg"]
         look_up = run.progress >= 1 or check_up_due(run, before)
         if line or look_up:
-            run.pending = run.record(**figures, acc_ema=run.acc_ema), look_up
+            run.pending = run.record(is_line=True), look_up
         run.clean = True
         if run.clock.quiet_for(.2):                             # 4. a sign of life, and the state every 15 seconds
             run.clock.last_sign = run.clock.seconds
             if run.clock.seconds - run.clock.last_save >= 15:
                 save_state(run)
-            yield run.record(is_line=False, loss=figures["loss"])
+            yield run.record()
 
 
 def progress(run: Run) -> float:
     "Share of the run that is done; of its seconds, the last check-up's worth is kept back."
     if run.config.steps:
         return run.step / run.config.steps
-    return min(run.clock.seconds / max(run.config.seconds - run.check_up_seconds, 1e-9), 1.)
+    share = run.clock.seconds / max(run.config.seconds - run.check_up_seconds, 1e-9)
+    return min(max(share, run.progress), 1.)
 
 
 def check_up_due(run: Run, before: float) -> bool:
@@ -333,7 +347,7 @@ def save_state(run: Run) -> None:
         return
     moments = {name: run.optimizer.state[p] for name, p in run.model.named_parameters() if p in run.optimizer.state}
     header = {name: getattr(run, name) for name in COUNTERS} | dict(
-        seconds=run.clock.seconds, data=run.data.hash(), model=asdict(run.model.config), train=asdict(run.config),
+        seconds=run.clock.seconds, data=run.data.hash, model=asdict(run.model.config), train=asdict(run.config),
         moments=list(moments), pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
     text = {key: json.dumps(value) for key, value in header.items()}
     store.save_tensors(run.folder / store.STATE, state_tensors(run, moments), text)
@@ -353,9 +367,10 @@ def load_state(run: Run) -> None:
     path = run.folder / store.STATE
     tensors, header = store.load_tensors(path)
     header = {key: json.loads(value) for key, value in header.items()}
-    if header["data"] != run.data.hash():
+    if header["data"] != run.data.hash:
         raise Failure(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
                       "give the same file and settings, or train anew with --overwrite.")
+    check_settings(run, header)
     own = dict(run.model.named_parameters())
     moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name]) for name in header["moments"]}
     store.check_fit(tensors, state_tensors(run, moments), path)
@@ -367,6 +382,17 @@ def load_state(run: Run) -> None:
     if run.teacher:
         run.teacher.table.copy_(tensors["teacher.table"])
     resume_counters(run, header)
+
+
+def check_settings(run: Run, header: dict) -> None:
+    "A resumed run keeps its settings; only its length, threads and device may change."
+    now = json.loads(json.dumps(dict(model=asdict(run.model.config), train=asdict(run.config))))
+    free = ("steps", "seconds", "threads", "device", "init_from")
+    changed = [name for part in now for name, value in now[part].items()
+               if name not in free and value != header[part].get(name)]
+    if changed:
+        raise Misuse(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of {run.folder}; "
+                     "give the same, or begin another run in another folder.")
 
 
 def resume_counters(run: Run, header: dict) -> None:
@@ -396,8 +422,11 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     here, there = torch.tensor(shared).T
     table = own["encoder.embedding.weight"].clone()
     table[here] = weights["encoder.embedding.weight"][there]
-    kept = {"encoder.embedding.weight": table, "encoder.positions.table": own["encoder.positions.table"]}
-    model.load_state_dict(weights | kept)
+    positions = own["encoder.positions.table"].clone()
+    known = min(len(positions), len(weights["encoder.positions.table"]))
+    positions[:known] = weights["encoder.positions.table"][:known]
+    model.load_state_dict(weights | {"encoder.embedding.weight": table, "encoder.positions.table": positions,
+                                     "log_temperature": own["log_temperature"]})
     return len(shared) - len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #c2706350
@@ -432,7 +461,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
     generator = Generator().manual_seed(config.seed)
-    about = dict(train=asdict(config), data=data.settings)
+    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings)
     return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
 
 
@@ -456,8 +485,10 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
             total = len(data.vocab) - len(SPECIALS)
             logger.info("Carried over %d of %d words from %s.", words, total, config.init_from)
         run.clock = Clock()
-        run.pending = run.record(**look(run, measure=True)[1]), True     # the first line shows the untrained model
+        with torch.no_grad():
+            look(run)
         run.examples = 0
+        run.pending = run.record(is_line=True), True                     # the first line shows the untrained model
     if folder:
         furnish(run, resume)
     return run
@@ -489,7 +520,7 @@ def close_run(run: Run, outcome: str, records: list[LogRecord]) -> None:
     figures = {k: getattr(checked[-1], k) for k in ("valid_top1", "valid_mrr", "valid_median_rank")} if checked else {}
     store.record_experiment(run.folder, dict(
         outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
-        seed=run.config.seed, data=dict(run.data.settings, hash=run.data.hash()[:16]),
+        seed=run.config.seed, data=dict(run.data.settings, hash=run.data.hash[:16]),
         model=asdict(run.model.config), train=asdict(run.config)))
 
 # %% ../nbs/09_training.ipynb #b61eed83

@@ -43,9 +43,10 @@ def tokenize(text: str,                 # a phrase, any script
     "Cut a phrase into words and single punctuation marks; the same rule serves training and use."
     if tokens not in TOKEN_RULES:
         raise Misuse(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}.")
+    text = text.lower() if lower else text
     if tokens == "unicode" and not text.isascii():
         text = unicodedata.normalize("NFC", text).replace("’", "'")
-    return TOKEN_RULES[tokens].findall(text.lower() if lower else text)
+    return TOKEN_RULES[tokens].findall(text)
 
 # %% ../nbs/01_vocab.ipynb #6f37bc26
 SPECIALS = ("<pad>", "<unk>", "<mask>")
