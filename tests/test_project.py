@@ -57,12 +57,21 @@ def test_ruff():
     assert done.returncode == 0, done.stdout
 
 
+def test_lines_are_short():
+    "At most 120 columns in the package, but for the list of names that nbdev makes."
+    long = [f"{path.name}:{n}" for path in (ROOT / "tofy").rglob("*.py") if path.name != "_modidx.py"
+            for n, line in enumerate(path.read_text().splitlines(), 1) if len(line) > 120 and not line.startswith("__all__")]
+    assert not long
+
+
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
 def test_notebook_has_outputs_and_no_error(notebook):
     cells = [c for c in json.loads((ROOT / notebook).read_text())["cells"] if c["cell_type"] == "code"]
     outputs = [o for c in cells for o in c["outputs"]]
     assert outputs, "committed without outputs"
     assert not [o for o in outputs if o["output_type"] == "error"]
+    slow = [c for c in cells if "#| slow" in "".join(c["source"])]
+    assert all(c["outputs"] for c in slow), "a slow cell has lost its stored output"
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)

@@ -49,7 +49,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise cannot_save(path, error) from error
 
-
+# %% ../nbs/08_checkpoint.ipynb #e2080210
 def sync_folder(folder: Path) -> None:
     "Push a folder's list of names to the disk, where the system can."
     if hasattr(os, "O_DIRECTORY"):
@@ -57,14 +57,14 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
         os.close(descriptor)
 
-
+# %% ../nbs/08_checkpoint.ipynb #54584bfe
 def cannot_save(path: Path, error: OSError) -> Failure:
     "The sentence for a file that could not be written."
     why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
     return Failure(f"{path} could not be saved ({why}); what was saved before is untouched. "
                    "Make room or choose another folder with --out, then go on with --resume.")
 
-
+# %% ../nbs/08_checkpoint.ipynb #e9914180
 def add_line(path: Path, line: str) -> None:
     "Append a line to a text file."
     try:
@@ -113,7 +113,7 @@ def save_model(folder: str | Path,
     save_tensors(folder / MODEL, {**model.state_dict(), "vocab.counts": torch.tensor(vocab.counts)},
                  {key: json.dumps(value) for key, value in header.items()})
 
-
+# %% ../nbs/08_checkpoint.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     "The model (in eval mode), its vocabulary, and the header; whatever does not fit together is refused."
     folder = Path(folder)
@@ -136,7 +136,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     fit_weights(model, tensors, folder / MODEL)
     return model.eval(), vocab, header
 
-
+# %% ../nbs/08_checkpoint.ipynb #714a3c25
 def check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str | Path) -> None:
     "Refuse tensors that differ from the wanted ones in a name or a shape."
     for name in sorted(wanted.keys() | tensors.keys()):
@@ -144,7 +144,7 @@ def check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], sourc
         if have != want:
             raise Failure(f"{source} does not fit the model: {name} is {have} in the file and {want} in the model.")
 
-
+# %% ../nbs/08_checkpoint.ipynb #9e1ceba7
 def fit_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     "Copy weights into a model after checking every name and shape."
     check_fit(tensors, model.state_dict(), source)
@@ -181,7 +181,7 @@ class LogRecord:
 
 LOG_COLUMNS = tuple(f.name for f in fields(LogRecord))[:-2]
 
-
+# %% ../nbs/08_checkpoint.ipynb #bd5379de
 def append_log(folder: str | Path, record: LogRecord) -> None:
     "Add a row to log_latent.csv, with a header where the file is new."
     path = Path(folder) / LOG
@@ -195,7 +195,7 @@ def log_row(record: LogRecord) -> str:
     values = (getattr(record, name) for name in LOG_COLUMNS)
     return ",".join("" if v != v else f"{v:.6g}" if isinstance(v, float) else str(int(v)) for v in values)
 
-
+# %% ../nbs/08_checkpoint.ipynb #a2a3ef91
 def read_log(folder: str | Path) -> list[LogRecord]:
     "The rows of a log; a last row that a crash cut short is dropped."
     path, kinds = Path(folder) / LOG, {f.name: f.type for f in fields(LogRecord)}
@@ -205,7 +205,7 @@ def read_log(folder: str | Path) -> list[LogRecord]:
     return [LogRecord(**{name: read[kinds[name]](value) for name, value in zip(LOG_COLUMNS, row)})
             for row in rows if len(row) == len(LOG_COLUMNS)]
 
-
+# %% ../nbs/08_checkpoint.ipynb #d159ea3f
 def trim_log(folder: str | Path, step: int) -> None:
     "Forget the rows after `step`: the run goes on from there and will write them again."
     kept = [log_row(record) for record in read_log(folder) if record.step <= step]

@@ -87,7 +87,7 @@ def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -
     sizes = dict(max_seq=model.max_seq, max_vocab=given.get("max_vocab", data.get("max_vocab", model.vocab_size)))
     return data | sizes, model, train
 
-
+# %% ../nbs/16_cli.ipynb #a8ca70b7
 def read_tables(file: Path) -> dict[str, dict]:
     "The tables of a settings file, each name checked; values are checked where they are used."
     from tofy.checkpoint import load_settings
@@ -122,7 +122,7 @@ class Watch:
         if record.is_line:
             self.bar.write(log_line(record), file=self.out)
 
-
+# %% ../nbs/16_cli.ipynb #561278c2
 def log_line(r) -> str:
     "A log record as a line of text; what was not measured is left out."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}"]
@@ -132,7 +132,7 @@ def log_line(r) -> str:
         parts += [f"{labels.get(name, name)} {value:.3f}"] if value == value else []
     return "  ".join(parts + ["[saved best]"] * r.saved)
 
-
+# %% ../nbs/16_cli.ipynb #a6da1cbe
 @contextmanager
 def noting_signals() -> Iterator[list[int]]:
     "Within it, Ctrl-C and a polite kill are only noted in the list, so that the loop can stop in good order."
@@ -162,7 +162,7 @@ def flag(name: str, help: str):
 
 AsJson = flag("--json", "Print one JSON object, and nothing else, on standard output.")
 
-
+# %% ../nbs/16_cli.ipynb #9b59bd8a
 @app.command()
 def train(
     data: word("DATA", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]] (default).", str) = None,
@@ -236,7 +236,7 @@ def parse_negatives(text: str | None) -> int | None:
         raise Misuse(f"--negatives {text} is neither a positive number nor all.")
     return int(text)
 
-
+# %% ../nbs/16_cli.ipynb #67636f7d
 def parse_valid(text: str | None) -> float | str | None:
     "A share or count, or else a file's name."
     try:
@@ -244,7 +244,7 @@ def parse_valid(text: str | None) -> float | str | None:
     except ValueError:
         return text
 
-
+# %% ../nbs/16_cli.ipynb #561aa039
 def run_training(recipe_name: str | None, config: Path | None, options: dict, column: str | None, out: Path,
                  resume: bool, overwrite: bool, as_json: bool) -> None:
     "What `tofy train` does."
@@ -269,7 +269,7 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     stopped = watch_training(data, model, train_config, out, resume, overwrite, as_json)
     show_outcome(stopped, data, out, as_json)
 
-
+# %% ../nbs/16_cli.ipynb #26d811c8
 def check_resume(options: dict, config: Path | None, recipe_name: str | None) -> None:
     "On resuming only the length and the threads may be given anew."
     free = ("steps", "seconds", "threads")
@@ -279,7 +279,7 @@ def check_resume(options: dict, config: Path | None, recipe_name: str | None) ->
         raise Misuse(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
                      "leave it out, or begin another run with another --out.")
 
-
+# %% ../nbs/16_cli.ipynb #72a256ed
 def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> bool:
     "Train and show it; returns whether the run was stopped by a signal."
     from tofy.training import train as training_loop
@@ -321,7 +321,7 @@ def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
         text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
     show(result, as_json, text)
 
-
+# %% ../nbs/16_cli.ipynb #b332550b
 def figure_table(rows: dict[str, dict]) -> str:
     "Figures of several predictors as aligned text."
     names = ("top1", "top5", "top10", "mrr", "median_rank", "mean_rank")
@@ -339,7 +339,7 @@ def split_folder(words: list[str]) -> tuple[Path, list[str]]:
         return Path(first), words[1:]
     return Path("runs/latent"), words
 
-
+# %% ../nbs/16_cli.ipynb #e29bff97
 def answer_all(words: list[str], ask, as_json: bool) -> None:
     "Ask each phrase, or those typed at a prompt until a blank line."
     from tofy.inference import load
@@ -356,7 +356,7 @@ def answer_all(words: list[str], ask, as_json: bool) -> None:
         except TofyError as error:
             say(str(error))
 
-
+# %% ../nbs/16_cli.ipynb #4fc9c4b5
 def next_phrase() -> str:
     "A phrase from the terminal or the pipe; empty at the end."
     try:
@@ -369,7 +369,7 @@ Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then ph
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 
-
+# %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()
 def diff(
     words: Words = None,
@@ -430,7 +430,7 @@ def evaluate(
     text += ["best: the exact posterior on 20,000 fresh draws"] * ("best" in figures)
     show(figures, as_json, "\n".join(text))
 
-
+# %% ../nbs/16_cli.ipynb #f9198cc7
 @app.command("data")
 def prepare(
     source: Annotated[str, typer.Argument(metavar="casual|builtin[:N]|hub:<id>", help="What to prepare.")],
@@ -500,7 +500,7 @@ def runs(
 RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "step", "seconds",
                "valid_mrr", "valid_top1", "valid_median_rank")
 
-
+# %% ../nbs/16_cli.ipynb #e89fbdba
 def flat_row(row: dict) -> dict:
     "A row of the experiment log without its nesting."
     flat = {k: v for k, v in row.items() if not isinstance(v, dict)}
@@ -508,7 +508,7 @@ def flat_row(row: dict) -> dict:
     figures = {k: round(v, 4) for k, v in row["figures"].items()}
     return row["model"] | row["train"] | row["data"] | budget | flat | figures
 
-
+# %% ../nbs/16_cli.ipynb #39468560
 @app.command()
 def notebooks() -> None:
     """Open JupyterLab on the first chapter, in a clone of the project.
@@ -541,7 +541,7 @@ def translate(argv: list[str]) -> list[str]:
     start = ["--out", "."] if mode == "--latent" else ["--init-from", ".", "--out", "from_checkpoint"]
     return ["train", words[0], *numbers, "--recipe", "notes", *start, *more]
 
-
+# %% ../nbs/16_cli.ipynb #861aef4e
 def translate_diff(words: list[str], more: list[str]) -> list[str]:
     "`--diff MODEL VOCAB DIM MAX_SEQ LAYERS HEADS`: the folder of MODEL, its sizes compared."
     from tofy.checkpoint import MODEL, VOCAB
@@ -556,7 +556,7 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
                          "leave the sizes out, the checkpoint knows them.")
     return ["diff", str(model.parent), *words[6:], *more]
 
-
+# %% ../nbs/16_cli.ipynb #752e1d4c
 def main(argv: list[str] | None = None) -> None:
     "The entry point: one sentence and an exit code for whatever a user can act on."
     argv = list(sys.argv[1:] if argv is None else argv)

@@ -96,7 +96,7 @@ class Phrases:
         shift = (self.offsets[rows] - offsets[:-1]).repeat_interleave(lengths)   # from a new place to its old one
         return Phrases(self.flat[torch.arange(len(shift)) + shift], offsets)
 
-
+# %% ../nbs/02_data.ipynb #c9163ec2
 def pack(rows: Iterable) -> Phrases:
     "Phrases from any iterable of id lists."
     rows = [torch.as_tensor(r, dtype=torch.int32) for r in rows]
@@ -110,7 +110,7 @@ class _Intern(dict):
         self[word] = number = len(self)
         return number
 
-
+# %% ../nbs/02_data.ipynb #8b06728a
 @dataclass
 class Reading:
     "What reading did: provisional ids, the row each phrase came from, and a count of everything dropped."
@@ -121,7 +121,7 @@ class Reading:
     seen: set = field(default_factory=set)
     report: Counter = field(default_factory=Counter)
 
-
+# %% ../nbs/02_data.ipynb #e62b8d20
 def read_phrases(lines: Iterable[str],       # the rows of a phrase file
                  max_seq: int = 72,          # longer phrases are cut
                  split: str = "none",        # see `split_text`
@@ -180,7 +180,7 @@ class Data:
             digest.update(side.flat.numpy().tobytes() + side.offsets.numpy().tobytes())
         return digest.hexdigest()
 
-
+# %% ../nbs/02_data.ipynb #7d3afc99
 def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs, NAMES more words
                  seed: int = 0,        # of the built-in corpus
                 ) -> Iterable[str]:
@@ -195,7 +195,7 @@ def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs
     n, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
     return builtin_lines(n, seed=seed, names=names)
 
-
+# %% ../nbs/02_data.ipynb #b2c63c89
 def n_heldout(n: int, valid: float) -> int:
     "How many of `n` rows to hold out: a share below 1 (at least 100 of 1,000), or a count."
     if not valid >= 0 or valid >= max(n, 1) and valid >= 1:
@@ -238,7 +238,7 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
     settings = dict(source=str(source), max_vocab=max_vocab, valid=str(valid) if own_file else valid, seed=seed, **how)
     return number(reading, is_valid, settings)
 
-
+# %% ../nbs/02_data.ipynb #cb67f625
 def number(reading: Reading, is_valid: Tensor, settings: dict) -> Data:
     "Count the training words, give every word its final id, and part the two sides."
     flat = torch.from_numpy(np.frombuffer(reading.flat, dtype=np.int32))
@@ -258,7 +258,7 @@ def number(reading: Reading, is_valid: Tensor, settings: dict) -> Data:
         train = train.take(can_be_asked.nonzero()[:, 0])
     return Data(vocab, train, valid, heldout, report, settings)
 
-
+# %% ../nbs/02_data.ipynb #dc18dd08
 def nothing_to_learn(source, report) -> str:
     "The sentence for a source without a usable phrase."
     if not report["rows"]:
@@ -266,7 +266,7 @@ def nothing_to_learn(source, report) -> str:
     return (f"{source} has {report['rows']:,} lines and none is a phrase of two words or more that is not held out "
             f"({report['blank']:,} blank, {report['short']:,} of one word); give a text file with a phrase a line.")
 
-
+# %% ../nbs/02_data.ipynb #646a8b97
 def data_warnings(data: Data) -> list[str]:
     "What a user should know before training on this, a sentence each."
     found, n_words = [], len(data.vocab) - len(SPECIALS)

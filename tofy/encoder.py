@@ -31,7 +31,7 @@ def check_types(config: object) -> None:
                 what = "a finite float" if name == "float" else f"of type {name}"
                 raise Misuse(f"{f.name} is {value!r}, which is not {what}.")
 
-
+# %% ../nbs/05_encoder.ipynb #da635dd8
 @dataclass
 class ModelConfig:
     "The shape of a model; stored in every checkpoint."
@@ -96,7 +96,7 @@ def make_predictor(kind: str, dim: int) -> nn.Module:
         return nn.Linear(dim, dim)
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
-
+# %% ../nbs/05_encoder.ipynb #682ac31a
 class LatentModel(nn.Module):
     "Encoder, predictor and one temperature: predicts the embedding of a hidden word."
     def __init__(self, config: ModelConfig, temperature: float = .1):

@@ -97,12 +97,12 @@ class Answer:
         last = repr(self).splitlines()[len(self.top) + 1:]
         return f"<p>{html.escape(self.phrase)}</p>{table}" + "".join(f"<p>{html.escape(line)}</p>" for line in last)
 
-
+# %% ../nbs/10_inference.ipynb #4df8e969
 def fill(latent: Latent, phrase: str, top: int = 5) -> Answer:
     "The words nearest to what the model predicts at the blank."
     return rank_answer(latent, phrase, None, top)
 
-
+# %% ../nbs/10_inference.ipynb #b7c242be
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "Ask for the blank in `phrase`, and place `word` among all words."
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
@@ -158,7 +158,7 @@ def diff(latent: Latent,
     answer.note = "; ".join(n for n in notes if n) or None
     return answer
 
-
+# %% ../nbs/10_inference.ipynb #e068cb31
 def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     "The phrase without any copy of `word`, its blank kept, and how many were removed."
     kept, removed = [], 0
@@ -181,7 +181,7 @@ def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, by
     offsets = torch.tensor([0, *reading.lengths]).cumsum(0)
     return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets), dict(reading.report)
 
-
+# %% ../nbs/10_inference.ipynb #e98575dc
 def evaluate(latent: Latent,
              phrases: Phrases,
              max_queries: int | None = None,   # at most so many blanks, drawn by seed 0
@@ -204,7 +204,7 @@ def evaluate(latent: Latent,
     return dict(summary(found), vocab=V - len(SPECIALS), cos_mean=cosines / n, acc_neg=hits / n,
                 unknown=int((phrases.flat == UNK).sum()), frequency=dict(frequency, acc_neg=by_count / n))
 
-
+# %% ../nbs/10_inference.ipynb #34214dd1
 def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queries: int | None = None) -> dict:
     "Evaluate a run on a file, or on its own held-out phrases; on the built-in corpus with the best possible beside it."
     latent, folder = load(folder), Path(folder)

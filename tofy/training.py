@@ -153,7 +153,7 @@ class Clock:
 
     def quiet_for(self, seconds: float) -> bool: return self.seconds - self.last_sign >= seconds
 
-
+# %% ../nbs/09_training.ipynb #60f78697
 @dataclass
 class Run:
     "A training run in flight."
@@ -221,7 +221,7 @@ def look(run: Run) -> Tensor:
     run.figures = {name: value.item() for name, value in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
     return loss
 
-
+# %% ../nbs/09_training.ipynb #efecfabd
 @torch.no_grad()
 def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
     "The notes' dials on this batch: cosine, as it is and as they printed it, and acc_neg against 32 random words."
@@ -233,7 +233,7 @@ def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
     return dict(cos_mean=cosine, cos_mean_notes=cos_mean_notes(cosine, pred.shape[1]),
                 acc_neg=acc_neg(cosines[:, 0], cosines[:, 1:]))
 
-
+# %% ../nbs/09_training.ipynb #9c67dab3
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
     if not math.isfinite(loss.item()):
@@ -248,7 +248,7 @@ def learn(run: Run, loss: Tensor, lr: float) -> None:
     if run.teacher:
         run.teacher.update(run.model.table)
 
-
+# %% ../nbs/09_training.ipynb #7e5af505
 def diverged(run: Run) -> Failure:
     "The end of a run whose numbers are none; its state is not saved."
     run.clean = False
@@ -276,7 +276,7 @@ def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
             setattr(record, f"valid_{name}", figures[name])
     run.check_up_seconds = run.clock.seconds - began
 
-
+# %% ../nbs/09_training.ipynb #4297bc9c
 def finish_line(run: Run, record: LogRecord) -> None:
     "Write a log line, and save the model if it is the best so far."
     value = record.acc_ema if run.config.best_by == "acc_ema" else record.valid_mrr
@@ -322,7 +322,7 @@ def run_steps(run: Run) -> Iterator[LogRecord]:
                 save_state(run)
             yield run.record()
 
-
+# %% ../nbs/09_training.ipynb #ed763a0a
 def progress(run: Run) -> float:
     "Share of the run that is done; of its seconds, the last check-up's worth is kept back."
     if run.config.steps:
@@ -330,7 +330,7 @@ def progress(run: Run) -> float:
     share = run.clock.seconds / max(run.config.seconds - run.check_up_seconds, 1e-9)
     return min(max(share, run.progress), 1.)
 
-
+# %% ../nbs/09_training.ipynb #d0bd9849
 def check_up_due(run: Run, before: float) -> bool:
     "Whether a check-up falls between progress `before` and now: every eval_every steps, or ten times a run."
     if run.config.eval_every:
@@ -353,7 +353,7 @@ def save_state(run: Run) -> None:
     store.save_tensors(run.folder / store.STATE, state_tensors(run, moments), text)
     run.clock.last_save = run.clock.seconds
 
-
+# %% ../nbs/09_training.ipynb #16d540f7
 def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, Tensor]:
     "Everything that changes during a run, by the name it has in the file."
     tensors = {f"model.{name}": t for name, t in run.model.state_dict().items()}
@@ -361,7 +361,7 @@ def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, 
     tensors |= {"generator.masking": run.generator.get_state()}
     return tensors | ({"teacher.table": run.teacher.table} if run.teacher else {})
 
-
+# %% ../nbs/09_training.ipynb #a544be5b
 def load_state(run: Run) -> None:
     "Put a new run where a saved one stood."
     path = run.folder / store.STATE
@@ -383,7 +383,7 @@ def load_state(run: Run) -> None:
         run.teacher.table.copy_(tensors["teacher.table"])
     resume_counters(run, header)
 
-
+# %% ../nbs/09_training.ipynb #6771c77f
 def check_settings(run: Run, header: dict) -> None:
     "A resumed run keeps its settings; only its length, threads and device may change."
     now = json.loads(json.dumps(dict(model=asdict(run.model.config), train=asdict(run.config))))
@@ -394,7 +394,7 @@ def check_settings(run: Run, header: dict) -> None:
         raise Misuse(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of {run.folder}; "
                      "give the same, or begin another run in another folder.")
 
-
+# %% ../nbs/09_training.ipynb #c61429cb
 def resume_counters(run: Run, header: dict) -> None:
     "Step, clock, log and best figure of a saved run; a run that was made longer is less far."
     for name in COUNTERS:
@@ -443,7 +443,7 @@ def claim_folder(folder: Path, resume: bool, overwrite: bool) -> None:
     except OSError as error:
         raise Misuse(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
 
-
+# %% ../nbs/09_training.ipynb #38150df2
 def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optimizer:
     "AdamW (Loshchilov and Hutter 2019); weights of the blocks decay, the table, biases and norms don't."
     matrices = [p for n, p in model.named_parameters() if p.requires_grad and p.dim() > 1 and "embedding" not in n]
@@ -451,7 +451,7 @@ def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optim
     groups = [dict(params=matrices, weight_decay=config.weight_decay), dict(params=rest, weight_decay=0.)]
     return torch.optim.AdamW(groups, lr=config.lr, fused=True)
 
-
+# %% ../nbs/09_training.ipynb #e8d60aff
 def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None) -> Run:
     "A run at step 0, weights drawn by the seed."
     with torch.random.fork_rng(devices=[]):
@@ -464,7 +464,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     about = dict(recipe=config.recipe, train=asdict(config), data=data.settings)
     return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
 
-
+# %% ../nbs/09_training.ipynb #0e7b5bcc
 def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None,
              resume: bool = False, overwrite: bool = False) -> Run:
     "A run that is ready to step: a new one, or a saved one."
@@ -493,7 +493,7 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
         furnish(run, resume)
     return run
 
-
+# %% ../nbs/09_training.ipynb #adc8a48f
 def furnish(run: Run, resume: bool) -> None:
     "Write the settings, and of a new run all files, in place of an older run's."
     settings = dict(data=run.data.settings, model=_stored(run.model.config), train=_stored(run.config))
@@ -509,7 +509,7 @@ def furnish(run: Run, resume: bool) -> None:
 def _stored(config: ModelConfig | TrainConfig) -> dict:
     return {name: value for name, value in asdict(config).items() if name not in ("vocab_size", "max_seq")}
 
-
+# %% ../nbs/09_training.ipynb #bc1d5eb0
 def close_run(run: Run, outcome: str, records: list[LogRecord]) -> None:
     "Save the state and add the run to the experiment log."
     if not run.folder:
@@ -541,7 +541,7 @@ def train(data: Data,                                # what to learn from
             raise Failure(MEMORY_ADVICE) from error
         raise
 
-
+# %% ../nbs/09_training.ipynb #399040ae
 def follow(run: Run) -> Iterator[LogRecord]:
     "Step an open run to its end; however it ends, its state is saved and it is noted in the experiment log."
     outcome, lines, steps = "stopped", [], run_steps(run)
@@ -565,7 +565,7 @@ def follow(run: Run) -> Iterator[LogRecord]:
 MEMORY_ADVICE = ("There is not enough memory for this run; make these smaller, in this order: "
                  "--batch, --max-seq, --dim, --layers. What was saved before is kept.")
 
-
+# %% ../nbs/09_training.ipynb #b046b62e
 def out_of_memory(error: BaseException) -> bool:
     "Whether an error means that memory ran out, on any device."
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or "can't allocate memory" in str(error)
