@@ -539,7 +539,7 @@ def translate(argv: list[str]) -> list[str]:
     if len(numbers) == 8:
         numbers[3:5] = [str(int(numbers[3]) + int(numbers[4]))]
     start = ["--out", "."] if mode == "--latent" else ["--init-from", ".", "--out", "from_checkpoint"]
-    return ["train", words[0], *numbers, "--recipe", "notes", *start, *more]
+    return ["train", words[0], *numbers, "--recipe", "notes", "--tokens", "notes", *start, *more]
 
 # %% ../nbs/16_cli.ipynb #861aef4e
 def translate_diff(words: list[str], more: list[str]) -> list[str]:

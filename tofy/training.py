@@ -75,7 +75,7 @@ class TrainConfig:
         check_types(self)
         self.corrupt = tuple(self.corrupt)
         if len(self.corrupt) != 3 or any(isinstance(share, str) or share < 0 for share in self.corrupt):
-            raise Misuse(f"corrupt is {self.corrupt}; give the shares of <mask>, random word and itself: 0.8, 0.1, 0.1.")
+            raise Misuse(f"corrupt is {self.corrupt}; it should be the shares of <mask>, random word and itself.")
         for name in ("warmup", "flat", "ema_decay", "mask_rate"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Misuse(f"{name} is {getattr(self, name)}; it must be in [0, 1].")
