@@ -2,19 +2,20 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow notebooks readme lab clean help
+.PHONY: demo test slow notebooks readme clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 .venv/.installed: constraints.txt settings.ini setup.py
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	touch $@
+	@echo "Setting up .venv; the first time this takes a minute or two."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
 
 demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-in corpus and fill three blanks
 	$(BIN)/tofy train builtin --seconds 80 --out runs/demo --overwrite
 	@echo; echo "Three blanks, each with the answer that was written there:"
-	$(BIN)/tofy diff runs/demo --top 3 \
+	@$(BIN)/tofy diff runs/demo --top 3 \
 	  "i skipped lunch again , we heard clara works near the _ . => bakery" \
 	  "did you _ the soup at the cafe ? => try" \
 	  "the peaches i _ yesterday were terribly salty . => tried"
