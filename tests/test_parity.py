@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tofy.data import load_data, pack
+from tofy.data import Phrases, load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.inference import Latent, diff, encode_phrases, read_blank
 from tofy.masking import all_blanks, ask
@@ -58,6 +58,14 @@ def test_diff_and_eval_read_every_phrase_as_training_did(tmp_path):
         if n % 50 == 0:
             assert diff(latent, f"{typed} => {tokens[position]}").rank == ranks(
                 latent.score(ask(DATA.valid, type(blanks)(blanks.rows[n:n + 1], blanks.positions[n:n + 1]))), questions.targets[n:n + 1]).item()
+
+
+def test_known_words_are_counted_beyond_what_a_float_can_count():
+    "More than 2^24 tokens: a sum in single precision would lose the last phrases' words."
+    n = 2**24 + 1
+    flat = torch.full((n + 3,), 3, dtype=torch.int32)
+    flat[n:] = torch.tensor([1, 3, 1])
+    assert Phrases(flat, torch.tensor([0, n, n + 1, n + 2, n + 3])).known().tolist() == [n, 0, 1, 0]
 
 
 @given(st.text(max_size=80))

@@ -75,6 +75,12 @@ class Phrases:
     @property
     def lengths(self) -> Tensor: return self.offsets.diff()
 
+    def known(self) -> Tensor:
+        "How many known words each phrase has, int64 `(phrases,)`."
+        before = torch.zeros(len(self.flat) + 1, dtype=torch.long)       # known words before each token
+        torch.cumsum(self.flat >= len(SPECIALS), 0, out=before[1:])
+        return before[self.offsets].diff()
+
     def __getitem__(self, i: int) -> Tensor:
         if not -len(self) <= i < len(self):
             raise IndexError(i)
@@ -252,7 +258,7 @@ def number(reading: Reading, is_valid: Tensor, settings: dict) -> Data:
     final = torch.tensor([vocab.ids.get(w, UNK) for w in words], dtype=torch.int32)
     heldout = [" ".join(words[t] for t in valid[i].tolist()) for i in range(len(valid))]
     train, valid = (Phrases(final[side.flat], side.offsets) for side in (train, valid))
-    can_be_asked = torch.cat([torch.zeros(1), (train.flat >= len(SPECIALS)).cumsum(0)])[train.offsets].diff() > 0
+    can_be_asked = train.known() > 0
     report = dict(reading.report, all_unknown=int((~can_be_asked).sum()))
     if report["all_unknown"]:
         train = train.take(can_be_asked.nonzero()[:, 0])
