@@ -296,10 +296,7 @@ def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool
 def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     "The last held-out figures beside their reference lines."
     from tofy.checkpoint import read_log
-    from tofy.corpus import best
-    from tofy.masking import all_blanks
-    from tofy.metrics import chance, rank_blanks, references, summary
-    from tofy.vocab import SPECIALS
+    from tofy.inference import run_references
     if stopped:
         say(f"Stopped; go on with: tofy train --resume --out {out}")
         raise typer.Exit(130)
@@ -309,13 +306,8 @@ def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
     text = f"The run is in {out}. Fill a blank: tofy diff {out} \"how are _ ? => you\""
     if checked:
-        blanks = all_blanks(data.valid, 2000)
         rows = dict(model={k: getattr(checked[-1], f"valid_{k}") for k in ("top1", "top5", "mrr", "median_rank")})
-        for name, scorer in references(data.train, data.vocab).items():
-            rows[name] = summary(rank_blanks(scorer, data.valid, blanks))
-        rows["chance"] = chance(len(data.vocab) - len(SPECIALS))
-        if str(data.settings["source"]) == "builtin":
-            rows["best"] = best()
+        rows |= run_references(out, data)
         result |= rows | dict(best_mrr=max(r.valid_mrr for r in checked), saved_at=saved[-1].step,
                               examples_per_second=last.examples / last.seconds)
         text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
@@ -342,12 +334,13 @@ def split_folder(words: list[str]) -> tuple[Path, list[str]]:
 # %% ../nbs/16_cli.ipynb #e29bff97
 def answer_all(words: list[str], ask, as_json: bool) -> None:
     "Ask each phrase, or those typed at a prompt until a blank line."
-    from tofy.inference import load
+    from tofy.inference import Answers, load
     folder, phrases = split_folder(words)
     latent = load(folder)
     if phrases:
-        answers = [ask(latent, phrase) for phrase in phrases]
-        return show(dict(answers=[asdict(a) for a in answers]), as_json, "\n\n".join(map(repr, answers)))
+        answers = Answers(ask(latent, phrase) for phrase in phrases)
+        texts = [*map(repr, answers), *([repr(answers)] if len(answers) > 1 else [])]
+        return show(dict(answers=[asdict(a) for a in answers]), as_json, "\n\n".join(texts))
     say(f"{latent}. Type a phrase with _ where a word is missing; an empty line ends.")
     while phrase := next_phrase():
         try:
@@ -419,15 +412,14 @@ def evaluate(
     """
     from tofy.hub import resolve
     from tofy.inference import evaluate_run
-    from tofy.metrics import chance
     figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
-    rows = {"model": figures} | {name: figures[name] for name in ("frequency", "best") if name in figures}
-    rows["chance"] = chance(figures["vocab"])
+    lines = {name: figures[name] for name in ("chance", "frequency", "bigram", "best") if name in figures}
+    neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} words; "
-            f"{figures['unknown']:,} unknown words are not asked for", figure_table(rows),
-            f"cos_mean {figures['cos_mean']:.3f}, acc_neg {figures['acc_neg']:.3f} against 32 random words "
-            f"(by frequency {figures['frequency']['acc_neg']:.3f}, chance 0.030)"]
+            f"{figures['unknown']:,} unknown words are not asked for", figure_table(dict(model=figures) | lines),
+            f"cos_mean {figures['cos_mean']:.3f}; acc_neg {figures['acc_neg']:.3f} against 32 random words ({neg})"]
     text += ["best: the exact posterior on 20,000 fresh draws"] * ("best" in figures)
+    text += ["no bigram line: the training text cannot be read any more"] * ("bigram" not in figures)
     show(figures, as_json, "\n".join(text))
 
 # %% ../nbs/16_cli.ipynb #f9198cc7

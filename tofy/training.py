@@ -25,9 +25,9 @@ from . import checkpoint as store
 from .checkpoint import LogRecord
 from .data import Data, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig, check_types
-from .losses import latent_loss, sample_negatives
+from .losses import SPREADS, latent_loss, sample_negatives, spread_loss
 from .masking import all_blanks, mask_batch
-from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
+from .metrics import acc_neg, cos_mean_notes, draw_lines, rank_batches, ranks, summary
 from .vocab import SPECIALS, UNK, Failure, Misuse, Vocab
 
 logger = logging.getLogger("tofy")
@@ -60,6 +60,8 @@ class TrainConfig:
     reduction: str = "sum"             # "notes": mean over D as well
     target: str = "table"              # "stopgrad", or "teacher" (EMA)
     ema_decay: float = .996            # of the teacher
+    spread: str = "none"               # keeps table rows apart: vicreg, uniformity or sigreg
+    spread_weight: float = 1.
     replacement: bool = False          # draw phrases with replacement
     log_every: int = 100               # steps
     eval_every: int | None = None      # steps; None = ten check-ups a run
@@ -85,9 +87,11 @@ class TrainConfig:
                      "threads"):
             if (value := getattr(self, name)) is not None and value <= 0:
                 raise Misuse(f"{name} is {value}; it must be positive.")
-        if not 0 <= self.seed < 2**31 or min(self.negatives, self.clip, self.min_lr, self.weight_decay) < 0:
-            raise Misuse("seed must be in [0, 2^31), and negatives, clip, min_lr and weight_decay not below 0.")
-        choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "teacher"),
+        if not 0 <= self.seed < 2**31 or min(
+                self.negatives, self.clip, self.min_lr, self.weight_decay, self.spread_weight) < 0:
+            raise Misuse("seed must be in [0, 2^31), and negatives, clip, min_lr, weight_decay and spread_weight "
+                         "not below 0.")
+        choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "teacher"), spread=("none", *SPREADS),
                        reduction=("sum", "notes"), best_by=("valid_mrr", "acc_ema"))
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -217,6 +221,8 @@ def look(run: Run) -> Tensor:
     table = run.teacher.table if table is None else table
     loss, terms = latent_loss(pred, hidden, targets, table, model.log_temperature.exp(), negatives,
                               (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first)
+    if c.spread != "none":
+        loss = loss + c.spread_weight * spread_loss(c.spread, model.table[targets.unique()], run.generator)
     run.examples += len(ids)
     run.figures = {name: value.item() for name, value in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
     return loss
@@ -389,7 +395,7 @@ def check_settings(run: Run, header: dict) -> None:
     now = json.loads(json.dumps(dict(model=asdict(run.model.config), train=asdict(run.config))))
     free = ("steps", "seconds", "threads", "device", "init_from")
     changed = [name for part in now for name, value in now[part].items()
-               if name not in free and value != header[part].get(name)]
+               if name not in free and value != header[part].get(name, value)]
     if changed:
         raise Misuse(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of {run.folder}; "
                      "give the same, or begin another run in another folder.")
@@ -498,7 +504,7 @@ def furnish(run: Run, resume: bool) -> None:
     "Write the settings, and of a new run all files, in place of an older run's."
     settings = dict(data=run.data.settings, model=_stored(run.model.config), train=_stored(run.config))
     if not resume:
-        for name in (store.MODEL, store.STATE, store.LOG):
+        for name in (store.MODEL, store.STATE, store.LOG, store.REFERENCES):
             (run.folder / name).unlink(missing_ok=True)
         store.write_whole(run.folder / store.HELDOUT, "".join(text + "\n" for text in run.data.heldout).encode())
         save_state(run)
@@ -572,15 +578,14 @@ def out_of_memory(error: BaseException) -> bool:
 
 # %% ../nbs/09_training.ipynb #11e2eb62
 def plot_log(records: list[LogRecord],
-             references: dict[str, float] | None = None,   # MRR of each reference, drawn as a line
+             references: dict[str, dict] | None = None,   # as `reference_lines` gives them, drawn as lines
              ax=None):
     "Held-out MRR against seconds, with reference lines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     checked = [r for r in records if r.valid_mrr == r.valid_mrr]
     ax.plot([r.seconds for r in checked], [r.valid_mrr for r in checked], "o-", ms=3, color="#0072B2", label="model")
-    for (name, value), colour in zip((references or {}).items(), ("#999999", "#E69F00", "#D55E00", "#009E73")):
-        ax.axhline(value, color=colour, ls="--", lw=1, label=name)
+    draw_lines(ax, references or {})
     ax.set(xlabel="seconds", ylabel="held-out MRR", ylim=(0, None))
     ax.legend(frameon=False, ncols=3, fontsize=8)
     return ax
