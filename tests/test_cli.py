@@ -16,10 +16,12 @@ from tofy.checkpoint import (
     LOG,
     LOG_COLUMNS,
     MODEL,
+    REFERENCES,
     SETTINGS,
     STATE,
     VOCAB,
     load_model,
+    load_references,
     load_settings,
     load_tensors,
     read_log,
@@ -133,7 +135,7 @@ def equal(a: Path, b: Path, names=(MODEL, STATE)) -> None:
 
 
 def test_a_run_folder_holds_what_is_promised(tofy, trained):
-    assert {p.name for p in trained.iterdir()} == {MODEL, VOCAB, LOG, HELDOUT, STATE, SETTINGS}
+    assert {p.name for p in trained.iterdir()} == {MODEL, VOCAB, LOG, HELDOUT, STATE, SETTINGS, REFERENCES}
     assert (trained / LOG).read_text().splitlines()[0].split(",") == list(LOG_COLUMNS)
     tensors, header = load_tensors(trained / STATE)
     assert {name.split(".")[0] for name in tensors} == {"model", "optimizer", "generator"}
@@ -410,14 +412,39 @@ def test_eval_of_no_queries(tofy, trained, number):
 def test_diff_prints_what_is_promised(tofy, trained):
     result = tofy("diff", "run", "the _ sat => cat")
     lines = result.out.splitlines()
-    assert result.code == 0 and len(lines) == 7 and lines[0] == "the _ sat"
-    assert all(x in lines[-1] for x in ("cat: rank ", "/18", "cosine ", "L2 "))
+    assert result.code == 0 and len(lines) == 9 and lines[0] == "the _ sat"
+    assert all(x in lines[6] for x in ("cat: rank ", "/18", "cosine ", "L2 "))
+    assert all(x in lines[7] for x in ("chance 9.5", "frequency ", "bigram ")) and "best possible" not in lines[7]
+    assert lines[8].startswith("nearest to cat in the table: ") and lines[8].count("cosine") == 2
     answer = tofy("diff", "run", "the _ sat => cat", "--json").json["answers"][0]
     assert (
         len(answer["top"]) == 5 and answer["word"] == "cat" and 1 <= answer["rank"] <= 18 and answer["vocab_size"] == 18
     )
     cosines = [c for _, c in answer["top"]]
     assert cosines == sorted(cosines, reverse=True) and answer["l2"] > 0
+
+
+def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
+    lines = load_references(trained)[1]
+    assert set(lines) == {"chance", "frequency", "bigram"} and lines["chance"]["top1"] == 1 / 18
+    text.unlink()
+    figures = tofy("eval", "run", "--json").json
+    assert {k: v for k, v in figures["bigram"].items()} == lines["bigram"]  # the same blanks, the same pairs
+    (trained / REFERENCES).unlink()  # a folder of an older version, and the text is gone
+    assert "bigram" not in tofy("eval", "run", "--json").json
+    assert "no bigram line" in tofy("eval", "run").out
+
+
+def test_another_run_in_the_folder_has_lines_of_its_own(tofy, trained):
+    before = (trained / REFERENCES).read_bytes()
+    assert tofy("train", "builtin:300", "--steps", "1", "--dim", "16", "--out", "run", "--overwrite").code == 0
+    assert (trained / REFERENCES).read_bytes() != before and "best" in load_references(trained)[1]
+
+
+def test_several_blanks_end_in_a_table(tofy, trained):
+    lines = tofy("diff", "run", "the _ sat => cat", "the dog _ => ran").out.splitlines()[-3:]
+    assert lines[0].split() == "phrase nearest answer rank cosine L2 chance frequency bigram".split()
+    assert lines[1].startswith("the _ sat") and lines[2].startswith("the dog _")
 
 
 @pytest.mark.parametrize("phrase", ["the _ sat", "the [MASK] sat", "the [mask] sat", "The ___ sat"])
@@ -474,7 +501,7 @@ def test_at_the_prompt_a_mistake_is_a_sentence_and_the_next_prompt(tofy, trained
     assert result.code == 0 and "Traceback" not in result.err
     assert all(words in result.err for words in ("no blank found", "2 blanks", "spelt most like it: cat"))
     assert "cat: rank" in result.out and "dog: rank" not in result.out  # an empty line ends it
-    assert tofy("diff", "run", stdin="the _ sat => cat").out.count("rank") == 1  # and so does the end of the input
+    assert tofy("diff", "run", stdin="the _ sat => cat").out.count("cat: rank") == 1  # and so does the end of the input
 
 
 def test_at_the_prompt_of_fill(tofy, trained):
