@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .layers import Block, Positions
+from .layers import Block, Dropout, Positions
 from .vocab import PAD, Misuse
 
 # %% ../nbs/05_encoder.ipynb #4b34b0ec
@@ -68,7 +68,7 @@ class Encoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=config.dim**-.5)
         self.positions = Positions(config.positions, config.max_seq, config.dim)
         self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout) for _ in range(config.layers))
-        self.norm, self.dropout = nn.LayerNorm(config.dim), nn.Dropout(config.dropout)
+        self.norm, self.dropout = nn.LayerNorm(config.dim), Dropout(config.dropout)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         "ids int64 `(B,T)` → hidden float `(B,T,D)`; with mask bool `(B,T)`, only at the blanks: `(M,D)`."

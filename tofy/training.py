@@ -202,8 +202,8 @@ class Run:
 WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are ranked against a shared sample
 
 
-def look(run: Run) -> Tensor:
-    "The loss on this step's batch; the figures of a log line are left in `run.figures`."
+def look(run: Run, measure: bool = True) -> Tensor:
+    "The loss on this step's batch; if asked, the figures of a log line are left in `run.figures`."
     c, model, V = run.config, run.model, len(run.data.vocab)
     ids = run.data.train.batch(run.rows())                                                          # (B,T)
     first = UNK if c.unk_targets else len(SPECIALS)
@@ -224,7 +224,8 @@ def look(run: Run) -> Tensor:
     if c.spread != "none":
         loss = loss + c.spread_weight * spread_loss(c.spread, model.table[targets.unique()], run.generator)
     run.examples += len(ids)
-    run.figures = {name: value.item() for name, value in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
+    if measure:
+        run.figures = {name: t.item() for name, t in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
     return loss
 
 # %% ../nbs/09_training.ipynb #efecfabd
@@ -311,37 +312,37 @@ def run_steps(run: Run) -> Iterator[LogRecord]:
             yield record
         if run.progress >= 1:
             return
-        run.clean = False                                       # 2. the step
-        learn(run, look(run), learning_rate(c, run.progress))
-        run.step += 1
-        before, run.progress = run.progress, progress(run)
-        line = run.step % c.log_every == 0                      # 3. is a line due?
+        before, after = run.progress, progress(run)             # 2. is a line due, or a sign of life?
+        line, sign = (run.step + 1) % c.log_every == 0, run.clock.quiet_for(.2)
+        look_up = after >= 1 or check_up_due(run, before, after)
+        run.clean = False                                       # 3. the step
+        learn(run, look(run, line or look_up or sign), learning_rate(c, before))
+        run.step, run.progress = run.step + 1, after
         if line:
             run.acc_ema = .92 * run.acc_ema + .08 * run.figures["acc_neg"]
-        look_up = run.progress >= 1 or check_up_due(run, before)
         if line or look_up:
             run.pending = run.record(is_line=True), look_up
         run.clean = True
-        if run.clock.quiet_for(.2):                             # 4. a sign of life, and the state every 15 seconds
+        if sign:                                                # 4. a sign of life, and the state every 15 seconds
             run.clock.last_sign = run.clock.seconds
             if run.clock.seconds - run.clock.last_save >= 15:
                 save_state(run)
             yield run.record()
 
-# %% ../nbs/09_training.ipynb #ed763a0a
+# %% ../nbs/09_training.ipynb #d18939c4
 def progress(run: Run) -> float:
-    "Share of the run that is done; of its seconds, the last check-up's worth is kept back."
+    "Share of the run that the step at hand completes; of its seconds, the last check-up's worth is kept back."
     if run.config.steps:
-        return run.step / run.config.steps
+        return (run.step + 1) / run.config.steps
     share = run.clock.seconds / max(run.config.seconds - run.check_up_seconds, 1e-9)
     return min(max(share, run.progress), 1.)
 
-# %% ../nbs/09_training.ipynb #d0bd9849
-def check_up_due(run: Run, before: float) -> bool:
-    "Whether a check-up falls between progress `before` and now: every eval_every steps, or ten times a run."
+# %% ../nbs/09_training.ipynb #77de6628
+def check_up_due(run: Run, before: float, after: float) -> bool:
+    "Whether a check-up follows the step at hand: every eval_every steps, or ten times a run."
     if run.config.eval_every:
-        return run.step % run.config.eval_every == 0
-    return int(10 * run.progress) > int(10 * before)
+        return (run.step + 1) % run.config.eval_every == 0
+    return int(10 * after) > int(10 * before)
 
 # %% ../nbs/09_training.ipynb #a4d33b8c
 COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "check_up_seconds")
