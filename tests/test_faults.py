@@ -696,3 +696,12 @@ def test_errors_of_the_library_are_of_two_kinds(tmp_path):
     (tmp_path / "there").mkdir()
     with pytest.raises(Misuse, match=MODEL):
         load_model(tmp_path / "there")
+
+
+def test_more_words_than_the_whole_table_limit(tofy, tmp_path):
+    "Shared rivals hold some of the answers themselves; with a learned temperature that once ended in NaN."
+    lines = [" ".join(f"w{(7 * i + j) % 20_500}" for j in range(10)) for i in range(4100)]
+    (tmp_path / "wide.txt").write_text("\n".join(lines))
+    result = tofy("train", "wide.txt", 3, 64, 16, 12, 1, 2, 30_000, "--valid", 10, "--out", "run")
+    assert result.code == 0, result.err
+    assert len(load_model(tmp_path / "run")[1]) > 20_000

@@ -36,11 +36,11 @@ def rank_loss(pred: Tensor,                       # (M,D)
     p = F.normalize(pred, dim=-1)                                                   # (M,D)
     if negatives is None:
         return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T / temperature, targets - first)
-    right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
+    right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True) / temperature   # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
-    wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)
+    wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others) / temperature
     wrong = wrong.masked_fill(negatives == targets[:, None], float("-inf"))         # the answer is no negative
-    return F.cross_entropy(torch.cat([right, wrong], 1) / temperature, torch.zeros_like(targets))
+    return F.cross_entropy(torch.cat([right, wrong], 1), torch.zeros_like(targets))
 
 # %% ../nbs/06_losses.ipynb #aca454bc
 def sample_negatives(targets: Tensor,        # int64 (M,)
