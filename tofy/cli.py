@@ -7,7 +7,8 @@ __all__ = ['app', 'SIZES', 'DATA_SETTINGS', 'PLAIN', 'AsJson', 'Words', 'Top', '
            'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'noting_signals', 'word', 'option',
            'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume', 'watch_training',
            'show_outcome', 'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff', 'fill', 'evaluate',
-           'prepare', 'runs', 'flat_row', 'notebooks', 'translate', 'translate_diff', 'main']
+           'prepare', 'runs', 'flat_row', 'notebooks', 'diagnose', 'diagnosis', 'size', 'translate', 'translate_diff',
+           'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
 import json
@@ -513,6 +514,74 @@ def notebooks() -> None:
     if not first.is_file():
         raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+
+# %% ../nbs/16_cli.ipynb #c51edaf9
+@app.command()
+def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> None:
+    """What is wrong with a run, and what to try: its log, its table, and the way from training to use.
+
+    Examples:
+
+      tofy diagnose
+
+      tofy diagnose runs/mine --json
+    """
+    from tofy.crowding import crowding
+    from tofy.doctor import diagnose as examine
+    from tofy.gap import gap
+    from tofy.inference import heldout_phrases, load, run_references
+    latent, lines = load(folder), run_references(folder)
+    found = dict(findings=examine(folder), references=lines, crowding=crowding(latent, heldout_phrases(folder, latent)),
+                 gap=gap(folder))
+    result = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}
+    show(result, as_json, diagnosis(**found))
+
+# %% ../nbs/16_cli.ipynb #ec4bf396
+def diagnosis(findings, references: dict, crowding, gap: dict) -> str:
+    "The text of `tofy diagnose`."
+    raise NotImplementedError
+
+# %% ../nbs/16_cli.ipynb #6dfdec0f
+@app.command()
+def size(
+    data: word("DATA", "A text file, hub:<id> or builtin[:N[:NAMES]] (default).", str) = None,
+    recipe: option("tofy or notes.", str, "tofy") = None,
+    seconds: option("Length of the run in mind.", float, "100") = None,
+    steps: option("Or its steps.") = None,
+    batch: option("Phrases a step.", default="64") = None,
+    dim: option("Width of the embeddings.", default="128") = None,
+    max_seq: option("Tokens of a phrase at the most.", default="72") = None,
+    layers: option("Transformer blocks.", default="2") = None,
+    heads: option("Attention heads; they must divide dim.", default="4") = None,
+    max_vocab: option("Rows of the table, specials counted.", default="4000") = None,
+    split: option("Cut long rows into sentences or windows; none cuts them off.", str, "none") = None,
+    threads: option("Processor threads.", default="all") = None,
+    column: option("Column of a hub: data set.", str) = None,
+    config: option("Settings from a TOML file.", Path) = None,
+    probe: option("Seconds of trial training, for the times; 0 leaves them out.", float, "2") = 2.,
+    as_json: AsJson = False,
+) -> None:
+    """Before a run: what the text holds, and the size, steps, memory and time that fit it.
+
+    Examples:
+
+      tofy size my.txt
+
+      tofy size my.txt --dim 256 --layers 4 --steps 20000 --json
+    """
+    given = dict(locals())
+    from tofy.data import load_data
+    from tofy.hub import resolve
+    from tofy.sizing import advise
+    names = ("seconds", "steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab", "split", "threads")
+    settings, model, train_config = gather_settings(recipe, config, {name: given[name] for name in names})
+    source = data or settings.pop("source", "builtin")
+    settings.pop("source", None)
+    column = settings.pop("column", None) if column is None else column
+    text = load_data(resolve(source, column), **settings)
+    text.settings["source"] = str(source)
+    advice = advise(text, model, train_config, probe)
+    show(advice.to_dict(), as_json, repr(advice))
 
 # %% ../nbs/16_cli.ipynb #36bb86ef
 def translate(argv: list[str]) -> list[str]:

@@ -985,8 +985,12 @@ def best(
     names: int = 0,   # as in `generate`
 ) -> dict[str, float]:
     "The figures of the exact posterior: on the same draws no predictor does better, but for luck."
-    asked = draws(n, seed, names)
-    return figures([_rank_in(posterior(tokens, i, names), tokens[i]) for tokens, i in asked])
+    return dict(_best(n, seed, names))
+
+
+@lru_cache(maxsize=8)
+def _best(n: int, seed: int, names: int) -> dict[str, float]:
+    return figures([_rank_in(posterior(tokens, i, names), tokens[i]) for tokens, i in draws(n, seed, names)])
 
 # %% ../nbs/00_corpus.ipynb #3d5182a9
 def plot_window(
