@@ -27,7 +27,7 @@ from tofy.checkpoint import (
     read_log,
 )
 
-COMMANDS = ("train", "runs", "diff", "fill", "eval", "data", "notebooks")
+COMMANDS = ("train", "runs", "diff", "fill", "eval", "diagnose", "size", "data", "notebooks")
 
 
 # ---- usage
@@ -654,3 +654,48 @@ def test_the_original_s_diff_with_something_more(tofy, trained):
     tofy.folder = trained
     result = tofy("--diff", MODEL, VOCAB, 16, 12, 1, 2, "the _ sat => cat")
     assert result.code == 2 or "cat: rank" in result.out
+
+
+# ---- diagnose and size
+
+
+def test_diagnose_prints_figures_and_findings(tofy, trained):
+    result = tofy("diagnose", "run")
+    assert result.code == 0
+    assert all(words in result.out for words in ("held out", "trained on", "frequency", "bigram", "effective rank"))
+    assert "top-1 among 2:" in result.out and "checks passed, 0 failed" in result.out
+
+
+def test_diagnose_json_is_plain(tofy, trained):
+    found = tofy("diagnose", "run", "--json").json
+    assert set(found) == {"findings", "crowding", "gap", "references"}
+    for finding in found["findings"]:
+        assert {"name", "evidence", "meaning", "try"} <= set(finding) and all(map(str, finding.values()))
+    assert set(found["references"]) == {"chance", "frequency", "bigram"} and found["crowding"]["words"] == 18
+
+
+def test_diagnose_names_what_the_notes_hid(tofy, text):
+    more = ("--recipe", "notes", "--log-every", 2, "--out", "run")
+    assert tofy("train", text, 30, 8, 16, 12, 1, 2, *more).code == 0
+    found = [f["name"] for f in tofy("diagnose", "run", "--json").json["findings"]]
+    assert {"misleading cosine", "padding attended"} <= set(found)
+
+
+def test_diagnose_without_the_training_text(tofy, trained, text):
+    text.unlink()
+    found = tofy("diagnose", "run", "--json").json
+    assert found["gap"]["train"] is None and "cannot be read again" in found["gap"]["why"]
+    assert "cannot be read again" in tofy("diagnose", "run").out
+
+
+def test_diagnose_asks_for_a_run(tofy):
+    tofy("diagnose", "nowhere").says(2, "nowhere", "tofy train")
+
+
+def test_size_advises(tofy, text):
+    advice = tofy("size", text, "--dim", 32, "--heads", 2, "--probe", 0, "--json").json
+    assert advice["model"]["dim"] == 32 and advice["holds"]["words"] == 18 and advice["time"] is None
+    assert sum(advice["parameters"].values()) > 12 * 2 * 32**2
+    printed = tofy("size", text, "--probe", ".2").out
+    assert "ms a step" in printed and "effective examples" in printed
+    tofy("size", "nowhere.txt").says(2, "nowhere.txt")

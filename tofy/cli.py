@@ -33,7 +33,8 @@ from .vocab import Misuse, TofyError
 # %% ../nbs/16_cli.ipynb #4fad9eb3
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
-                       "Training: train, runs, data. Inference: diff, fill, eval. Notebooks: notebooks.\n\n"
+                       "Training: train, runs, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
+                       "Notebooks: notebooks.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
                   epilog="Add --debug to any command for a traceback.")
 
@@ -530,16 +531,32 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
     from tofy.doctor import diagnose as examine
     from tofy.gap import gap
     from tofy.inference import heldout_phrases, load, run_references
-    latent, lines = load(folder), run_references(folder)
-    found = dict(findings=examine(folder), references=lines, crowding=crowding(latent, heldout_phrases(folder, latent)),
-                 gap=gap(folder))
-    result = {name: value.to_dict() if hasattr(value, "to_dict") else value for name, value in found.items()}
-    show(result, as_json, diagnosis(**found))
+    lines, latent = run_references(folder), load(folder)
+    findings = examine(folder)
+    result = dict(findings=[finding.to_dict() for finding in findings], references=lines,
+                  crowding=crowding(latent, heldout_phrases(folder, latent)), gap=gap(folder))
+    show(result, as_json, "\n\n".join([f"{folder}: {latent}", *diagnosis(result), repr(findings)]))
 
-# %% ../nbs/16_cli.ipynb #ec4bf396
-def diagnosis(findings, references: dict, crowding, gap: dict) -> str:
-    "The text of `tofy diagnose`."
-    raise NotImplementedError
+# %% ../nbs/16_cli.ipynb #7102133e
+def diagnosis(result: dict) -> Iterator[str]:
+    "The figures of `tofy diagnose` as paragraphs."
+    table, gap, lines = result["crowding"], result["gap"], result["references"]
+    rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
+    yield f"Of all {table['words']:,} words, one blank at a time\n" + figure_table(rows)
+    curve = gap["curves"]["heldout"]
+    among = {k: v for k, v in zip(curve["candidates"], curve["uniform"]["top1"])}
+    ways = ", ".join(f"{name} {way['mrr']:.3f}" for name, way in gap["ways"].items())
+    checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is False]
+    yield "\n  ".join([
+        "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + " words",
+        f"MRR {ways}", f"training and use agree: {sum(c['passed'] is True for c in gap['parity'])} checks passed, "
+        f"{len(checks)} failed", *checks] + [gap["why"]] * bool(gap["why"]))
+    beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
+                     if table.get(f"crowded_{name}") is not None)
+    yield "\n  ".join([
+        "The table", f"effective rank {table['effective_rank']:.0f} of {table['dim']}, spread {table['spread']:.2f}, "
+        f"mean cosine {table['anisotropy']:.2f}, cosine with the nearest word {table['nn_cosine_median']:.2f} (median)",
+        f"the answer's nearest neighbour outranks it at {table['crowded']:.0%} of the blanks{beside}"])
 
 # %% ../nbs/16_cli.ipynb #6dfdec0f
 @app.command()
