@@ -2,6 +2,7 @@
 import json
 import math
 
+import matplotlib
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,9 @@ from tofy.masking import Blanks, all_blanks
 from tofy.metrics import Bigram, by_frequency, rank_blanks
 from tofy.training import open_run, recipe
 from tofy.vocab import Failure, Misuse, make_vocab
+
+matplotlib.use("agg")
+
 
 def latent(n_words: int = 9, dim: int = 8, rows: torch.Tensor | None = None, source: str = "") -> Latent:
     "An untrained model whose words have these rows."
@@ -71,6 +75,12 @@ def test_simulation_in_blocks_is_the_same(monkeypatch):
     whole = c.wrong_by_simulation(300, 6, 40., 200)
     monkeypatch.setattr(c, "CELLS", 900)
     assert c.wrong_by_simulation(300, 6, 40., 200) == whole
+
+
+def test_impossible_angles_and_dimensions_are_refused():
+    for dim, angle in ((1, 10.), (8, -1.), (8, 181.), (8, torch.tensor([10., 200.]))):
+        with pytest.raises(Misuse, match="at least 2 dimensions"):
+            c.log_cap_share(dim, angle)
 
 
 # figures of a table
@@ -137,6 +147,7 @@ def test_pairs_are_sampled_above_the_limit_and_blocked(monkeypatch):
 def test_zero_rows_are_no_crash():
     figures = c.table_figures(torch.cat([torch.zeros(1, 4), torch.eye(4)]))
     assert all(math.isfinite(v) for v in figures.values())
+    assert all(math.isfinite(v) for v in c.table_figures(torch.zeros(3, 4)).values())
 
 
 def test_word_rows_refuses_what_cannot_be_measured():
@@ -202,6 +213,14 @@ def test_crowding_of_a_text_that_is_not_builtin_has_no_best():
     assert "crowded_best" not in figures and "crowded_bigram" not in figures and figures["queries"] == 3
     with pytest.raises(Misuse, match="no known word"):
         c.crowding(latent(), pack([[1, 1]]))
+    with pytest.raises(Misuse, match="no blank"):
+        c.predictions(latent(), pack([]), all_blanks(pack([])))
+
+
+def test_a_text_that_the_grammar_cannot_make_has_no_best_and_still_a_picture():
+    figures = c.crowding(latent(source="builtin"), pack([[3, 4, 5]]))
+    assert figures["crowded_best"] is None and json.dumps(figures, allow_nan=False)
+    assert len(c.plot_crowding(figures).get_legend().get_texts()) == 1
 
 
 def test_negative_neighbours_and_width():
@@ -299,8 +318,6 @@ def test_umap_is_used_or_asked_for_in_a_sentence():
 
 
 def test_plots_return_the_axes_they_were_given():
-    import matplotlib
-    matplotlib.use("agg")
     import matplotlib.pyplot as plt
     model, phrases = latent(30, 8), pack([range(3, 33)])
     rows, figures = c.word_rows(model.model), c.crowding(model, phrases)

@@ -130,7 +130,7 @@ def test_splitting_at_spaces_loses_word_and_mark():
     assert g.split_on_spaces(vocab, []) == []
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "none"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "none"])
 @pytest.mark.parametrize("attend", [False, True])
 def test_rows_of_its_own_width_are_the_models_own_way(positions, attend):
     torch.manual_seed(0)

@@ -21,7 +21,7 @@ def make_latent(**shape) -> Latent:
     return Latent(LatentModel(config).eval(), DATA.vocab, {})
 
 
-@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "none"])
+@pytest.mark.parametrize("positions", ["sinusoidal", "learned", "rotary", "none"])
 @settings(max_examples=25, deadline=None)
 @given(ids=st.lists(st.integers(3, len(DATA.vocab) - 1), min_size=2, max_size=40), extra=st.integers(1, 150), where=st.integers(0, 39))
 def test_padding_to_any_length_changes_no_score(positions, ids, extra, where):

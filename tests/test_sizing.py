@@ -56,9 +56,10 @@ def random_rows(n: int, shortest: int, longest: int, V: int) -> list[list[int]]:
 
 @settings(**CASES)
 @given(V=st.integers(4, 60), each=st.integers(1, 9), heads=st.integers(1, 4), layers=st.integers(0, 4),
-       max_seq=st.integers(1, 20), positions=st.sampled_from(["sinusoidal", "learned", "none"]),
+       max_seq=st.integers(1, 20), positions=st.sampled_from(["sinusoidal", "learned", "rotary", "none"]),
        predictor=st.sampled_from(["identity", "linear", "mlp"]), learnt=st.booleans())
 def test_the_count_is_that_of_the_built_model(V, each, heads, layers, max_seq, positions, predictor, learnt):
+    each += positions == "rotary" and each % 2  # numbers are turned in pairs
     config = ModelConfig(V, each * heads, layers, heads, max_seq, positions=positions, predictor=predictor)
     model, count = LatentModel(config), parameters(config, learnt)
     model.log_temperature.requires_grad_(learnt)
@@ -174,12 +175,14 @@ FULL = dict(   # recipe, changes; phrases (whole batches), their lengths, words
     large_batch=("tofy", dict(batch=256, dim=64), (256, 5, 20, 3000)),
     fixed_temperature=("tofy", dict(batch=256, dim=32, layers=1, learn_temperature=False), (256, 5, 20, 5000)),
     many_words=("tofy", dict(batch=8), (64, 5, 12, 16_000)),
-    shared_rivals=("tofy", dict(dim=32, learn_temperature=False), (64, 25, 30, 21_000)),
-    shared_rivals_few_blanks=("tofy", dict(batch=32, dim=32, learn_temperature=False), (64, 5, 20, 21_000)),
+    shared_rivals=("tofy", dict(dim=32), (64, 25, 30, 21_000)),
+    shared_rivals_few_blanks=("tofy", dict(batch=32, dim=32), (64, 5, 20, 21_000)),
     one_blank=("tofy", dict(mask_mode="one", layers=4), (64, 5, 20, 1149)),
     rivals=("tofy", dict(negatives=32), (64, 5, 20, 1149)),
     rivals_many_words=("tofy", dict(negatives=32), (64, 5, 20, 15_000)),
     plain=("tofy", dict(dropout=0., learn_temperature=False, predictor="identity", layers=1), (64, 5, 20, 1149)),
+    rotary=("tofy", dict(positions="rotary"), (64, 5, 20, 1149)),
+    long_rotary=("tofy", dict(positions="rotary", max_seq=256, batch=8, layers=4), (64, 250, 256, 2000)),
     deep=("tofy", dict(layers=6, dim=64, predictor="mlp", positions="learned"), (64, 30, 40, 1000)),
     three_terms=("tofy", dict(mse_weight=1., aux_weight=.1, target="teacher"), (64, 5, 20, 2000)))
 

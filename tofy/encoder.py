@@ -41,7 +41,7 @@ class ModelConfig:
     heads: int = 4                    # must divide dim
     max_seq: int = 72                 # tokens a phrase may have
     dropout: float = .1
-    positions: str = "sinusoidal"     # or learned, none
+    positions: str = "sinusoidal"     # or learned, rotary, none
     predictor: str = "linear"         # or identity, mlp
     attend_padding: bool = False      # the notes' way: rows of max_seq, padding looked at
 
@@ -67,7 +67,8 @@ class Encoder(nn.Module):
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         nn.init.normal_(self.embedding.weight, std=config.dim**-.5)
         self.positions = Positions(config.positions, config.max_seq, config.dim)
-        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout) for _ in range(config.layers))
+        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout, rotary=config.positions == "rotary")
+                                    for _ in range(config.layers))
         self.norm, self.dropout = nn.LayerNorm(config.dim), Dropout(config.dropout)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
