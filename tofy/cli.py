@@ -556,7 +556,8 @@ def diagnosis(result: dict) -> Iterator[str]:
     yield "\n  ".join([
         "The table", f"effective rank {table['effective_rank']:.0f} of {table['dim']}, spread {table['spread']:.2f} "
         f"(the {table['common_words']:,} commonest words: {table['common_effective_rank']:.0f}, "
-        f"{table['common_spread']:.2f}), mean cosine {table['anisotropy']:.2f}, cosine with the nearest word {table['nn_cosine_median']:.2f} (median)",
+        f"{table['common_spread']:.2f}), mean cosine {table['anisotropy']:.2f}, "
+        f"cosine with the nearest word {table['nn_cosine_median']:.2f} (median)",
         f"the answer's nearest neighbour outranks it at {table['crowded']:.0%} of the blanks{beside}"])
 
 # %% ../nbs/16_cli.ipynb #6dfdec0f
