@@ -425,7 +425,7 @@ def test_diff_prints_what_is_promised(tofy, trained):
 
 
 def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
-    lines = load_references(trained)[1]
+    lines = load_references(trained, load_model(trained)[1])[1]
     assert set(lines) == {"chance", "frequency", "bigram"} and lines["chance"]["top1"] == 1 / 18
     text.unlink()
     figures = tofy("eval", "run", "--json").json
@@ -435,10 +435,22 @@ def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
     assert "no bigram line" in tofy("eval", "run").out
 
 
+@pytest.mark.parametrize("damage", ["torn", "foreign"])
+def test_a_damaged_or_foreign_cache_is_measured_again(tofy, trained, damage):
+    lines = tofy("eval", "run", "--json").json["bigram"]
+    if damage == "foreign":
+        assert tofy("train", "builtin:300", "--steps", 1, "--dim", 16, "--out", "other").code == 0
+        (trained / REFERENCES).write_bytes((trained.parent / "other" / REFERENCES).read_bytes())
+    else:
+        (trained / REFERENCES).write_bytes(b"torn")
+    assert tofy("diff", "run", "the _ sat => cat").code == 0
+    assert tofy("eval", "run", "--json").json["bigram"] == lines
+
+
 def test_another_run_in_the_folder_has_lines_of_its_own(tofy, trained):
     before = (trained / REFERENCES).read_bytes()
     assert tofy("train", "builtin:300", "--steps", "1", "--dim", "16", "--out", "run", "--overwrite").code == 0
-    assert (trained / REFERENCES).read_bytes() != before and "best" in load_references(trained)[1]
+    assert (trained / REFERENCES).read_bytes() != before and "best" in load_references(trained, load_model(trained)[1])[1]
 
 
 def test_several_blanks_end_in_a_table(tofy, trained):
@@ -688,6 +700,20 @@ def test_diagnose_without_the_training_text(tofy, trained, text):
     assert "cannot be read again" in tofy("diagnose", "run").out
 
 
+def test_diagnose_without_held_out_phrases_still_reads_the_log(tofy, trained):
+    (trained / HELDOUT).write_text("")
+    (trained / REFERENCES).unlink()
+    found = tofy("diagnose", "run", "--json").json
+    assert found["crowding"] is None and found["gap"] is None and "no held-out phrases" in found["why"]
+    assert "no held-out phrases" in tofy("diagnose", "run").out
+
+
+def test_a_damaged_log_is_a_sentence(tofy, trained):
+    rows = (trained / LOG).read_text().splitlines()
+    (trained / LOG).write_text("\n".join([*rows[:-1], rows[-1].replace(",", ",abc", 1), ""]))
+    tofy("diagnose", "run").says(1, "log_latent.csv", "damaged")
+
+
 def test_diagnose_asks_for_a_run(tofy):
     tofy("diagnose", "nowhere").says(2, "nowhere", "tofy train")
 
@@ -699,3 +725,13 @@ def test_size_advises(tofy, text):
     printed = tofy("size", text, "--probe", ".2").out
     assert "ms a step" in printed and "effective examples" in printed
     tofy("size", "nowhere.txt").says(2, "nowhere.txt")
+    for seconds in ("nan", "-1", "inf"):
+        tofy("size", text, "--probe", seconds).says(2, "cannot be made")
+
+
+@pytest.mark.slow
+def test_diagnose_is_quick_on_the_largest_default(tofy):
+    assert tofy("train", "builtin:4000:3000", 3, "--recipe", "notes", "--out", "run").code == 0
+    began = time.perf_counter()
+    assert tofy("diagnose", "run").code == 0
+    assert time.perf_counter() - began < 20

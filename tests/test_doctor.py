@@ -9,6 +9,7 @@ import torch
 
 from tofy import checkpoint as store
 from tofy import doctor
+from tofy.checkpoint import LogRecord
 from tofy.data import load_data
 from tofy.doctor import Case, diagnose, frequency_loss, open_case, read_columns
 from tofy.training import open_run, recipe, train
@@ -88,7 +89,7 @@ def test_a_real_run_has(name, settings, tmp_path):
 
 
 def test_overfitting_by_a_real_run(tmp_path):
-    settings = dict(dim=64, steps=300, lr=1e-2, constant=True, learn_temperature=False, dropout=0., mask_mode="one",
+    settings = dict(dim=64, steps=400, lr=2e-3, constant=True, learn_temperature=False, dropout=0., mask_mode="one",
                     corrupt=(1., 0., 0.))
     found = names(diagnose(run(tmp_path / "run", "builtin:120", data=dict(valid=.4), **settings)))
     assert "overfitting" in found and "training looks better than use" in found
@@ -385,3 +386,51 @@ def test_chapters_to_read_on_exist():
     strings = [n.value for n in ast.walk(ast.parse(inspect.getsource(doctor))) if isinstance(n, ast.Constant)]
     named = {s for s in strings if isinstance(s, str) and re.fullmatch(r"\d\d_[a-z]+", s)}
     assert len(named) > 5 and named <= chapters
+
+
+# --- what an acceptance test found
+
+
+def test_a_fall_is_named_whatever_the_loss_did():
+    fallen = dict(valid_mrr=lambda t: .4 - .08 * t)
+    for loss in (2., lambda t: 2 + .05 * t, lambda t: 3 - t):
+        assert found_in(case(40, loss=loss, **fallen)) == ["overfitting"]
+    assert found_in(case(40, loss=lambda t: 3 - t, valid_loss=lambda t: 2.5 + t)) == ["overfitting"]  # best in row 0
+
+
+@pytest.mark.parametrize("n", [26, 100, 500])
+def test_a_loss_that_wavers_about_one_level_is_no_divergence(n):
+    logs = [case(n, loss=3 * (1 + .07 * torch.randn(n, generator=torch.Generator().manual_seed(seed)).double()))
+            for seed in range(100)]
+    assert sum("divergence" in found_in(log) for log in logs) <= 1
+
+
+def test_nan_in_a_record_is_divergence():
+    rows = [LogRecord(i, 100, i, i, 1e-3, loss=2. if i < 20 else math.nan, acc_neg=.5) for i in range(30)]
+    assert "divergence" in names(diagnose(rows))
+
+
+def test_a_held_out_loss_that_was_not_measured_everywhere(tmp_path):
+    rows = "\n".join(f"{i},{3 - i / 50},{3 - i / 60 if i % 5 == 0 else 'nan'}" for i in range(50))
+    (tmp_path / "log.csv").write_text(f"step,loss,valid_loss\n{rows}\n")
+    assert diagnose(tmp_path / "log.csv") == []
+
+
+def test_a_spent_rate_in_the_log_of_a_language_model():
+    stopped = dict(loss=lambda t: 3 - t.clamp(max=.4), valid_loss=lambda t: 3.1 - t.clamp(max=.4))
+    rate = lambda t: torch.where(t < .4, 3e-4, 1e-6)  # noqa: E731
+    assert found_in(case(100, lr=rate, **stopped)) == ["the learning rate is spent"]
+    falling = dict(loss=lambda t: 3 - t, valid_loss=lambda t: 3.1 - t)
+    assert found_in(case(100, lr=rate, **falling)) == []
+
+
+def test_no_gap_no_flattery(notes):
+    "A short run of the original's settings: bad on both sides alike."
+    assert "training looks better than use" not in names(diagnose(notes))
+
+
+def test_a_damaged_state_is_passed_over(notes, tmp_path):
+    shutil.copytree(notes, tmp_path / "run")
+    before = names(diagnose(tmp_path / "run"))
+    (tmp_path / "run" / store.STATE).write_bytes(b"cut")
+    assert set(names(diagnose(tmp_path / "run"))) & {"padding attended"} == set(before) & {"padding attended"}

@@ -15,6 +15,7 @@ import json
 import os
 import platform
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -49,7 +50,8 @@ def write_whole(path: str | Path, content: bytes) -> None:
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):                                     # on a read-only disk that fails, too
+            temporary.unlink(missing_ok=True)
         raise cannot_save(path, error) from error
 
 # %% ../nbs/08_checkpoint.ipynb #e2080210
@@ -205,8 +207,11 @@ def read_log(folder: str | Path) -> list[LogRecord]:
     read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
     rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
-    return [LogRecord(**{name: read[kinds[name]](value) for name, value in zip(LOG_COLUMNS, row)})
-            for row in rows if len(row) == len(LOG_COLUMNS)]
+    try:
+        return [LogRecord(**{name: read[kinds[name]](value) for name, value in zip(LOG_COLUMNS, row)})
+                for row in rows if len(row) == len(LOG_COLUMNS)]
+    except ValueError as error:
+        raise Failure(f"{path} is damaged ({error}); mend or remove that row.") from error
 
 # %% ../nbs/08_checkpoint.ipynb #d159ea3f
 def trim_log(folder: str | Path, step: int) -> None:
@@ -231,20 +236,20 @@ def load_settings(path: str | Path) -> dict[str, dict[str, object]]:
     except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
         raise Misuse(f"{path} is not valid TOML: {error}.") from None
 
-# %% ../nbs/08_checkpoint.ipynb #340fc72a
-def save_references(folder: str | Path, bigram: Bigram, lines: Mapping[str, Mapping[str, float]]) -> None:
+# %% ../nbs/08_checkpoint.ipynb #0b0fa826
+def save_references(folder: str | Path, vocab: Vocab, bigram: Bigram, lines: Mapping[str, Mapping]) -> None:
     "Write the pair counts and the figures of the reference lines."
     tensors = dict(pairs=bigram.pairs, counts=bigram.counts)
-    save_tensors(Path(folder) / REFERENCES, tensors, dict(vocab_size=str(bigram.V), lines=json.dumps(lines)))
+    save_tensors(Path(folder) / REFERENCES, tensors, dict(vocab_sha256=vocab_hash(vocab), lines=json.dumps(lines)))
 
 
-def load_references(folder: str | Path) -> tuple[Bigram | None, dict[str, dict[str, float]]]:
-    "The bigram model and the reference lines of a run folder; None and nothing where they were not measured yet."
-    path = Path(folder) / REFERENCES
-    if not path.is_file():
-        return None, {}
-    tensors, header = load_tensors(path)
-    return Bigram(tensors["pairs"], tensors["counts"], int(header["vocab_size"])), json.loads(header["lines"])
+def load_references(folder: str | Path, vocab: Vocab) -> tuple[Bigram | None, dict[str, dict[str, float]]]:
+    "The bigram model and the reference lines of a run folder; None and nothing where they must be measured (again)."
+    with suppress(Misuse, Failure, KeyError, ValueError):           # not there, or damaged: no more than a cache
+        tensors, header = load_tensors(Path(folder) / REFERENCES)
+        if header["vocab_sha256"] == vocab_hash(vocab):
+            return Bigram(tensors["pairs"], tensors["counts"], len(vocab)), json.loads(header["lines"])
+    return None, {}
 
 # %% ../nbs/08_checkpoint.ipynb #56cdef82
 def machine() -> str:

@@ -7,8 +7,8 @@ __all__ = ['app', 'SIZES', 'DATA_SETTINGS', 'PLAIN', 'AsJson', 'Words', 'Top', '
            'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'noting_signals', 'word', 'option',
            'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume', 'watch_training',
            'show_outcome', 'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff', 'fill', 'evaluate',
-           'prepare', 'runs', 'flat_row', 'notebooks', 'diagnose', 'diagnosis', 'size', 'translate', 'translate_diff',
-           'main']
+           'prepare', 'runs', 'flat_row', 'notebooks', 'diagnose', 'measure', 'diagnosis', 'size', 'translate',
+           'translate_diff', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
 import json
@@ -527,15 +527,31 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
 
       tofy diagnose runs/mine --json
     """
-    from tofy.crowding import crowding
     from tofy.doctor import diagnose as examine
-    from tofy.gap import gap
-    from tofy.inference import heldout_phrases, load, run_references
-    lines, latent = run_references(folder), load(folder)
+    from tofy.inference import load, run_references
+    latent, result = load(folder), dict(findings=[], references={}, crowding=None, gap=None)
     findings = examine(folder)
-    result = dict(findings=[finding.to_dict() for finding in findings], references=lines,
-                  crowding=crowding(latent, heldout_phrases(folder, latent)), gap=gap(folder))
-    show(result, as_json, "\n\n".join([f"{folder}: {latent}", *diagnosis(result), repr(findings)]))
+    result["findings"] = [finding.to_dict() for finding in findings]
+    try:
+        result |= dict(references=run_references(folder), **measure(folder, latent))
+    except Misuse as error:                                      # nothing held out: the log can still be read
+        result["why"] = str(error)
+    figures = [result["why"]] if "why" in result else diagnosis(result)
+    show(result, as_json, "\n\n".join([f"{folder}: {latent}", *figures, repr(findings)]))
+
+# %% ../nbs/16_cli.ipynb #a9cf6cfc
+def measure(folder: Path, latent) -> dict:
+    "Crowding and gap of a run, on as many held-out blanks as there is time for."
+    from tofy.crowding import crowding
+    from tofy.gap import gap, seconds_a_blank
+    from tofy.inference import heldout_phrases
+    phrases = heldout_phrases(folder, latent)
+    if not phrases.known().any():
+        raise Misuse(f"The held-out phrases of {folder} hold no known word, so nothing can be asked.")
+    cost = seconds_a_blank(latent, phrases)
+    afford = lambda seconds, most: min(max(int(seconds / cost), 100), most)  # noqa: E731
+    return dict(crowding=crowding(latent, phrases, afford(2, 3000)),
+                gap=gap(folder, max_queries=afford(.6, 1000), brief=2000 * cost > 3))   # asked ten times
 
 # %% ../nbs/16_cli.ipynb #7102133e
 def diagnosis(result: dict) -> Iterator[str]:

@@ -108,7 +108,7 @@ def pair_cosines(rows: Tensor,          # (n,D)
     unit, counts = F.normalize(draw_rows(rows, limit).float(), dim=-1), torch.zeros(bins, dtype=torch.double)
     for block in unit.split(max(CELLS // len(unit), 1)):
         counts += torch.histc((block @ unit.T).clamp(-1, 1), bins, -1, 1).double()
-    counts[-1] -= len(unit)                                                            # each row with itself
+    counts -= torch.histc(unit.square().sum(1).clamp(-1, 1), bins, -1, 1).double()     # each row with itself
     return counts / counts.sum()
 
 

@@ -7,13 +7,14 @@ __all__ = ['LABELS', 'POINTS', 'uniform_odds', 'weighted_odds', 'Standing', 'sta
            'plot_candidates', 'as_typed', 'split_on_spaces', 'ask_otherwise', 'in_rows', 'row_ways', 'broken_ways',
            'plot_ways', 'by_bins', 'triples', 'how_often', 'blank_facts', 'plot_bins', 'nearest_phrases',
            'best_cosines', 'calibration', 'plot_calibration', 'Check', 'Checks', 'check_tokens', 'check_heldout',
-           'check_leak', 'check_padding', 'check_typing', 'check_length', 'check_figure', 'read_again', 'parity', 'gap',
-           'waterfall', 'plot_waterfall']
+           'check_leak', 'check_padding', 'check_typing', 'check_length', 'check_figure', 'read_again', 'parity',
+           'seconds_a_blank', 'gap', 'waterfall', 'plot_waterfall']
 
-# %% ../nbs/12_gap.ipynb #bbe7303f
+# %% ../nbs/12_gap.ipynb #ecfc9099
 import copy
 import html
 import math
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -425,16 +426,16 @@ def check_leak(heldout: Phrases, data: Data | None, why: str) -> Check:
 
 # %% ../nbs/12_gap.ipynb #d1974bb8
 def check_padding(latent: Latent, phrases: Phrases, blanks: Blanks) -> Check:
-    "Whether 1 to 20 tokens of padding change any score of these blanks."
+    "Whether 1, 7 or 20 tokens of padding change any score of these blanks."
     attend, width = latent.model.config.attend_padding, latent.model.config.max_seq
     questions, worst, flips = ask(phrases, blanks), 0., 0
     plain = latent.score(questions)
-    for extra in range(1, 21):
+    for extra in (1, 7, 20):
         wide = width + extra if attend else questions.inputs.shape[1] + extra
         scores = in_rows(latent, wide, attend)(questions)
         worst = max(worst, (scores - plain).abs().max().item())
         flips = max(flips, int((scores.argmax(1) != plain.argmax(1)).sum()))
-    said = f"1 to 20 tokens more of padding change a cosine by {worst:.0e} at most"
+    said = f"1, 7 or 20 tokens more of padding change a cosine by {worst:.0e} at most"
     if worst < 1e-4:
         return Check("padding", True, said)
     reason = f": this model attends to padding, and only rows of {width} tokens are as in training" if attend else ""
@@ -486,6 +487,7 @@ def read_again(folder: str | Path) -> tuple[Data | None, str]:
 
 def parity(folder: str | Path,
            data: Data | None = None,   # the run's own data, where they are at hand; None: read again
+           brief: bool = False,        # leave out the longest: all blanks of the log's figure asked again
           ) -> Checks:
     "Checks that a run is asked as it was trained."
     try:
@@ -501,8 +503,18 @@ def parity(folder: str | Path,
     return Checks([
         Check("model and vocabulary", True, f"{len(latent.vocab):,} words, SHA-256 {sha}…, those of the model"),
         check_tokens(latent), check_heldout(heldout, data, why), check_padding(latent, heldout, fifty),
-        check_typing(latent, heldout, texts, fifty), check_figure(Path(folder), latent, heldout),
+        check_typing(latent, heldout, texts, fifty),
+        *([] if brief else [check_figure(Path(folder), latent, heldout)]),
         check_leak(heldout, data, why), check_length(latent, heldout)])
+
+# %% ../nbs/12_gap.ipynb #af861050
+def seconds_a_blank(latent: Latent, phrases: Phrases) -> float:
+    "How long the model takes for one blank, by a trial with 64."
+    questions = ask(phrases, all_blanks(phrases, 64))
+    latent.score(questions)                                                     # the first time is always slower
+    began = time.perf_counter()
+    latent.score(questions)
+    return (time.perf_counter() - began) / len(questions.targets)
 
 # %% ../nbs/12_gap.ipynb #8a89700f
 POINTS = (2, 33, 129, 513)   # numbers of candidates that are reported, beside all
@@ -511,6 +523,7 @@ POINTS = (2, 33, 129, 513)   # numbers of candidates that are reported, beside a
 def gap(folder: str | Path,
         data: Data | None = None,   # the run's own data, where they are at hand; None: read again
         max_queries: int = 1000,    # blanks of either side at most
+        brief: bool = False,        # as in `parity`
        ) -> dict:   # train (or None, and why), heldout, acc_neg (of the log), curves, lines, ways, parity
     "How far a run's training figures are from what a user sees, and why: plain numbers for JSON."
     data, why = (data, "") if data else read_again(folder)
@@ -529,7 +542,7 @@ def gap(folder: str | Path,
                 curves={name: candidate_curve(w, POINTS) for name, w in where.items()},
                 lines={name: {k: line[k] for k in ("top1", "mrr")} for name, line in lines.items()},
                 ways=broken_ways(latent, phrases, max_queries),
-                parity=[asdict(c) for c in parity(folder, data)])
+                parity=[asdict(c) for c in parity(folder, data, brief)])
 
 # %% ../nbs/12_gap.ipynb #dd59ddfb
 def waterfall(found: dict) -> list[dict]:   # label, top1, before (None at the first), and top-1 of each reference

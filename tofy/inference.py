@@ -76,7 +76,8 @@ class Latent:
 
 def load(folder: str | Path = "runs/latent") -> Latent:
     "The best model of a run folder."
-    return Latent(*load_model(folder), load_references(folder)[0])
+    model, vocab, header = load_model(folder)
+    return Latent(model, vocab, header, load_references(folder, vocab)[0])
 
 # %% ../nbs/10_inference.ipynb #a9318da4
 @dataclass
@@ -285,7 +286,7 @@ def run_data(folder: str | Path) -> Data:
 def run_references(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
     "The reference lines of a run on its held-out blanks, from its folder, or measured and kept there."
     folder, latent = Path(folder), load(folder)
-    if lines := load_references(folder)[1]:
+    if lines := load_references(folder, latent.vocab)[1]:
         return lines
     with suppress(Failure):
         data = data or run_data(folder)
@@ -297,7 +298,7 @@ def run_references(folder: str | Path, data: Data | None = None) -> dict[str, di
     lines = reference_lines(scorers, phrases, blanks, len(latent.vocab), latent.source) if len(blanks.rows) else {}
     if lines and latent.bigram:
         with suppress(Failure):                                                          # a folder that is read only
-            save_references(folder, latent.bigram, lines)
+            save_references(folder, latent.vocab, latent.bigram, lines)
     return lines
 
 # %% ../nbs/10_inference.ipynb #91972180

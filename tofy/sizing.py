@@ -257,6 +257,8 @@ def probe(data: Data,
     "Train for a moment and time it; nothing is kept."
     if not len(data.train):
         raise Misuse("There is no phrase to try a step on; give a larger file or a larger --max-vocab.")
+    if not 0 <= seconds < math.inf:
+        raise Misuse(f"A trial of {seconds:g} seconds cannot be made; give a number from 0 on, such as 2.")
     config = config or recipe()[1]
     endless = replace(config, steps=10**9, seconds=None, eval_every=10**9, init_from=None)
     run = open_run(data, model_config or recipe()[0], endless)
