@@ -675,7 +675,7 @@ def test_diagnose_prints_figures_and_findings(tofy, trained):
     result = tofy("diagnose", "run")
     assert result.code == 0
     assert all(words in result.out for words in ("held out", "trained on", "frequency", "bigram", "effective rank"))
-    assert "top-1 among 2:" in result.out and "checks passed, 0 failed" in result.out
+    assert "top-1 among 2:" in result.out and "8 checks passed, 0 failed" in result.out
 
 
 def test_diagnose_json_is_plain(tofy, trained):

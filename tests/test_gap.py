@@ -346,3 +346,10 @@ def test_plots_take_and_return_axes(run):
         ax = plt.figure().add_subplot()
         assert draw(ax) is ax and ax.get_xlabel() + ax.get_ylabel()
     plt.close("all")
+
+
+def test_the_figure_of_the_log_is_asked_again_unless_brief(run):
+    folder, data = run
+    whole, brief = (g.gap(folder, data, 50, brief=short)["parity"] for short in (False, True))
+    passed = [{c["name"]: c["passed"] for c in checks}["figure in the log"] for checks in (whole, brief)]
+    assert passed == [True, None] and len(whole) == len(brief) == 8

@@ -578,11 +578,12 @@ def diagnosis(result: dict) -> Iterator[str]:
     curve = gap["curves"]["heldout"]
     among = {k: v for k, v in zip(curve["candidates"], curve["uniform"]["top1"])}
     ways = ", ".join(f"{name} {way['mrr']:.3f}" for name, way in gap["ways"].items())
-    checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is False]
+    passed = sum(check["passed"] is True for check in gap["parity"])
+    failed = sum(check["passed"] is False for check in gap["parity"])
+    checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is not True]
     yield "\n  ".join([
         "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + " words",
-        f"MRR {ways}", f"training and use agree: {sum(c['passed'] is True for c in gap['parity'])} checks passed, "
-        f"{len(checks)} failed", *checks] + [gap["why"]] * bool(gap["why"]))
+        f"MRR {ways}", f"training and use agree: {passed} checks passed, {failed} failed", *checks])
     beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
                      if table.get(f"crowded_{name}") is not None)
     yield "\n  ".join([
