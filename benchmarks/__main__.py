@@ -1,34 +1,74 @@
 """Train the competitors on the same phrases for the same time, several seeds each, and print what they reach.
 
-    python -m benchmarks builtin --seconds 100 --seeds 3 --out results/builtin.jsonl
-    python -m benchmarks casual.txt --valid 350 --arms tofy bert
+    python -m benchmarks builtin --seconds 80
+    python -m benchmarks casual.txt --valid 350 --arms tofy third bert --out casual.jsonl --plot casual.png
+    python -m benchmarks casual.txt --valid 350 --arms bert --seeds 5 --set lr=0.001 dropout=0.1
+
+The arms: tofy, our recipe; third and half, the same for that share of the time; softmax, a masked model with an output
+layer in our loop; bert, transformers' BertForMaskedLM with its Trainer; notes, the original's recipe; plain, a loop as
+one first writes it. bert needs: pip install 'tofy[bench]'
 """
 
 import argparse
 import json
-import math
+import os
+import platform
 import resource
 import subprocess
 import sys
-import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import date
+from itertools import product
 from pathlib import Path
-from statistics import mean, stdev
 
 from .arms import ARMS
+from .report import plot, table
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", help="a file, or builtin[:N]")
-    parser.add_argument("--arms", nargs="+", default=["tofy", "softmax", "bert", "notes"], choices=ARMS)
+    parser.add_argument("--arms", nargs="+", default=["tofy", "third", "softmax", "bert", "notes", "plain"], choices=ARMS)
     parser.add_argument("--seconds", type=float, default=100)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="the seeds themselves")
+    parser.add_argument("--threads", type=int, default=1, help="of each run")
+    parser.add_argument("--jobs", type=int, default=1, help="runs at a time; their threads should fit the cores")
     parser.add_argument("--valid", type=float, default=.05, help="share or number of phrases held out")
     parser.add_argument("--out", type=Path, help="append a JSON line a run here")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the arm")
+    parser.add_argument("--plot", type=Path, help="draw MRR against seconds here")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the arms")
     parser.add_argument("--one", type=int, metavar="SEED", help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def main() -> None:
+    o = options()
+    if o.one is not None:
+        return print(json.dumps(one_run(o)))
+    runs = []
+    with ThreadPoolExecutor(o.jobs) as pool:                     # interleaved: a slow minute strikes all alike
+        for run in pool.map(lambda pair: in_own_process(o, *pair), product(o.seeds, o.arms)):
+            runs.append(run)
+            print(f"seed {run['seed']} {run['arm']:8} MRR {run['mrr']:.4f}  top-1 {run['top1']:.4f}  "
+                  f"{run['examples_per_second']:6.0f} examples/s", flush=True)
+            if o.out:
+                o.out.parent.mkdir(parents=True, exist_ok=True)
+                with o.out.open("a") as file:
+                    file.write(json.dumps(run) + "\n")
+    print(table(runs))
+    if o.plot:
+        plot(runs).figure.savefig(o.plot, dpi=120, bbox_inches="tight")
+
+
+def in_own_process(o: argparse.Namespace, seed: int, arm: str) -> dict:
+    "One run in a process of its own, so that none leaves memory or threads to the next."
+    command = [sys.executable, "-m", "benchmarks", o.data, "--arms", arm, "--seconds", str(o.seconds), "--threads",
+               str(o.threads), "--valid", str(o.valid), "--one", str(seed), "--set", *o.set]
+    result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": str(o.threads)})
+    if result.returncode:
+        raise SystemExit(f"{arm} failed:\n{result.stderr}")
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def one_run(o: argparse.Namespace) -> dict:
@@ -39,58 +79,54 @@ def one_run(o: argparse.Namespace) -> dict:
     from tofy.masking import all_blanks
     from tofy.metrics import judge
     torch.set_num_threads(o.threads)
-    data = load_data(o.data, valid=o.valid)
-    blanks, curve = all_blanks(data.valid, 6000), []
-    settings = {k: json.loads(v) for k, v in (s.split("=") for s in o.set)}
-    for seconds, examples, scorer in ARMS[o.arms[0]](data, seconds=o.seconds, seed=o.one, **settings):
-        figures = judge(scorer, data.valid, blanks, len(data.vocab))
+    data, arm = load_data(o.data, valid=o.valid), ARMS[o.arms[0]]
+    settings = {name: json.loads(value) for name, value in (s.split("=") for s in o.set)}
+    blanks, curve, figures = all_blanks(data.valid, 6000), [], {}
+
+    def report(seconds: float, examples: int, scorer) -> None:
+        figures.update(judge(scorer, data.valid, blanks, len(data.vocab)))
         curve.append((round(seconds, 2), examples, round(figures["mrr"], 4)))
+
+    rate = matmul_rate()
+    arm(data, o.seconds, o.one, report, **settings)
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return dict(arm=o.arms[0], seed=o.one, data=o.data, settings=settings, threads=o.threads, phrases=len(data.train),
-                vocab=len(data.vocab), **figures, seconds=seconds, examples_per_second=examples / seconds,
-                peak_mb=round(memory), curve=curve)
+    seconds, examples, _ = curve[-1]
+    return dict(arm=o.arms[0], seed=o.one, data=Path(o.data).name, budget=o.seconds, settings=settings, threads=o.threads,
+                phrases=len(data.train), heldout=len(data.valid), blanks=len(blanks.rows), vocab=len(data.vocab), **figures,
+                examples_per_second=examples / seconds, peak_mb=round(memory), matmul_gflops=rate / 1e9,
+                flops_per_example=flops(arm, data, o.one, settings), machine=machine(), date=str(date.today()), curve=curve)
 
 
-def main() -> None:
-    o = options()
-    if o.one is not None:
-        return print(json.dumps(one_run(o)))
-    runs = []
-    for seed in range(o.seeds):                                  # interleaved: a slow minute strikes all alike
-        for arm in o.arms:
-            command = [sys.executable, "-m", "benchmarks", o.data, "--arms", arm, "--seconds", str(o.seconds),
-                       "--threads", str(o.threads), "--valid", str(o.valid), "--one", str(seed), "--set", *o.set]
-            began = time.perf_counter()
-            result = subprocess.run(command, capture_output=True, text=True)
-            if result.returncode:
-                sys.exit(f"{arm} failed:\n{result.stderr}")
-            runs.append(json.loads(result.stdout.splitlines()[-1]))
-            if o.out:
-                o.out.parent.mkdir(parents=True, exist_ok=True)
-                with o.out.open("a") as file:
-                    file.write(json.dumps(runs[-1]) + "\n")
-            print(f"seed {seed} {arm:8} MRR {runs[-1]['mrr']:.4f}  top-1 {runs[-1]['top1']:.4f}  "
-                  f"{runs[-1]['examples_per_second']:6.0f} examples/s  {time.perf_counter() - began:.0f} s", flush=True)
-    print(table(runs))
+def matmul_rate() -> float:
+    "The most floating-point operations a second that a matrix product of 1,024 × 1,024 gets here."
+    import time
+
+    import torch
+    a, best = torch.randn(1024, 1024), 0.
+    for _ in range(8):
+        began = time.perf_counter()
+        a @ a
+        best = max(best, 2 * 1024**3 / (time.perf_counter() - began))
+    return best
 
 
-def table(runs: list[dict]) -> str:
-    "Means and standard deviations over seeds; and the seconds until the peer's last MRR was reached."
-    arms = list(dict.fromkeys(r["arm"] for r in runs))
-    peer = mean(r["mrr"] for r in runs if r["arm"] == "bert") if "bert" in arms else math.inf
-    lines = [f"{'arm':9}{'MRR':>16}{'top-1':>16}{'examples/s':>12}{'peak MB':>9}{'s to peer':>10}"]
-    for arm in arms:
-        mine = [r for r in runs if r["arm"] == arm]
-        reached = [next((s for s, _, mrr in r["curve"] if mrr >= peer), None) for r in mine]
-        lines.append(f"{arm:9}{spread(mine, 'mrr'):>16}{spread(mine, 'top1'):>16}"
-                     f"{mean(r['examples_per_second'] for r in mine):12.0f}{max(r['peak_mb'] for r in mine):9}"
-                     + (f"{mean(reached):10.0f}" if all(reached) else f"{'-':>10}"))
-    return "\n".join(lines)
+def flops(arm, data, seed: int, settings: dict) -> float:
+    "Operations of the matrix products in training, an example: counted over two seconds, with one phrase held out."
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+    seen, few = [], replace(data, valid=data.valid.take(torch.arange(1)))
+    with FlopCounterMode(display=False) as counter:
+        arm(few, 2., seed, lambda seconds, examples, scorer: seen.append(examples), **settings)
+    return counter.get_total_flops() / seen[-1]
 
 
-def spread(runs: list[dict], key: str) -> str:
-    values = [run[key] for run in runs]
-    return f"{mean(values):.4f}" + (f" ± {stdev(values):.4f}" if len(values) > 1 else "")
+def machine() -> str:
+    "Processor and versions."
+    import torch
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")] \
+        if info.is_file() else []
+    return f"{names[0] if names else platform.machine()}, Python {platform.python_version()}, PyTorch {torch.__version__}"
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The competitors: each trains on the same phrases for the same time and hands back a scorer.
+"""The competitors. Each trains on the same phrases for the same time and reports a scorer some thirty times on the way.
 
-An arm is a generator: it yields (seconds, examples, scorer) at every tenth of its time, the last at the end.
+An arm is a function (data, seconds, seed, report, **settings); it calls report(seconds, examples, scorer) while its
+clock stands still, the last time at the end.
 """
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -15,22 +17,29 @@ from tofy import training
 from tofy.data import Data
 from tofy.encoder import LatentModel
 from tofy.masking import Masked, mask_batch
-from tofy.training import follow, open_run, recipe
+from tofy.training import follow, new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
-Point = tuple[float, int, object]   # seconds, examples, scorer
+Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
+LOOKS = 30   # reports a run
 
 
-def ours(data: Data, seconds: float, seed: int, name: str = "tofy", **changes) -> Iterator[Point]:
-    "A recipe in our own loop. Its check-ups count against its time."
-    model, config = recipe(name, seconds=seconds, seed=seed, **changes)
-    run = open_run(data, model, config)
+def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
+    "A recipe in our own loop, for a share of the time. Its own check-ups count against its time."
+    model, config = recipe(name, seconds=share * seconds, seed=seed, threads=torch.get_num_threads(), **changes)
+    watch(open_run(data, model, config), seconds, report)
+
+
+def watch(run: training.Run, seconds: float, report: Report) -> None:
+    "Follow a run and report; the run's clock stands still between two of its records."
+    due = 0.
     for record in follow(run):
-        if record.is_line and record.valid_mrr == record.valid_mrr:
-            yield record.seconds, record.examples, scorer(run.model)
+        if record.seconds >= due or run.progress >= 1 and not run.pending:
+            due = record.seconds + seconds / LOOKS
+            report(record.seconds, record.examples, scorer(run.model))
 
 
-def scorer(model: LatentModel):
+def scorer(model: LatentModel) -> Callable[[Masked], Tensor]:
     "The model's scores at a blank, asked in eval mode."
     @torch.no_grad()
     def score(questions: Masked) -> Tensor:
@@ -52,10 +61,9 @@ class SoftmaxModel(LatentModel):
         return pred @ self.table.T + self.bias
 
 
-def softmax(data: Data, seconds: float, seed: int, **changes) -> Iterator[Point]:
+def softmax(data: Data, seconds: float, seed: int, report: Report, **changes) -> None:
     "A softmax masked model in our own loop: same encoder, masks, batches, schedule and optimizer."
-    first = len(SPECIALS)
-    keep = training.LatentModel, training.latent_loss
+    first, kept = len(SPECIALS), (training.LatentModel, training.latent_loss)
 
     def loss(pred, hidden, targets, table, *_):
         value = F.cross_entropy(pred @ table[first:].T + run.model.bias[first:], targets - first)
@@ -63,61 +71,54 @@ def softmax(data: Data, seconds: float, seed: int, **changes) -> Iterator[Point]
 
     training.LatentModel, training.latent_loss = SoftmaxModel, loss
     try:
-        model, config = recipe("tofy", seconds=seconds, seed=seed, learn_temperature=False, **changes)
-        run = training.new_run(data, model, config, None)
-        run.pending = run.record(is_line=True), True
-        for record in follow(run):
-            if record.is_line and record.valid_mrr == record.valid_mrr:
-                yield record.seconds, record.examples, scorer(run.model)
+        threads = torch.get_num_threads()
+        run = new_run(data, *recipe(seconds=seconds, seed=seed, threads=threads, learn_temperature=False, **changes), None)
+        watch(run, seconds, report)
     finally:
-        training.LatentModel, training.latent_loss = keep
+        training.LatentModel, training.latent_loss = kept
 
 
-def plain(data: Data, seconds: float, seed: int, **_) -> Iterator[Point]:
-    "What one writes first: rows of max_seq from lists, a Python loop a batch, every position scored, an .item() a step."
-    model_config, config = recipe("tofy", seed=seed)
+def plain(data: Data, seconds: float, seed: int, report: Report, batch: int = 64) -> None:
+    "What one writes first: rows as long as the longest phrase, made in a Python loop, all positions scored, .item()."
+    config, settings = recipe(seed=seed)
     torch.manual_seed(seed)
-    model = LatentModel(training.replace(model_config, vocab_size=len(data.vocab)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr)
+    model = LatentModel(training.replace(config, vocab_size=len(data.vocab)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.lr)
     rows, generator = [data.train[i].tolist() for i in range(len(data.train))], torch.Generator().manual_seed(seed)
-    began, examples, losses, due = time.perf_counter(), 0, [], .1
-    while (spent := time.perf_counter() - began) < seconds:
-        chosen = torch.randint(len(rows), (config.batch,), generator=generator).tolist()
-        ids = torch.tensor([rows[i] + [PAD] * (model_config.max_seq - len(rows[i])) for i in chosen])
-        inputs, mask, targets = mask_batch(ids, len(data.vocab), generator, "rate", config.mask_rate)
+    longest, first, spent, examples, losses, due = max(map(len, rows)), len(SPECIALS), 0., 0, [], 0.
+    while spent < seconds:
+        began = time.perf_counter()
+        chosen = torch.randint(len(rows), (batch,), generator=generator).tolist()
+        ids = torch.tensor([rows[i] + [PAD] * (longest - len(rows[i])) for i in chosen])
+        inputs, mask, targets = mask_batch(ids, len(data.vocab), generator, "rate", settings.mask_rate)
         hidden = model.predictor(model.encoder(inputs))                               # (B,T,D) everywhere
         scores = model.cosines(hidden.flatten(0, 1)).view(*ids.shape, -1) / .1        # (B,T,V) everywhere
-        loss = F.cross_entropy(scores[mask][:, 3:], targets - 3)
+        loss = F.cross_entropy(scores[mask][:, first:], targets - first)
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate(config, spent / seconds)
+            group["lr"] = training.learning_rate(settings, spent / seconds)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-        examples += len(ids)
-        if spent / seconds >= due:
-            due += .1
-            paused = time.perf_counter()
-            yield spent, examples, scorer(model)
-            began += time.perf_counter() - paused
-    yield time.perf_counter() - began, examples, scorer(model)
+        examples, spent = examples + batch, spent + time.perf_counter() - began
+        if spent >= due or spent >= seconds:
+            due = spent + seconds / LOOKS
+            report(spent, examples, scorer(model))
 
 
-def bert(data: Data, seconds: float, seed: int, lr: float = 2e-3, mask_rate: float = .3, dropout: float = 0.,
-         batch: int = 64) -> Iterator[Point]:
+def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3, mask_rate: float = .3,
+         dropout: float = 0., batch: int = 64) -> None:
     "transformers' BertForMaskedLM of the same size, trained by its Trainer; evaluation is left out of its time."
-    import threading
-
     import transformers
     from transformers import BertConfig, BertForMaskedLM, Trainer, TrainerCallback, TrainingArguments
     transformers.utils.logging.set_verbosity_error()
-    ours_, V = recipe("tofy")[0], len(data.vocab)
+    size, V, longest = recipe()[0], len(data.vocab), data.settings["max_seq"]
     rows = [data.train[i].tolist() for i in range(len(data.train))]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = BertForMaskedLM(BertConfig(
-        vocab_size=V, hidden_size=ours_.dim, num_hidden_layers=ours_.layers, num_attention_heads=ours_.heads,
-        intermediate_size=4 * ours_.dim, max_position_embeddings=data.settings["max_seq"], type_vocab_size=1,
+        vocab_size=V, hidden_size=size.dim, num_hidden_layers=size.layers, num_attention_heads=size.heads,
+        intermediate_size=4 * size.dim, max_position_embeddings=longest, type_vocab_size=1,
         hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, pad_token_id=PAD))
 
     def collate(chosen: list[list[int]]) -> dict[str, Tensor]:
@@ -135,44 +136,32 @@ def bert(data: Data, seconds: float, seed: int, lr: float = 2e-3, mask_rate: flo
         model.train()
         return scores
 
-    spent, turn, ready = [0.], threading.Event(), threading.Event()
-    points: list[Point | None] = []
-
     class Watch(TrainerCallback):
-        "Wall time of the steps, collation included; hands a point over at every tenth and waits meanwhile."
-        def on_train_begin(self, *_, **__):
-            self.since, self.due = time.perf_counter(), .1
+        "Wall time of the steps, collation included."
+        spent, due = 0., 0.
 
-        def on_step_end(self, args, state, control, **_):
-            now = time.perf_counter()
-            spent[0] += now - self.since
-            if spent[0] >= self.due * seconds:
-                self.due += .1
-                control.should_training_stop = spent[0] >= seconds
-                points.append((spent[0], state.global_step * batch, score))
-                ready.set()
-                turn.wait()
-                turn.clear()
+        def on_train_begin(self, *_, **__):
             self.since = time.perf_counter()
 
+        def on_step_end(self, args, state, control, **_):
+            self.spent += time.perf_counter() - self.since
+            control.should_training_stop = self.spent >= seconds
+            if self.spent >= self.due or control.should_training_stop:
+                self.due = self.spent + seconds / LOOKS
+                report(self.spent, state.global_step * batch, score)
+            self.since = time.perf_counter()
+
+    watch = Watch()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=.01)
-    shape = lambda _: min(spent[0] / seconds / .05 + 1e-3, max(1 - spent[0] / seconds, 0) / .95)  # noqa: E731
+    done = lambda: watch.spent / seconds  # noqa: E731
+    shape = lambda _: min(done() / .05 + 1e-3, max(1 - done(), 0) / .95)  # noqa: E731  warm-up 5%, then linear to 0
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(), max_steps=10**9, per_device_train_batch_size=batch, report_to=[],
         save_strategy="no", logging_steps=10**9, remove_unused_columns=False, use_cpu=True, disable_tqdm=True,
         seed=seed)
-    trainer = Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[Watch()],
-                      optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape)))
-    thread = threading.Thread(target=lambda: (trainer.train(), points.append(None), ready.set()), daemon=True)
-    thread.start()
-    while True:
-        ready.wait()
-        ready.clear()
-        if points[-1] is None:
-            return
-        yield points[-1]
-        turn.set()
+    Trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate, callbacks=[watch],
+            optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape))).train()
 
 
-ARMS = dict(tofy=ours, notes=lambda *a, **k: ours(*a, name="notes", dim=128, layers=2, batch=16, **k), softmax=softmax,
-            plain=plain, bert=bert)
+ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), softmax=softmax, bert=bert,
+            notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

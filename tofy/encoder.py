@@ -24,8 +24,9 @@ def check_types(config: object) -> None:
     for f in fields(config):
         value, kind = getattr(config, f.name), f.type
         if get_origin(kind) in (None, UnionType):
-            number = float in (getattr(kind, "__args__", ()) or (kind,)) and isinstance(value, int)
-            right = (isinstance(value, kind) or number) and not (isinstance(value, bool) and kind is not bool)
+            kinds = getattr(kind, "__args__", ()) or (kind,)
+            right = isinstance(value, kind) or float in kinds and isinstance(value, int)
+            right = right and (bool in kinds or not isinstance(value, bool))
             if not right or isinstance(value, float) and not math.isfinite(value):
                 name = getattr(kind, "__name__", str(kind)).replace(" | None", "")
                 what = "a finite float" if name == "float" else f"of type {name}"
@@ -41,7 +42,7 @@ class ModelConfig:
     heads: int = 4                    # must divide dim
     max_seq: int = 72                 # tokens a phrase may have
     dropout: float = .1
-    positions: str = "sinusoidal"     # or learned, rotary, none
+    positions: str = "rotary"         # or sinusoidal, learned, none
     predictor: str = "linear"         # or identity, mlp
     attend_padding: bool = False      # the notes' way: rows of max_seq, padding looked at
 

@@ -39,8 +39,8 @@ class Attention(nn.Module):
             q, k, v = self.qkv(x).view(B, T, 3, H, D // H).permute(2, 0, 3, 1, 4)                 # (B,H,T,d) each
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
-            asked = x.new_zeros(B, T, D).masked_scatter(at[..., None], F.linear(x[at], weight[:D], bias[:D]))
-            q = asked.view(B, T, H, D // H).transpose(1, 2)                                       # (B,H,T,d)
+            asked = F.linear(x[at], weight[:D], bias[:D])                                         # (M,D)
+            q = asked.new_zeros(B, T, D).masked_scatter(at[..., None], asked).view(B, T, H, D // H).transpose(1, 2)
             k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2, H, D // H).permute(2, 0, 3, 1, 4)
         if self.rotary:
             turn = turns(T, D // H, x.device)                                                     # (T,d/2)

@@ -33,12 +33,12 @@ def rank_loss(pred: Tensor,                       # (M,D)
               first: int = len(SPECIALS),         # whole table: the lowest id that can be an answer
              ) -> Tensor:                         # scalar, in nats
     "Cross-entropy of cosines/τ: the right word against the others."
-    p = F.normalize(pred, dim=-1)                                                   # (M,D)
+    p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
-        return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T / temperature, targets - first)
-    right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True) / temperature   # (M,1)
+        return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T, targets - first)
+    right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
-    wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others) / temperature
+    wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)
     wrong = wrong.masked_fill(negatives == targets[:, None], float("-inf"))         # the answer is no negative
     return F.cross_entropy(torch.cat([right, wrong], 1), torch.zeros_like(targets))
 
@@ -72,14 +72,16 @@ def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
                 weights: tuple[float, float, float] = (1., 1., .1),   # mse, rank, aux
                 reduction: str = "sum",
                 first: int = len(SPECIALS),
+                measure: bool = True,               # compute terms of weight 0, too
                ) -> tuple[Tensor, dict[str, Tensor]]:   # total, and each term unweighted
     "w_mse·mse + w_rank·rank + w_aux·aux; a term of weight 0 takes no part in the gradient."
-    target = table[targets]                                                         # (M,D)
-    compute = dict(mse=lambda: direction_mse(pred, target, reduction),
+    compute = dict(mse=lambda: direction_mse(pred, table[targets], reduction),
                    rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first),
-                   aux=lambda: aux_loss(hidden, target))
+                   aux=lambda: aux_loss(hidden, table[targets]))
     terms, total = {}, pred.new_zeros(())
     for (name, term), weight in zip(compute.items(), weights):
+        if not (weight or measure):
+            continue
         with torch.set_grad_enabled(weight != 0 and torch.is_grad_enabled()):
             terms[name] = term()
         total = total + weight * terms[name] if weight else total

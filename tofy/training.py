@@ -70,6 +70,7 @@ class TrainConfig:
     seed: int = 0
     threads: int | None = None
     device: str = "cpu"
+    bf16: bool | None = None           # the encoder in 16-bit brain floats; None = on a GPU
     init_from: str | None = None       # a run folder to start from
     recipe: str = "tofy"               # a label for the log; nothing in the loop reads it
 
@@ -103,8 +104,8 @@ class TrainConfig:
 RECIPES = {
     "tofy": (ModelConfig(), TrainConfig()),
     "notes": (
-        ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., predictor="mlp",
-                    attend_padding=True),
+        ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
+                    predictor="mlp", attend_padding=True),
         TrainConfig(steps=10_000, seconds=None, batch=16, lr=3e-4, clip=0., mask_mode="one", unk_targets=True,
                     random_from=0, negatives=32, learn_temperature=False, mse_weight=1., aux_weight=.1,
                     reduction="notes", replacement=True, best_by="acc_ema", recipe="notes")),
@@ -216,11 +217,12 @@ def look(run: Run, measure: bool = True) -> Tensor:
     inputs, mask, targets = (t.to(c.device) for t in masked)
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed(c.seed * 1_000_003 + run.step)
-        pred, hidden = model(inputs, mask)                                                          # (M,D) each
+        with torch.autocast(inputs.device.type, torch.bfloat16, inputs.is_cuda if c.bf16 is None else c.bf16):
+            pred, hidden = (t.float() for t in model(inputs, mask))                                 # (M,D) each
     table = {"table": model.table, "stopgrad": model.table.detach()}.get(c.target)
     table = run.teacher.table if table is None else table
     loss, terms = latent_loss(pred, hidden, targets, table, model.log_temperature.exp(), negatives,
-                              (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first)
+                              (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first, measure)
     if c.spread != "none":
         loss = loss + c.spread_weight * spread_loss(c.spread, model.table[targets.unique()], run.generator)
     run.examples += len(ids)
@@ -339,10 +341,12 @@ def progress(run: Run) -> float:
 
 # %% ../nbs/09_training.ipynb #77de6628
 def check_up_due(run: Run, before: float, after: float) -> bool:
-    "Whether a check-up follows the step at hand: every eval_every steps, or ten times a run."
-    if run.config.eval_every:
-        return (run.step + 1) % run.config.eval_every == 0
-    return int(10 * after) > int(10 * before)
+    "Whether a check-up follows the step at hand: every eval_every steps, or ten times a run if that is cheap."
+    c = run.config
+    if c.eval_every:
+        return (run.step + 1) % c.eval_every == 0
+    spacing = min(max(.1, 25 * run.check_up_seconds / c.seconds), .25) if c.seconds else .1
+    return int(after / spacing) > int(before / spacing)
 
 # %% ../nbs/09_training.ipynb #a4d33b8c
 COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "check_up_seconds")
