@@ -135,6 +135,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
         raise Failure(f"{folder / VOCAB} is not the vocabulary this model was trained with (its SHA-256 is "
                       f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); copy the right one beside it.")
     model = LatentModel(config)
+    model.spell(vocab.words)
     fit_weights(model, tensors, folder / MODEL)
     return model.eval(), vocab, header
 

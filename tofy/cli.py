@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['app', 'SIZES', 'DATA_SETTINGS', 'PLAIN', 'AsJson', 'Recipe', 'Seconds', 'Steps', 'Batch', 'Dim', 'MaxSeq', 'Layers',
-           'Heads', 'MaxVocab', 'Split', 'Column', 'Threads', 'Config', 'Words', 'Top', 'Folder', 'RUN_COLUMNS', 'say',
-           'show', 'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line', 'noting_signals', 'word',
-           'option', 'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training', 'check_resume',
-           'watch_training', 'show_outcome', 'figure_table', 'split_folder', 'answer_all', 'next_phrase', 'diff',
-           'fill', 'evaluate', 'prepare', 'runs', 'flat_row', 'notebooks', 'diagnose', 'measure', 'diagnosis', 'size',
-           'translate', 'translate_diff', 'main']
+           'Heads', 'MaxVocab', 'Ngrams', 'Split', 'Column', 'Threads', 'Config', 'Words', 'Top', 'Folder',
+           'RUN_COLUMNS', 'say', 'show', 'without_nan', 'gather_settings', 'read_tables', 'Watch', 'log_line',
+           'noting_signals', 'word', 'option', 'flag', 'train', 'parse_negatives', 'parse_valid', 'run_training',
+           'check_resume', 'watch_training', 'show_outcome', 'figure_table', 'split_folder', 'answer_all',
+           'next_phrase', 'diff', 'fill', 'evaluate', 'prepare', 'runs', 'flat_row', 'notebooks', 'diagnose', 'measure',
+           'diagnosis', 'size', 'translate', 'translate_diff', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
 import json
@@ -68,8 +68,8 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 # %% ../nbs/16_cli.ipynb #4f4e85dd
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # positional too, in the notes' order
 DATA_SETTINGS = ("source", "valid", "split", "tokens")
-PLAIN = ("seconds", "lr", "mse_weight", "rank_weight", "aux_weight", "mask_rate", "dropout", "split", "tokens",
-         "eval_every", "log_every", "seed", "threads", "device")
+PLAIN = ("seconds", "lr", "mse_weight", "rank_weight", "aux_weight", "mask_rate", "dropout", "ngrams", "split",
+         "tokens", "eval_every", "log_every", "seed", "threads", "device")
 
 
 def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -> tuple[dict, object, object]:
@@ -175,6 +175,7 @@ MaxSeq = option("Tokens of a phrase at the most.", default="72")
 Layers = option("Transformer blocks.", default="2")
 Heads = option("Attention heads; they must divide dim.", default="4")
 MaxVocab = option("Rows of the table, specials counted.", default="4000")
+Ngrams = option("Buckets for the 3-to-5-letter pieces words are spelt with, such as 4096.", default="0", least=0)
 Split = option("Cut long rows into sentences or windows; none cuts them off.", str, "none")
 Column = option("Column of a hub: data set.", str)
 Threads = option("Processor threads.", default="all")
@@ -208,6 +209,7 @@ def train(
     negatives: option("Rivals a blank: a number, or all (of over 20,000 words, 4,096).", str, "all") = None,
     mask_rate: option("Share of the words hidden.", float, "0.3") = None,
     dropout: option("Share of the activations dropped while training.", float, "0.1") = None,
+    ngrams: Ngrams = None,
     config: Config = None,
     valid: option("Held-out phrases: a share, a count, or a file.", str, "0.05") = None,
     split: Split = None,
@@ -606,6 +608,7 @@ def size(
     layers: Layers = None,
     heads: Heads = None,
     max_vocab: MaxVocab = None,
+    ngrams: Ngrams = None,
     split: Split = None,
     threads: Threads = None,
     column: Column = None,
@@ -625,7 +628,8 @@ def size(
     from tofy.data import load_data
     from tofy.hub import resolve
     from tofy.sizing import advise
-    names = ("seconds", "steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab", "split", "threads")
+    names = ("seconds", "steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab", "ngrams", "split",
+             "threads")
     settings, model, train_config = gather_settings(recipe, config, {name: given[name] for name in names})
     source = data or settings.pop("source", "builtin")
     settings.pop("source", None)

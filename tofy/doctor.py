@@ -23,7 +23,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -227,7 +227,7 @@ def first_table(config: ModelConfig, seed: int) -> Tensor:
     "The table `(V,D)` that a run with this seed begins with, drawn again."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LatentModel(config).table.detach()
+        return LatentModel(replace(config, ngrams=0)).table.detach()               # pieces of words begin at zero
 
 # %% ../nbs/13_doctor.ipynb #79b64c0e
 LINES = 10   # the fewest rows to average acc_neg over: of the original's 16 blanks each, 160

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['check_types', 'ModelConfig', 'Encoder', 'make_predictor', 'LatentModel', 'count_parameters', 'EMATeacher']
 
-# %% ../nbs/05_encoder.ipynb #7c4611d6
+# %% ../nbs/05_encoder.ipynb #4e2d0b80
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import UnionType
 from typing import get_origin
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .layers import Block, Dropout, Positions
+from .spelling import spell, spelling_of
 from .vocab import PAD, Misuse
 
 # %% ../nbs/05_encoder.ipynb #4b34b0ec
@@ -45,6 +47,7 @@ class ModelConfig:
     positions: str = "rotary"         # or sinusoidal, learned, none
     predictor: str = "linear"         # or identity, mlp
     attend_padding: bool = False      # the notes' way: rows of max_seq, padding looked at
+    ngrams: int = 0                   # buckets for the pieces words are spelt with; 0: rows stand alone
 
     def __post_init__(self):
         check_types(self)
@@ -54,8 +57,9 @@ class ModelConfig:
         if self.dim % self.heads:
             raise Misuse(f"{self.heads} heads do not divide a dim of {self.dim}; try "
                          f"{', '.join(str(h) for h in range(1, 17) if self.dim % h == 0)}.")
-        if not 0 <= self.dropout < 1 or self.layers < 0:
-            raise Misuse(f"dropout {self.dropout} must be in [0, 1) and layers {self.layers} not negative.")
+        if not 0 <= self.dropout < 1 or min(self.layers, self.ngrams) < 0:
+            raise Misuse(f"dropout {self.dropout} must be in [0, 1), and layers {self.layers} and "
+                         f"ngrams {self.ngrams} not negative.")
         if self.predictor not in ("linear", "identity", "mlp"):
             raise Misuse(f"There is no {self.predictor!r} predictor; choose linear, identity or mlp.")
 
@@ -67,6 +71,8 @@ class Encoder(nn.Module):
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
         nn.init.normal_(self.embedding.weight, std=config.dim**-.5)
+        if config.ngrams:
+            spell(self.embedding, config.ngrams)
         self.positions = Positions(config.positions, config.max_seq, config.dim)
         self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout, rotary=config.positions == "rotary")
                                     for _ in range(config.layers))
@@ -106,6 +112,16 @@ class LatentModel(nn.Module):
         self.config, self.encoder = config, Encoder(config)
         self.predictor = make_predictor(config.predictor, config.dim)
         self.log_temperature = nn.Parameter(torch.tensor(float(temperature)).log())
+
+    def spell(self, words: Sequence[str]) -> None:
+        "Tell a model with n-grams how its words `(V,)` are spelt; to others it is the same."
+        if spelling := spelling_of(self.encoder.embedding):
+            spelling.read(words)
+
+    def spelt(self, word: str) -> Tensor | None:
+        "The embedding `(D,)` that its spelling alone gives a word; None where the model has no n-grams."
+        spelling = spelling_of(self.encoder.embedding)
+        return None if spelling is None else spelling.row(word)
 
     @property
     def table(self) -> Tensor:

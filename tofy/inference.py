@@ -68,6 +68,12 @@ class Latent:
         "A `Scorer`: the cosine of every word `(M,V)` for a batch of blanks."
         return self.model.cosines(self.model(questions.inputs, questions.mask)[0])
 
+    @torch.no_grad()
+    def row(self, word: str) -> Tensor | None:
+        "The embedding `(D,)` of a word; outside the vocabulary what its spelling gives, or None in a model without."
+        i = self.vocab.ids.get(word)
+        return self.model.spelt(word) if i is None else self.model.table[i]
+
     def __repr__(self) -> str:
         c = self.model.config
         shape = f"dim {c.dim}, {c.layers} layers, {c.heads} heads"
@@ -125,26 +131,29 @@ def fill(latent: Latent, phrase: str, top: int = 5) -> Answer:
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "Ask for the blank in `phrase`, and place `word` among all words."
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
-    cosines = latent.model.cosines(pred[None]).detach()                                  # (1,V)
-    n_words = len(vocab) - len(SPECIALS)
+    cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
+    row = None if word is None else latent.row(word)                                     # (D,)
+    if word is not None and word not in vocab.ids:                                       # one more candidate
+        cosines, words = torch.cat([cosines, torch.cosine_similarity(pred, row, dim=0).view(1, 1)], 1), (*words, word)
+    n_words = len(words) - len(SPECIALS)
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
-    nearest = [(vocab.words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
+    nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
     answer = Answer(phrase.strip(), nearest, n_words, word)
     if word is not None:
-        target = torch.tensor([vocab.ids[word]])
+        target = torch.tensor([vocab.ids.get(word, len(vocab))])
         answer.rank = ranks(cosines, target).item()
         answer.cosine = cosines[0, target].item()
-        answer.l2 = (pred - latent.model.table[target[0]]).norm().item()
-        answer.neighbours = nearest_words(latent, target[0])
+        answer.l2 = (pred - row).norm().item()
+        answer.neighbours = nearest_words(latent, word)
         answer.references = reference_ranks(latent, phrase, word)
     return answer
 
 
 @torch.no_grad()
-def nearest_words(latent: Latent, target: Tensor, n: int = 2) -> list[tuple[str, float]]:
-    "The `n` other words whose rows point most nearly the way of row `target` does, with cosines."
-    cosines = latent.model.cosines(latent.model.table[target][None])[0]                  # (V,)
-    cosines[[*range(len(SPECIALS)), int(target)]] = -2.
+def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, float]]:
+    "The `n` other words whose rows point most nearly the way of this word's row does, with cosines."
+    cosines = latent.model.cosines(latent.row(word)[None])[0]                            # (V,)
+    cosines[[*range(len(SPECIALS)), latent.vocab.ids.get(word, 0)]] = -2.
     best = cosines.topk(min(n, len(latent.vocab) - len(SPECIALS) - 1))
     return [(latent.vocab.words[i], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
 
@@ -152,6 +161,8 @@ def nearest_words(latent: Latent, target: Tensor, n: int = 2) -> list[tuple[str,
 def reference_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
     "The rank of `word` at the blank of `phrase` by each reference that the run folder allows."
     vocab, ids = latent.vocab, torch.tensor([read_blank(latent.vocab, phrase)])          # (1,T)
+    if word not in vocab.ids:                                                            # never counted: the last
+        return dict(chance=(len(vocab) - len(SPECIALS) + 2) / 2, frequency=len(vocab) - len(SPECIALS) + 1)
     target = torch.tensor([vocab.ids[word]])
     question = Masked(ids, ids == MASK, target)
     scorers = dict(frequency=by_frequency(vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
@@ -195,13 +206,15 @@ def diff(latent: Latent,
         phrase, removed = strip_word(latent.vocab, phrase, tokens[0])
         note = f"removed {removed} of {tokens[0]!r} from the phrase" if removed else None
     ids = read_blank(latent.vocab, phrase)
-    if tokens[0] not in latent.vocab.ids:
+    if latent.row(tokens[0]) is None:
         near = nearest_spellings(latent.vocab, tokens[0])
         hint = f"; spelt most like it: {', '.join(near)}." if near else "."
         raise Failure(f"answer token {tokens[0]!r} not in vocab{hint}")
     unknown = [t for piece in BLANK.split(phrase) for t in latent.vocab.tokenize(piece) if t not in latent.vocab.ids]
     answer = rank_answer(latent, phrase, tokens[0], top)
-    notes = [note, f"not in the vocabulary, read as unknown: {', '.join(unknown)}" if UNK in ids else None]
+    outside = f"{tokens[0]} is not in the vocabulary; its embedding comes from its spelling"
+    notes = [note, None if tokens[0] in latent.vocab.ids else outside,
+             f"not in the vocabulary, read as unknown: {', '.join(unknown)}" if UNK in ids else None]
     answer.note = "; ".join(n for n in notes if n) or None
     return answer
 

@@ -34,7 +34,7 @@ def parameters(config: ModelConfig,
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
     "How many numbers training may change, part by part."
     D, L = config.dim, config.layers
-    return dict(table=config.vocab_size * D,
+    return dict(table=(config.vocab_size + config.ngrams) * D,       # and the buckets that words are spelt from
                 positions=config.max_seq * D if config.positions == "learned" else 0,
                 blocks=L * (12 * D * D + 9 * D),
                 norms=(2 * L + 1) * 2 * D,
@@ -182,7 +182,8 @@ def memory(model: ModelConfig,
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
     back = max(passing, feed_forward) - learnt                                    # gradients are not there yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
-                 activations=activations(model, train, length, M), ranking=kept, workspace=max(2 * 33 * M * D, back))
+                 activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
+                 ranking=kept, workspace=max(2 * 33 * M * D, back))
     return {part: int(4 * n) for part, n in sizes.items()}
 
 # %% ../nbs/14_sizing.ipynb #3710e09b

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
+from torch.nn.utils import parametrize
 
 from . import checkpoint as store
 from .checkpoint import LogRecord
@@ -28,6 +29,7 @@ from .encoder import EMATeacher, LatentModel, ModelConfig, check_types
 from .losses import SPREADS, latent_loss, sample_negatives, spread_loss
 from .masking import all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, draw_lines, rank_batches, ranks, summary
+from .spelling import own_rows, spelling_of
 from .vocab import SPECIALS, UNK, Failure, Misuse, Vocab
 
 logger = logging.getLogger("tofy")
@@ -203,6 +205,7 @@ class Run:
 WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are ranked against a shared sample
 
 
+@parametrize.cached()   # a table composed from spellings is made once a step
 def look(run: Run, measure: bool = True) -> Tensor:
     "The loss on this step's batch; if asked, the figures of a log line are left in `run.figures`."
     c, model, V = run.config, run.model, len(run.data.vocab)
@@ -245,7 +248,7 @@ def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
 # %% ../nbs/09_training.ipynb #9c67dab3
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
-    if not math.isfinite(loss.item()):
+    if (not loss.is_cuda or run.step % 100 == 0) and not math.isfinite(loss.item()):
         raise diverged(run)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
@@ -431,13 +434,17 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     shared += [(i, words.ids[word]) for word, i in vocab.ids.items() if word in words.ids]
     own, weights = model.state_dict(), other.state_dict()
     here, there = torch.tensor(shared).T
-    table = own["encoder.embedding.weight"].clone()
-    table[here] = weights["encoder.embedding.weight"][there]
+    alike = model.config.ngrams == other.config.ngrams            # else the rows as they are read, pieces included
+    with torch.no_grad():
+        own_rows(model.encoder.embedding)[here] = (own_rows(other.encoder.embedding) if alike else other.table)[there]
+        if alike and model.config.ngrams:
+            spelling_of(model.encoder.embedding).buckets.copy_(spelling_of(other.encoder.embedding).buckets)
     positions = own["encoder.positions.table"].clone()
     known = min(len(positions), len(weights["encoder.positions.table"]))
     positions[:known] = weights["encoder.positions.table"][:known]
-    model.load_state_dict(weights | {"encoder.embedding.weight": table, "encoder.positions.table": positions,
-                                     "log_temperature": own["log_temperature"]})
+    rest = {name: t for name, t in weights.items() if "embedding" not in name}
+    rest |= {"encoder.positions.table": positions, "log_temperature": own["log_temperature"]}
+    model.load_state_dict(rest, strict=False)                      # the embedding is done
     return len(shared) - len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #c2706350
@@ -468,6 +475,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
+    model.spell(data.vocab.words)
     model.log_temperature.requires_grad_(config.learn_temperature)
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
