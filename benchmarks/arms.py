@@ -1,4 +1,4 @@
-"""The competitors. Each trains on the same phrases for the same time and reports a scorer some thirty times on the way.
+"""The competitors. Each trains on the same phrases for the same time and reports a scorer some twenty times on the way.
 
 An arm is a function (data, seconds, seed, report, **settings); it calls report(seconds, examples, scorer) while its
 clock stands still, the last time at the end.
@@ -21,7 +21,7 @@ from tofy.training import follow, new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
-LOOKS = 30   # reports a run
+LOOKS = 20   # reports a run
 
 
 def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
@@ -66,7 +66,8 @@ def softmax(data: Data, seconds: float, seed: int, report: Report, **changes) ->
     first, kept = len(SPECIALS), (training.LatentModel, training.latent_loss)
 
     def loss(pred, hidden, targets, table, *_):
-        value = F.cross_entropy(pred @ table[first:].T + run.model.bias[first:], targets - first)
+        scores = pred @ table[first:].T + run.model.bias[first:]
+        value = F.cross_entropy(scores, targets - first, label_smoothing=run.config.smoothing)
         return value, dict(rank=value)
 
     training.LatentModel, training.latent_loss = SoftmaxModel, loss

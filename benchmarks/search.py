@@ -1,7 +1,7 @@
 """The search for the recipe: one change at a time, equal steps, the change of held-out MRR.
 
-    python -m benchmarks.search casual.txt --valid 350 --try smoothing ema --seeds 0 1 --out search.jsonl
-    python -m benchmarks.search casual.txt --valid 350 --try dropout=0.2 mask_rate=0.4
+    python -m benchmarks.search casual.txt --valid 350 --try relu ema --seeds 0 1 --out search.jsonl
+    python -m benchmarks.search casual.txt --valid 350 --try smoothing=0 positions=sinusoidal
 
 A change is a name of the list below, or a setting of the recipe as name=value.
 """
@@ -36,10 +36,10 @@ def change(function: Callable) -> Callable:
     return function
 
 
-def replaced_loss(scores: Callable, **options) -> patch:
+def replaced_loss(scores: Callable) -> patch:
     "The training loss as a cross-entropy of scores(pred, table rows of words, temperature)."
-    def loss(pred, hidden, targets, table, temperature, negatives, weights, reduction, first, measure=True):
-        value = F.cross_entropy(scores(pred, table[first:], temperature), targets - first, **options)
+    def loss(pred, hidden, targets, table, temperature, negatives, weights, reduction, first, measure, smoothing):
+        value = F.cross_entropy(scores(pred, table[first:], temperature), targets - first, label_smoothing=smoothing)
         return value, dict(rank=value.detach())
     return patch.object(training, "latent_loss", loss)
 
@@ -52,12 +52,6 @@ def replaced_masks(edit: Callable) -> patch:
     "Masks made by edit(mask_batch, ids, V, generator, mode, rate, *rest)."
     real = training.mask_batch
     return patch.object(training, "mask_batch", lambda *given: edit(real, *given))
-
-
-@change
-def smoothing(stack, run):
-    "Label smoothing of 0.1."
-    stack.enter_context(replaced_loss(cosine, label_smoothing=.1))
 
 
 @change
@@ -138,13 +132,6 @@ def small_start(stack, run):
     for block in run.model.encoder.blocks:
         nn.init.normal_(block.attention.out.weight, std=.02)
         nn.init.normal_(block.down.weight, std=.02)
-
-
-@change
-def decay(stack, run):
-    "Weight decay of .1 on everything, the table too."
-    for group in run.optimizer.param_groups:
-        group["weight_decay"] = .1
 
 
 @change

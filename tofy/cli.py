@@ -67,9 +67,9 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 
 # %% ../nbs/16_cli.ipynb #4f4e85dd
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # positional too, in the notes' order
-DATA_SETTINGS = ("source", "valid", "split", "tokens")
+DATA_SETTINGS = ("source", "valid", "split", "tokens", "cache")
 PLAIN = ("seconds", "lr", "mse_weight", "rank_weight", "aux_weight", "mask_rate", "dropout", "ngrams", "split",
-         "tokens", "eval_every", "log_every", "seed", "threads", "device")
+         "tokens", "cache", "eval_every", "log_every", "seed", "threads", "device")
 
 
 def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -> tuple[dict, object, object]:
@@ -98,7 +98,7 @@ def read_tables(file: Path) -> dict[str, dict]:
     for name, table in tables.items():
         if name not in ("data", "model", "train") or not isinstance(table, dict):
             raise Misuse(f"{file} has {name!r}; it may hold the tables [data], [model] and [train].")
-    text, number = ("source", "split", "tokens", "column"), ("seed", "max_seq", "max_vocab")
+    text, number = ("source", "split", "tokens", "column", "cache"), ("seed", "max_seq", "max_vocab")
     known = dict.fromkeys(text, str) | dict.fromkeys(number, int) | dict(valid=(float, int, str), lower=bool)
     for name, value in tables.get("data", {}).items():
         if name not in known or not isinstance(value, known[name]):
@@ -214,6 +214,7 @@ def train(
     valid: option("Held-out phrases: a share, a count, or a file.", str, "0.05") = None,
     split: Split = None,
     column: Column = None,
+    cache: option("A folder that keeps the text as ids: for texts larger than memory, and a quick start.", str) = None,
     tokens: option("Token rule: unicode or notes.", str, "unicode") = None,
     eval_every: option("Steps between check-ups.", default="ten a run") = None,
     log_every: option("Steps between log lines.", default="100") = None,
@@ -238,6 +239,8 @@ def train(
 
       tofy train --resume --out runs/mine         after Ctrl-C or a crash
 
+      torchrun --nproc_per_node 2 -m tofy train my.txt      two processes, one model
+
       tofy train --config runs/mine/run.toml --out runs/again
     """
     given = dict(locals())
@@ -245,7 +248,9 @@ def train(
     options |= {name: given[name + "_"] if given[name] is None else given[name] for name in SIZES}
     options |= dict(source=data, temperature=rank_temp, init_from=str(init_from) if init_from else None,
                     negatives=parse_negatives(negatives), valid=parse_valid(valid))
-    run_training(recipe, config, options, column, out, resume, overwrite, as_json)
+    from tofy.processes import group
+    with group():                                                # of one, unless torchrun has started several
+        run_training(recipe, config, options, column, out, resume, overwrite, as_json)
 
 # %% ../nbs/16_cli.ipynb #57ff78a6
 def parse_negatives(text: str | None) -> int | None:
@@ -271,8 +276,9 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     from tofy.checkpoint import SETTINGS
     from tofy.data import load_data
     from tofy.hub import resolve
+    from tofy.processes import agree, everyone, own_device, rank, world
     from tofy.training import claim_folder
-    claim_folder(out, resume, overwrite)                         # before a long download
+    agree(lambda: claim_folder(out, resume, overwrite))          # before a long download
     if resume:
         check_resume(options | dict(column=column), config, recipe_name)
         config = out / SETTINGS
@@ -280,14 +286,18 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     source = settings.pop("source", "builtin")
     column = settings.pop("column", None) if column is None else column
     if isinstance(settings.get("valid"), str):
-        settings["valid"] = resolve(settings["valid"], column)
-    data = load_data(resolve(source, column), **settings)
+        settings["valid"] = resolve(settings["valid"], column, rank=rank(), everyone=everyone)
+    data = load_data(resolve(source, column, rank=rank(), everyone=everyone), **settings)
     data.settings |= dict(source=str(source)) | (dict(column=column) if column else {})
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
+    if world() > 1:
+        say(f"{world()} processes train one model, {train_config.batch} phrases a step in all.")
+    train_config.device = own_device(train_config.device)
     stopped = watch_training(data, model, train_config, out, resume, overwrite, as_json)
-    show_outcome(stopped, data, out, as_json)
+    if rank() == 0 or stopped:
+        show_outcome(stopped, data, out, as_json)
 
 # %% ../nbs/16_cli.ipynb #26d811c8
 def check_resume(options: dict, config: Path | None, recipe_name: str | None) -> None:
@@ -302,15 +312,16 @@ def check_resume(options: dict, config: Path | None, recipe_name: str | None) ->
 # %% ../nbs/16_cli.ipynb #72a256ed
 def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> bool:
     "Train and show it; returns whether the run was stopped by a signal."
+    from tofy.processes import anyone
     from tofy.training import train as training_loop
     watch = Watch(config, as_json)
     loop = training_loop(data, model, config, out, resume, overwrite)
     with noting_signals() as received, closing(watch.bar), closing(loop):
         for record in loop:
             watch(record)
-            if received:
+            if anyone(bool(received)):                           # several processes see the same records
                 break
-    return bool(received)
+    return anyone(bool(received))
 
 # %% ../nbs/16_cli.ipynb #cd8cb059
 def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
@@ -678,6 +689,7 @@ def main(argv: list[str] | None = None) -> None:
     "The entry point: one sentence and an exit code for whatever a user can act on."
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")    # threads wait less busily: twice as fast on a busy machine
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # of several processes, no list of C++ calls when one is gone
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

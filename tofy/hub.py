@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['CASUAL', 'HubId', 'parse_hub', 'cache_file', 'one_line', 'Counts', 'write_lines', 'whole', 'rows', 'text_column',
-           'open_hub', 'fetch', 'resolve', 'read_qa', 'casual_pairs']
+           'open_hub', 'stretch', 'write_together', 'fetch', 'resolve', 'read_qa', 'casual_pairs']
 
-# %% ../nbs/02a_hub.ipynb #51ba6ac9
+# %% ../nbs/02a_hub.ipynb #111ad5fc
 import csv
 import os
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -369,27 +370,75 @@ def _knock(root: str | Path | None) -> Iterator[None]:
         for module, value in zip(settings, before, strict=True):
             module.HF_HUB_OFFLINE = value
 
-# %% ../nbs/02a_hub.ipynb #f79ab403
+# %% ../nbs/02a_hub.ipynb #4cea67df
+def stretch(
+    parts: list,         # the splits, each a `datasets.Dataset`
+    columns: list[str],  # the columns wanted
+    rank: int,           # which stretch, from 0
+    world: int,          # of how many
+) -> list:               # a part again: consecutive rows
+    "One of `world` stretches of the rows of all parts, of like length; in order they give all rows."
+    from datasets import concatenate_datasets
+    return [concatenate_datasets([p.select_columns(columns) for p in parts]).shard(world, rank, contiguous=True)]
+
+
+def write_together(
+    path: Path,                           # the file to be
+    parts: list,                          # the splits
+    columns: list[str],                   # the column of text
+    progress: bool,                       # show a bar
+    rank: int,                            # this process
+    everyone: Callable[[object], list],   # gives each process what all bring
+) -> Counts:                              # of all pieces
+    "Write this process's piece; the first process joins all pieces, unless they hold no line."
+    world = len(everyone(None))
+    pieces = [path.with_name(f"{path.name}.{r}-of-{world}") for r in range(world)]
+    with whole(pieces[rank]) as out:
+        own = write_lines((cell for cell, in rows(stretch(parts, columns, rank, world), columns, progress)), out)
+    counts = everyone(own)                                                     # all pieces are there
+    counts = Counts(*(sum(getattr(c, name) for c in counts) for name in ("rows", "lines", "skipped")))
+    if rank == 0 and counts.lines:
+        with whole(path) as out:
+            for piece in pieces:
+                with open(piece, encoding="utf-8", newline="") as file:
+                    shutil.copyfileobj(file, out)
+    everyone(None)                                                             # the file is there
+    pieces[rank].unlink()
+    return counts
+
+# %% ../nbs/02a_hub.ipynb #a9449e4e
+def _must_hold_text(counts: Counts, hub: HubId, column: str) -> None:
+    "Refuse a column of nothing."
+    if not counts.lines:
+        raise Misuse(f"{hub} holds no text in {column!r}: {counts}.")
+
+
 def fetch(
     source: str | HubId,            # `hub:<id>[:configuration][:split+split]`
     column: str | None = None,      # column; None: `text`, or else the first that holds text
     folder: str | Path = "data",    # where the phrase files are kept
     progress: bool = True,          # say on stderr what was done; on a terminal, with a bar
     root: str | Path | None = None, # a folder that stands in for the Hub; None: the Hub
+    rank: int = 0,                  # of several processes: which this is
+    everyone: Callable[[object], list] = lambda value: [value],   # of several processes: see `write_together`
 ) -> Path:                          # the phrase file, a phrase a line
     "The phrase file of a data set, made if it is not there yet."
     hub = source if isinstance(source, HubId) else parse_hub(source)
     hub = hub if column is None else replace(hub, column=column)
     path = cache_file(hub, folder)
-    if path.is_file() and path.stat().st_size:
+    there = everyone(path.is_file() and path.stat().st_size > 0)    # the first process's view counts
+    if there[0]:
         return path
     with _quiet(progress), _knock(root):
         parts, columns = open_hub(hub, lambda schema: [text_column(schema, hub.column, str(hub))], root)
     try:
-        with whole(path) as out:
-            counts = write_lines((cell for cell, in rows(parts, columns, progress)), out)
-            if not counts.lines:
-                raise Misuse(f"{hub} holds no text in {columns[0]!r}: {counts}.")
+        if len(there) > 1:
+            counts = write_together(path, parts, columns, progress, rank, everyone)
+            _must_hold_text(counts, hub, columns[0])
+        else:
+            with whole(path) as out:
+                counts = write_lines((cell for cell, in rows(parts, columns, progress)), out)
+                _must_hold_text(counts, hub, columns[0])
     except OSError as err:
         why = err.strerror or err
         raise Failure(f"{path} can't be written ({why}): free some space or choose another folder.") from err
@@ -405,9 +454,13 @@ def resolve(
     folder: str | Path = "data",    # as for `fetch`
     progress: bool = True,          # as for `fetch`
     root: str | Path | None = None, # as for `fetch`
+    rank: int = 0,                  # as for `fetch`
+    everyone: Callable[[object], list] = lambda value: [value],   # as for `fetch`
 ) -> str | Path:
     "The phrase file behind a `hub:` address; any other source as it came."
-    return fetch(source, column, folder, progress, root) if str(source).startswith("hub:") else source
+    if not str(source).startswith("hub:"):
+        return source
+    return fetch(source, column, folder, progress, root, rank, everyone)
 
 # %% ../nbs/02a_hub.ipynb #2f72428b
 CASUAL = "hub:SohamGhadge/casual-conversation"  # the data set of the original notes

@@ -31,16 +31,21 @@ def rank_loss(pred: Tensor,                       # (M,D)
               temperature: Tensor | float = .1,   # τ
               negatives: Tensor | None = None,    # int64 (M,N) a row each, (N,) shared by all, or None: every word
               first: int = len(SPECIALS),         # whole table: the lowest id that can be an answer
+              smoothing: float = 0.,              # this share of the answer is every candidate's alike
              ) -> Tensor:                         # scalar, in nats
-    "Cross-entropy of cosines/τ: the right word against the others."
+    "Cross-entropy of cosines/τ: the right word against the others (smoothed: Szegedy et al. 2016, section 7)."
     p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
-        return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T, targets - first)
+        return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T, targets - first, label_smoothing=smoothing)
     right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
     wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)
-    wrong = wrong.masked_fill(negatives == targets[:, None], float("-inf"))         # the answer is no negative
-    return F.cross_entropy(torch.cat([right, wrong], 1), torch.zeros_like(targets))
+    same = negatives == targets[:, None]                                            # the answer is no negative
+    cost = -torch.cat([right, wrong.masked_fill(same, float("-inf"))], 1).log_softmax(1)         # (M,1+N)
+    if not smoothing:
+        return cost[:, 0].mean()
+    evenly = cost.masked_fill(F.pad(same, (1, 0)), 0.).sum(1) / (1 + (~same).sum(1))
+    return ((1 - smoothing) * cost[:, 0] + smoothing * evenly).mean()
 
 # %% ../nbs/06_losses.ipynb #aca454bc
 def sample_negatives(targets: Tensor,        # int64 (M,)
@@ -73,10 +78,11 @@ def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
                 reduction: str = "sum",
                 first: int = len(SPECIALS),
                 measure: bool = True,               # compute terms of weight 0, too
+                smoothing: float = 0.,              # of the rank term
                ) -> tuple[Tensor, dict[str, Tensor]]:   # total, and each term unweighted
     "w_mse·mse + w_rank·rank + w_aux·aux; a term of weight 0 takes no part in the gradient."
     compute = dict(mse=lambda: direction_mse(pred, table[targets], reduction),
-                   rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first),
+                   rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first, smoothing),
                    aux=lambda: aux_loss(hidden, table[targets]))
     terms, total = {}, pred.new_zeros(())
     for (name, term), weight in zip(compute.items(), weights):

@@ -112,10 +112,14 @@ class Bigram:
     @classmethod
     def count(cls, phrases: Phrases, vocab_size: int) -> "Bigram":
         "Count the pairs of neighbours in these phrases."
-        line = torch.zeros(len(phrases.flat) + len(phrases), dtype=torch.long)       # a PAD before every phrase …
-        row = torch.arange(len(phrases)).repeat_interleave(phrases.lengths)
-        line[torch.arange(len(row)) + row + 1] = phrases.flat.long()
-        pairs, counts = (line * vocab_size + line.roll(-1)).unique(return_counts=True)   # … which also ends the last
+        pairs = counts = torch.zeros(0, dtype=torch.long)
+        for piece in phrases.pieces(size=2**20):                                         # a text may be long
+            line = torch.zeros(len(piece.flat) + len(piece), dtype=torch.long)           # a PAD before every phrase …
+            row = torch.arange(len(piece)).repeat_interleave(piece.lengths)
+            line[torch.arange(len(row)) + row + 1] = piece.flat.long()
+            new, n = (line * vocab_size + line.roll(-1)).unique(return_counts=True)      # … which also ends the last
+            pairs, place = torch.cat([pairs, new]).unique(return_inverse=True)
+            counts = torch.zeros_like(pairs).index_add_(0, place, torch.cat([counts, n]))
         return cls(pairs, counts, vocab_size)
 
     def _words(self, pairs: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:

@@ -6,8 +6,8 @@
 __all__ = ['logger', 'RECIPES', 'WHOLE_TABLE_LIMIT', 'SHARED_NEGATIVES', 'COUNTERS', 'MEMORY_ADVICE', 'TrainConfig', 'recipe',
            'learning_rate', 'Clock', 'Run', 'look', 'gauges', 'learn', 'diverged', 'check_up', 'finish_line',
            'run_steps', 'progress', 'check_up_due', 'save_state', 'state_tensors', 'load_state', 'check_settings',
-           'resume_counters', 'warm_start', 'claim_folder', 'make_optimizer', 'new_run', 'open_run', 'furnish',
-           'close_run', 'train', 'follow', 'out_of_memory', 'plot_log']
+           'resume_counters', 'warm_start', 'claim_folder', 'make_optimizer', 'suited_batch', 'new_run', 'open_run',
+           'join_in', 'furnish', 'close_run', 'train', 'follow', 'out_of_memory', 'plot_log']
 
 # %% ../nbs/09_training.ipynb #78af9254
 import json
@@ -16,6 +16,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -24,11 +25,12 @@ from torch.nn.utils import parametrize
 
 from . import checkpoint as store
 from .checkpoint import LogRecord
-from .data import Data, epoch_batches
+from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig, check_types
 from .losses import SPREADS, latent_loss, sample_negatives, spread_loss
-from .masking import all_blanks, mask_batch
+from .masking import Blanks, all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, draw_lines, rank_batches, ranks, summary
+from .processes import agree, anyone, everyone, parallel, pooled, rank, share, total, weighed, world
 from .spelling import own_rows, spelling_of
 from .vocab import SPECIALS, UNK, Failure, Misuse, Vocab
 
@@ -40,13 +42,13 @@ class TrainConfig:
     "How to train; a run is given `steps`, or `seconds` of wall time."
     steps: int | None = None
     seconds: float | None = 100.
-    batch: int = 64                    # phrases
+    batch: int | None = None           # phrases; None = as many as hold about 1,024 tokens
     lr: float = 2e-3                   # highest learning rate
     min_lr: float = 1e-5               # where the cosine ends
     warmup: float = .1                 # share of the run, 2,000 steps at most
     flat: float = .25                  # share of the rest at full rate
     constant: bool = False             # stay at full rate after warm-up
-    weight_decay: float = .01
+    weight_decay: float = .1
     clip: float = 1.                   # norm of the gradient at most; 0 = off
     mask_mode: str = "rate"            # or "one" blank a phrase
     mask_rate: float = .3
@@ -58,6 +60,7 @@ class TrainConfig:
     learn_temperature: bool = True
     mse_weight: float = 0.
     rank_weight: float = 1.
+    smoothing: float = .1              # share of the answer that all words have alike
     aux_weight: float = 0.
     reduction: str = "sum"             # "notes": mean over D as well
     target: str = "table"              # "stopgrad", or "teacher" (EMA)
@@ -81,7 +84,7 @@ class TrainConfig:
         self.corrupt = tuple(self.corrupt)
         if len(self.corrupt) != 3 or any(isinstance(share, str) or share < 0 for share in self.corrupt):
             raise Misuse(f"corrupt is {self.corrupt}; it should be the shares of <mask>, random word and itself.")
-        for name in ("warmup", "flat", "ema_decay", "mask_rate"):
+        for name in ("warmup", "flat", "ema_decay", "mask_rate", "smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Misuse(f"{name} is {getattr(self, name)}; it must be in [0, 1].")
         if (self.steps is None) == (self.seconds is None):
@@ -108,9 +111,10 @@ RECIPES = {
     "notes": (
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
                     predictor="mlp", attend_padding=True),
-        TrainConfig(steps=10_000, seconds=None, batch=16, lr=3e-4, clip=0., mask_mode="one", unk_targets=True,
-                    random_from=0, negatives=32, learn_temperature=False, mse_weight=1., aux_weight=.1,
-                    reduction="notes", replacement=True, best_by="acc_ema", recipe="notes")),
+        TrainConfig(steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0., mask_mode="one",
+                    unk_targets=True, random_from=0, negatives=32, learn_temperature=False, mse_weight=1.,
+                    smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
+                    recipe="notes")),
 }
 
 
@@ -149,12 +153,19 @@ class Clock:
     "Wall time that can be stopped, so that a paused run does not use up its seconds."
     def __init__(self, seconds: float = 0.):
         self.before, self.since, self.last_sign, self.last_save = seconds, time.perf_counter(), 0., seconds
+        self.told: float | None = None      # of several processes: what the first one's clock showed at the last tick
 
     @property
-    def seconds(self) -> float:
-        return self.before + (0. if self.since is None else time.perf_counter() - self.since)
+    def seconds(self) -> float: return self.own if self.told is None else self.told
 
-    def stop(self) -> None: self.before, self.since = self.seconds, None
+    @property
+    def own(self) -> float: return self.before + (0. if self.since is None else time.perf_counter() - self.since)
+
+    def tick(self) -> None:
+        if world() > 1:
+            self.told = total(torch.tensor(self.own if rank() == 0 else 0., dtype=torch.double)).item()
+
+    def stop(self) -> None: self.before, self.since = self.own, None
 
     def go(self) -> None: self.since = time.perf_counter()
 
@@ -184,6 +195,7 @@ class Run:
     clean: bool = True                  # False in the middle of a step
     figures: dict = field(default_factory=dict)     # of the latest batch
     epoch: tuple = (-1, ())             # number and batches of the epoch at hand
+    parallel: torch.nn.Module | None = None         # the model as several processes train it
 
     def record(self, is_line: bool = False) -> LogRecord:
         "Where the run stands: a line for the log, or a sign of life."
@@ -201,6 +213,11 @@ class Run:
             self.epoch = number, epoch_batches(phrases.lengths, c.batch, c.seed, number)
         return self.epoch[1][place]
 
+    @cached_property
+    def blanks(self) -> Blanks:
+        "The held-out blanks of every check-up."
+        return all_blanks(self.data.valid, self.config.eval_queries)
+
 # %% ../nbs/09_training.ipynb #51b241be
 WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are ranked against a shared sample
 
@@ -211,34 +228,38 @@ def look(run: Run, measure: bool = True) -> Tensor:
     c, model, V = run.config, run.model, len(run.data.vocab)
     ids = run.data.train.batch(run.rows())                                                          # (B,T)
     first = UNK if c.unk_targets else len(SPECIALS)
-    masked = mask_batch(ids, V, run.generator, c.mask_mode, c.mask_rate, c.corrupt, c.unk_targets, c.random_from)
-    negatives = None
+    whole = mask_batch(ids, V, run.generator, c.mask_mode, c.mask_rate, c.corrupt, c.unk_targets, c.random_from)
+    part, negatives = share(whole), None                                        # this process's rows, or all of them
     if c.negatives:
-        negatives = sample_negatives(masked.targets, c.negatives, V, run.generator).to(c.device)    # (M,N)
+        negatives = sample_negatives(whole.targets, c.negatives, V, run.generator)[part.blanks].to(c.device)  # (M,N)
     elif V > WHOLE_TABLE_LIMIT:
         negatives = torch.randint(first, V, (SHARED_NEGATIVES,), generator=run.generator).to(c.device)
-    inputs, mask, targets = (t.to(c.device) for t in masked)
+    inputs, mask, targets = (t.to(c.device) for t in part.masked)
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
-        torch.manual_seed(c.seed * 1_000_003 + run.step)
+        torch.manual_seed((c.seed + 7919 * rank()) * 1_000_003 + run.step)
         with torch.autocast(inputs.device.type, torch.bfloat16, inputs.is_cuda if c.bf16 is None else c.bf16):
-            pred, hidden = (t.float() for t in model(inputs, mask))                                 # (M,D) each
+            pred, hidden = (t.float() for t in (run.parallel or model)(inputs, mask))               # (M,D) each
     table = {"table": model.table, "stopgrad": model.table.detach()}.get(c.target)
     table = run.teacher.table if table is None else table
     loss, terms = latent_loss(pred, hidden, targets, table, model.log_temperature.exp(), negatives,
-                              (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first, measure)
+                              (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first, measure, c.smoothing)
     if c.spread != "none":
-        loss = loss + c.spread_weight * spread_loss(c.spread, model.table[targets.unique()], run.generator)
+        rows = whole.targets.unique().to(c.device)
+        loss = loss + c.spread_weight * spread_loss(c.spread, model.table[rows], run.generator)
     run.examples += len(ids)
     if measure:
-        run.figures = {name: t.item() for name, t in dict(loss=loss, **terms).items()} | gauges(run, pred, targets)
-    return loss
+        dials = gauges(run, pred, whole.targets.to(c.device), part.blanks)
+        run.figures = pooled({name: t.item() for name, t in dict(loss=loss, **terms).items()} | dials, part.weight)
+    return weighed(loss, part.weight, model)
 
-# %% ../nbs/09_training.ipynb #efecfabd
+# %% ../nbs/09_training.ipynb #5014cd4e
 @torch.no_grad()
-def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
+def gauges(run: Run, pred: Tensor, targets: Tensor,
+           blanks: Tensor | slice = slice(None),   # those that `pred` is about
+          ) -> dict[str, float]:
     "The notes' dials on this batch: cosine, as it is and as they printed it, and acc_neg against 32 random words."
     rivals = sample_negatives(targets, 32, len(run.data.vocab), Generator().manual_seed(run.step)).to(targets.device)
-    rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
+    rows = torch.cat([targets[:, None], rivals], 1)[blanks]                                         # (M,33)
     unit = torch.nn.functional.normalize
     cosines = torch.einsum("md,mkd->mk", unit(pred, dim=-1), unit(run.model.table[rows], dim=-1))   # (M,33)
     cosine = cosines[:, 0].mean().item()
@@ -248,7 +269,7 @@ def gauges(run: Run, pred: Tensor, targets: Tensor) -> dict[str, float]:
 # %% ../nbs/09_training.ipynb #9c67dab3
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
-    if (not loss.is_cuda or run.step % 100 == 0) and not math.isfinite(loss.item()):
+    if (not loss.is_cuda or run.step % 100 == 0) and not math.isfinite(total(loss.detach()).item()):   # of all processes
         raise diverged(run)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
@@ -271,19 +292,20 @@ def diverged(run: Run) -> Failure:
 def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
     "Fill in the held-out figures of `record`, yielding signs of life."
     began, found, model, device = run.clock.seconds, [], run.model, run.config.device
-    blanks = all_blanks(run.data.valid, run.config.eval_queries)
-    score = lambda q: model.cosines(model(q.inputs.to(device), q.mask.to(device))[0]).cpu()  # noqa: E731
+    mine = slice(rank(), None, world())                                     # of several processes each asks its share
+    score = lambda q: model.cosines(model(q.inputs[mine].to(device), q.mask[mine].to(device))[0]).cpu()  # noqa: E731
     model.eval()
-    for _, questions, scores in rank_batches(score, run.data.valid, blanks):
-        if not scores.isfinite().all():
+    for _, questions, scores in rank_batches(score, run.data.valid, run.blanks):
+        if anyone(not scores.isfinite().all()):
             raise diverged(run)
-        found.append(ranks(scores, questions.targets))
+        found.append(ranks(scores, questions.targets[mine]))
+        run.clock.tick()
         if run.clock.quiet_for(.2):
             run.clock.last_sign = run.clock.seconds
             yield run.record()
     model.train()
     if found:
-        figures = summary(torch.cat(found))
+        figures = summary(torch.cat(everyone(torch.cat(found))))
         for name in ("top1", "top5", "mrr", "median_rank"):
             setattr(record, f"valid_{name}", figures[name])
     run.check_up_seconds = run.clock.seconds - began
@@ -292,7 +314,7 @@ def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
 def finish_line(run: Run, record: LogRecord) -> None:
     "Write a log line, and save the model if it is the best so far."
     value = record.acc_ema if run.config.best_by == "acc_ema" else record.valid_mrr
-    if run.config.best_by == "valid_mrr" and not (run.data.valid.flat >= len(SPECIALS)).any():
+    if run.config.best_by == "valid_mrr" and not len(run.blanks.rows):
         value = record.step                                     # nothing to judge by: keep the latest
     record.saved |= value > run.best                            # or it was, when an interrupt came between
     if record.saved and run.folder and value > run.best_on_disk:
@@ -308,6 +330,7 @@ def run_steps(run: Run) -> Iterator[LogRecord]:
     "Step until done; yields log lines, and signs of life between them."
     c = run.config
     while True:
+        run.clock.tick()                                        # several processes go by the first one's clock
         if run.pending:                                         # 1. a line is due: check up, save the best, write
             record, needs_check_up = run.pending
             if needs_check_up:
@@ -420,7 +443,8 @@ def resume_counters(run: Run, header: dict) -> None:
     if (run.folder / store.MODEL).is_file():
         run.best_on_disk = json.loads(store.load_tensors(run.folder / store.MODEL)[1].get("best", "-Infinity"))
     run.clock = Clock(header["seconds"])
-    store.trim_log(run.folder, run.step - bool(run.pending))
+    if rank() == 0:
+        store.trim_log(run.folder, run.step - bool(run.pending))
 
 # %% ../nbs/09_training.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
@@ -463,11 +487,17 @@ def claim_folder(folder: Path, resume: bool, overwrite: bool) -> None:
 
 # %% ../nbs/09_training.ipynb #38150df2
 def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optimizer:
-    "AdamW (Loshchilov and Hutter 2019); weights of the blocks decay, the table, biases and norms don't."
-    matrices = [p for n, p in model.named_parameters() if p.requires_grad and p.dim() > 1 and "embedding" not in n]
-    rest = [p for n, p in model.named_parameters() if p.requires_grad and (p.dim() < 2 or "embedding" in n)]
-    groups = [dict(params=matrices, weight_decay=config.weight_decay), dict(params=rest, weight_decay=0.)]
-    return torch.optim.AdamW(groups, lr=config.lr, fused=True)
+    "AdamW (Loshchilov and Hutter 2019) on everything that can be trained."
+    weights = [p for p in model.parameters() if p.requires_grad]
+    return torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay, fused=True)
+
+# %% ../nbs/09_training.ipynb #3e166a4b
+def suited_batch(phrases: Phrases,
+                 tokens: int = 1024,   # wanted in a batch
+                ) -> int:              # phrases: a power of two from 8 to 256
+    "The batch whose phrases hold about so many tokens."
+    mean = len(phrases.flat) / max(len(phrases), 1)
+    return 2 ** min(max(round(math.log2(tokens / max(mean, 1))), 3), 8)
 
 # %% ../nbs/09_training.ipynb #e8d60aff
 def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None) -> Run:
@@ -476,11 +506,12 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
         torch.manual_seed(config.seed)
         model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
     model.spell(data.vocab.words)
+    config = replace(config, batch=config.batch or suited_batch(data.train))
     model.log_temperature.requires_grad_(config.learn_temperature)
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
     generator = Generator().manual_seed(config.seed)
-    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings)
+    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings, processes=world())
     return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
 
 # %% ../nbs/09_training.ipynb #0e7b5bcc
@@ -490,7 +521,7 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
-        claim_folder(folder, resume, overwrite)
+        agree(lambda: claim_folder(folder, resume, overwrite))
     run = new_run(data, model_config, config, folder)
     if resume:
         load_state(run)
@@ -508,9 +539,18 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
             look(run)
         run.examples = 0
         run.pending = run.record(is_line=True), True                     # the first line shows the untrained model
-    if folder:
+    join_in(run)
+    if run.folder:
         furnish(run, resume)
     return run
+
+# %% ../nbs/09_training.ipynb #ce3624c3
+def join_in(run: Run) -> None:
+    "Of several processes: check that all train on the same data, average the gradients, and let the first one write."
+    if len(set(everyone(run.data.hash if world() > 1 else ""))) > 1:
+        raise Failure("The processes have not read the same data; give them the same file, on a disk that all can see.")
+    run.parallel = parallel(run.model)
+    run.folder = run.folder if rank() == 0 else None
 
 # %% ../nbs/09_training.ipynb #adc8a48f
 def furnish(run: Run, resume: bool) -> None:
@@ -539,7 +579,7 @@ def close_run(run: Run, outcome: str, records: list[LogRecord]) -> None:
     figures = {k: getattr(checked[-1], k) for k in ("valid_top1", "valid_mrr", "valid_median_rank")} if checked else {}
     store.record_experiment(run.folder, dict(
         outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
-        seed=run.config.seed, data=dict(run.data.settings, hash=run.data.hash[:16]),
+        seed=run.config.seed, processes=world(), data=dict(run.data.settings, hash=run.data.hash[:16]),
         model=asdict(run.model.config), train=asdict(run.config)))
 
 # %% ../nbs/09_training.ipynb #b61eed83
