@@ -107,7 +107,7 @@ def plain(data: Data, seconds: float, seed: int, report: Report, batch: int = 64
             report(spent, examples, scorer(model))
 
 
-def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3, mask_rate: float = .3,
+def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3, mask_rate: float = .4,
          dropout: float = 0., batch: int = 64) -> None:
     "transformers' BertForMaskedLM of the same size, trained by its Trainer; evaluation is left out of its time."
     import transformers
