@@ -66,8 +66,10 @@ def softmax(data: Data, seconds: float, seed: int, report: Report, **changes) ->
     first, kept = len(SPECIALS), (training.LatentModel, training.latent_loss)
 
     def loss(pred, hidden, targets, table, *_):
-        scores = pred @ table[first:].T + run.model.bias[first:]
-        value = F.cross_entropy(scores, targets - first, label_smoothing=run.config.smoothing)
+        rows, bias, answers = table[first:], run.model.bias[first:], targets - first
+        value = F.cross_entropy(pred @ rows.T + bias, answers)
+        above = (pred * (rows[answers] - rows.mean(0))).sum(-1) + bias[answers] - bias.mean()   # as in rank_loss
+        value = value + run.config.smoothing * above.mean()
         return value, dict(rank=value)
 
     training.LatentModel, training.latent_loss = SoftmaxModel, loss

@@ -17,6 +17,7 @@ from tofy.sizing import (
     PRESETS,
     SIZES,
     Probe,
+    activations,
     advise,
     askable,
     blanks_a_step,
@@ -170,7 +171,7 @@ FULL = dict(   # recipe, changes; phrases (whole batches), their lengths, words
     default=("tofy", {}, (64, 5, 20, 1149)),
     notes=("notes", {}, (64, 5, 20, 2385)),
     notes_many_words=("notes", dict(dim=64), (16, 5, 20, 20_000)),
-    wide=("tofy", dict(dim=512, layers=3), (64, 5, 14, 4000)),
+    wide=("tofy", dict(dim=512, layers=3), (128, 5, 14, 4000)),
     long=("tofy", dict(max_seq=256, batch=8), (64, 250, 256, 2000)),
     large_batch=("tofy", dict(batch=256, dim=64), (256, 5, 20, 3000)),
     fixed_temperature=("tofy", dict(batch=256, dim=32, layers=1, learn_temperature=False), (256, 5, 20, 5000)),
@@ -184,6 +185,9 @@ FULL = dict(   # recipe, changes; phrases (whole batches), their lengths, words
     rotary=("tofy", dict(positions="rotary"), (64, 5, 20, 1149)),
     long_rotary=("tofy", dict(positions="rotary", max_seq=256, batch=8, layers=4), (64, 250, 256, 2000)),
     deep=("tofy", dict(layers=6, dim=64, predictor="mlp", positions="learned"), (64, 30, 40, 1000)),
+    no_turns=("tofy", dict(positions="none", smoothing=0.), (64, 5, 20, 1149)),
+    shared_rivals_unsmoothed=("tofy", dict(smoothing=0.), (64, 25, 30, 21_000)),
+    many_words_many_blanks=("tofy", dict(batch=256, dim=64, layers=1), (256, 5, 12, 16_000)),
     three_terms=("tofy", dict(mse_weight=1., aux_weight=.1, target="teacher"), (64, 5, 20, 2000)))
 
 
@@ -195,10 +199,10 @@ def test_memory_is_what_the_profiler_counts(name):
     data = data_of(random_rows(n, shortest, longest, V), V)
     run = new_run(data, model, config, None)
     rows = run.rows()
-    assert len(rows) == config.batch
+    assert len(rows) == run.config.batch
     run.rows = lambda: rows
     M = expected_blanks(askable(data, config.unk_targets)[rows], config).sum().item()
-    found = memory(run.model.config, config, int(data.train.lengths[rows].max()), M)
+    found = memory(run.model.config, run.config, int(data.train.lengths[rows].max()), M)
     counted = profile_step(run)
     beside = sum(size for part, size in found.items() if part not in ("weights", "moments"))
     assert beside == pytest.approx(counted, rel=.2)
@@ -213,14 +217,24 @@ def test_memory_by_hand():
     "Two phrases of three tokens with a blank each, D = 4, one block of two heads, V = 5, no dropout."
     model = ModelConfig(5, 4, 1, 2, dropout=0.)
     found = memory(model, recipe(mask_mode="one", batch=2)[1], 3)
-    last, ends = 6 * (6 * 4 + 2 + 2) + 2 * (12 * 4 + 2), 2 * 4 * 4
-    assert found["activations"] == 4 * (last + ends) and found["ranking"] == 4 * (5 * 4 + 2 * 2 * 5)
+    last, ends = 6 * (7 * 4 + 2 + 2) + 2 * (12 * 4 + 2), 2 * 4 * 4
+    assert found["activations"] == 4 * (last + ends) and found["ranking"] == 4 * (2 * 4 + 5 * 4 + 2 * 5)
     assert found["workspace"] == 4 * (2 * 33 * 2 * 4) and found["moments"] == 2 * found["gradients"] == 8 * 293
 
 
 def test_attended_padding_fills_every_row():
     model, config = recipe("notes")
     assert memory(model, config, 5) == memory(model, config, 72)
+
+
+@pytest.mark.parametrize("length, batch", ((3, 256), (8, 128), (15, 64), (72, 16), (1000, 8)))
+def test_without_a_batch_it_is_the_one_that_suits_the_length(length, batch):
+    model = ModelConfig(100, 8, 2, 2, max_seq=1000)
+    assert memory(model, recipe()[1], length) == memory(model, recipe(batch=batch)[1], length)
+    assert activations(model, recipe()[1], length, 5) == activations(model, recipe(batch=batch)[1], length, 5)
+    data = data_of([[3] * length] * 300)
+    assert passes(data, recipe()[1], 10) == passes(data, recipe(batch=batch)[1], 10)
+    assert advise(data).memory == advise(data, None, recipe(batch=batch)[1]).memory
 
 
 # time

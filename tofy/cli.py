@@ -169,7 +169,7 @@ AsJson = flag("--json", "Print one JSON object, and nothing else, on standard ou
 Recipe = option("tofy, or notes: what the original program did.", str, "tofy")
 Seconds = option("Train for so long.", float, "100")
 Steps = option("Train for so many steps instead.")
-Batch = option("Phrases a step.", default="64")
+Batch = option("Phrases a step.", default="as many as hold about 1,024 tokens")
 Dim = option("Width of the embeddings.", default="128")
 MaxSeq = option("Tokens of a phrase at the most.", default="72")
 Layers = option("Transformer blocks.", default="2")
@@ -277,7 +277,7 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     from tofy.data import load_data
     from tofy.hub import resolve
     from tofy.processes import agree, everyone, own_device, rank, world
-    from tofy.training import claim_folder
+    from tofy.training import claim_folder, suited_batch
     agree(lambda: claim_folder(out, resume, overwrite))          # before a long download
     if resume:
         check_resume(options | dict(column=column), config, recipe_name)
@@ -293,7 +293,8 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     for warning in data.warnings:
         say(f"warning: {warning}")
     if world() > 1:
-        say(f"{world()} processes train one model, {train_config.batch} phrases a step in all.")
+        batch = train_config.batch or suited_batch(data.train)
+        say(f"{world()} processes train one model, {batch} phrases a step in all.")
     train_config.device = own_device(train_config.device)
     stopped = watch_training(data, model, train_config, out, resume, overwrite, as_json)
     if rank() == 0 or stopped:

@@ -36,16 +36,19 @@ def rank_loss(pred: Tensor,                       # (M,D)
     "Cross-entropy of cosines/τ: the right word against the others (smoothed: Szegedy et al. 2016, section 7)."
     p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
-        return F.cross_entropy(p @ F.normalize(table[first:], dim=-1).T, targets - first, label_smoothing=smoothing)
+        rows, answers = F.normalize(table[first:], dim=-1), targets - first         # (V',D), (M,)
+        loss = F.cross_entropy(p @ rows.T, answers)
+        return loss + smoothing * (p * (rows[answers] - rows.mean(0))).sum(-1).mean() if smoothing else loss
     right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
     wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)
     same = negatives == targets[:, None]                                            # the answer is no negative
-    cost = -torch.cat([right, wrong.masked_fill(same, float("-inf"))], 1).log_softmax(1)         # (M,1+N)
+    scores = torch.cat([right, wrong.masked_fill(same, float("-inf"))], 1)          # (M,1+N)
+    loss = F.cross_entropy(scores, torch.zeros_like(targets))
     if not smoothing:
-        return cost[:, 0].mean()
-    evenly = cost.masked_fill(F.pad(same, (1, 0)), 0.).sum(1) / (1 + (~same).sum(1))
-    return ((1 - smoothing) * cost[:, 0] + smoothing * evenly).mean()
+        return loss
+    average = (right[:, 0] + wrong.masked_fill(same, 0.).sum(1)) / (scores.shape[1] - same.sum(1))   # (M,)
+    return loss + smoothing * (right[:, 0] - average).mean()
 
 # %% ../nbs/06_losses.ipynb #aca454bc
 def sample_negatives(targets: Tensor,        # int64 (M,)

@@ -25,7 +25,7 @@ from . import training
 from .checkpoint import save_model
 from .data import Data, load_data
 from .encoder import ModelConfig
-from .training import Run, TrainConfig, check_up, learn, look, open_run, recipe, run_steps
+from .training import Run, TrainConfig, check_up, learn, look, open_run, recipe, run_steps, suited_batch
 from .vocab import SPECIALS, UNK, Misuse, vocab_stats
 
 # %% ../nbs/14_sizing.ipynb #d53723d6
@@ -111,7 +111,8 @@ def blanks_a_step(data: Data, config: TrainConfig) -> float:
 
 def _batch(data: Data, config: TrainConfig) -> int:
     "Phrases in a full batch: the data may have fewer than asked for."
-    return config.batch if config.replacement else min(config.batch, len(data.train))
+    batch = config.batch or suited_batch(data.train)
+    return batch if config.replacement else min(batch, len(data.train))
 
 # %% ../nbs/14_sizing.ipynb #17d38532
 def passes(data: Data, config: TrainConfig, steps: int) -> dict[str, float]:   # over phrases, over blanks
@@ -144,46 +145,48 @@ def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
 
 # %% ../nbs/14_sizing.ipynb #b7bc501e
 def activations(model: ModelConfig,
-                train: TrainConfig,
-                length: int,     # T, padding included
-                blanks: float,   # M in the batch
-               ) -> float:       # numbers, not bytes
+                train: TrainConfig,   # without a batch: the one that suits phrases of this length
+                length: int,          # T, padding included
+                blanks: float,        # M in the batch
+               ) -> float:            # numbers, not bytes
     "What embedding, blocks, norm and predictor keep for the backward pass."
-    D, L, H, dropout = model.dim, model.layers, model.heads, int(model.dropout > 0)
-    tokens = train.batch * length
-    whole = tokens * ((16 + 2 * dropout) * D + H + 4)                             # a block that answers everywhere
-    last = tokens * (6 * D + H + 2) + blanks * ((12 + 2 * dropout) * D + 2)       # … and at the blanks alone
+    D, L, H, dropout, turned = model.dim, model.layers, model.heads, model.dropout > 0, model.positions == "rotary"
+    tokens = (train.batch or suited_batch(length)) * length
+    whole = tokens * ((16 + 2 * turned + 2 * dropout) * D + H + 4)                # a block that answers everywhere
+    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((12 + 2 * dropout) * D + 2)       # … and at the blanks alone
     ends = tokens * D * dropout + blanks * D * {"identity": 3, "linear": 4, "mlp": 5}[model.predictor]
     return ends + ((L - 1) * whole + last if L else 0)
 
 # %% ../nbs/14_sizing.ipynb #4ccfaae2
-def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float]:   # numbers, not bytes
-    "What the ranking term keeps for the backward pass, and what it needs there for a moment."
-    V, D, N = model.vocab_size, model.dim, train.negatives
+def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float, float]:   # numbers
+    "What the ranking term keeps for the backward pass, and what it needs beside that on the way there and back."
+    V, D, M, N, K = model.vocab_size, model.dim, blanks, train.negatives, training.SHARED_NEGATIVES
+    unit = M * D * train.learn_temperature                                        # predictions before they meet τ
     if N:                                                                         # rivals of their own, (M,N,D)
-        return 2 * blanks * N * D, max(4 * blanks * N * D, 2 * V * D)
-    some = V > training.WHOLE_TABLE_LIMIT                                         # rivals shared by all blanks
-    K = training.SHARED_NEGATIVES if some else V
-    scores, learnt = blanks * K, int(train.learn_temperature)
-    return (1 + some) * K * D + (1 + learnt) * scores, max((2 + 2 * learnt + some) * scores, (4 - 2 * some) * V * D)
+        return unit + 2 * M * (1 + N) * D, 0, max(4 * M * N * D, 2 * V * D)
+    if V <= training.WHOLE_TABLE_LIMIT:
+        return unit + V * D + M * V, M * V, max(2 * M * V, 4 * V * D - M * V)
+    smooth = int(train.smoothing > 0)                                             # rivals shared by all blanks, (K,D)
+    return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, 2 * V * D)
 
-# %% ../nbs/14_sizing.ipynb #93113000
+# %% ../nbs/14_sizing.ipynb #e27ae6bf
 def memory(model: ModelConfig,
-           train: TrainConfig,
+           train: TrainConfig,            # without a batch: the one that suits phrases of this length
            length: int,                   # T of the batch, padding included (attend_padding: max_seq)
            blanks: float | None = None,   # M in the batch; None: what phrases of that length have on average
           ) -> dict[str, int]:            # bytes: weights, gradients, moments, activations, ranking, workspace
     "Memory at the fullest moment of a training step in single precision on a CPU; their sum is the whole."
+    train = replace(train, batch=train.batch or suited_batch(length))
     M = train.batch * expected_blanks(length, train).item() if blanks is None else blanks
     length = model.max_seq if model.attend_padding else length
     learnt, V, D = sum(parameters(model, train.learn_temperature).values()), model.vocab_size, model.dim
     fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "teacher")
-    kept, passing = ranking(model, train, M)
+    kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
-    back = max(passing, feed_forward) - learnt                                    # gradients are not there yet
+    back = max(back, feed_forward) - learnt                                       # gradients are not there yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
-                 ranking=kept, workspace=max(2 * 33 * M * D, back))
+                 ranking=kept, workspace=max(2 * 33 * M * D, there, back))
     return {part: int(4 * n) for part, n in sizes.items()}
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
@@ -306,11 +309,11 @@ FAR_FETCHED, CARD = 500, 8e9   # parameters an example, beyond all that was trie
 
 def size_warnings(data: Data, train: TrainConfig, holds: dict, size: dict) -> list[str]:
     "Sentences about sizes that don't fit together."
-    n, per = size["parameters"], size["per_example"]
+    n, per, batch = size["parameters"], size["per_example"], train.batch or suited_batch(data.train)
     checks = [
         (per > FAR_FETCHED, f"The model has {n:,} parameters, {per:,.0f} for each of {holds['positions']:,} effective "
                             "examples, more than was ever tried here; try a smaller --dim beside it."),
-        (train.batch > len(data.train), f"A batch of {train.batch:,} is more than the {len(data.train):,} phrases "
+        (batch > len(data.train), f"A batch of {batch:,} is more than the {len(data.train):,} phrases "
                                         "there are; a smaller --batch makes more steps of them."),
         (holds["cut_share"] > .5, f"{holds['cut_share']:.0%} of the rows are cut; a larger --max-seq reads more."),
         (holds["unknown_share"] > .1, f"{holds['unknown_share']:.0%} of the tokens are unknown; a larger --max-vocab "
@@ -364,7 +367,7 @@ def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
     s, t = advice.steps, advice.time
     rows = [("5 to 10 passes", f"{s['blanks'][5]:,} to {s['blanks'][10]:,} steps over blanks ({s['blanks_a_step']:.1f} "
                                f"a step), {s['phrases'][5]:,} to {s['phrases'][10]:,} over phrases"),
-            ("memory", _megabytes(sum(advice.memory.values())) + ", a batch of the longest phrases"),
+            ("memory", _megabytes(sum(advice.memory.values())) + f", a batch of {s['batch']:,} of the longest phrases"),
             ("", _parts(advice.memory, _megabytes))]
     if t:
         rows += [("time", f"{1e3 * t['step']:.1f} ms a step, {t['phrases_a_second']:,.0f} phrases/s; "
@@ -382,7 +385,7 @@ class Advice:
     parameters: dict           # by part
     suggestion: dict           # model, parameters, per_example, reason
     examples: dict             # counted, and by the notes' rule
-    steps: dict                # blanks a step; passes over blanks and over phrases → steps
+    steps: dict                # phrases in a batch, blanks a step; passes over blanks and over phrases → steps
     memory: dict               # bytes by part, of a batch of the longest phrases
     time: dict | None          # seconds; None where nothing was tried
     warnings: list[str]
@@ -419,9 +422,9 @@ def advise(source: str | Path | Data,                  # a file, builtin[:N], or
     data = source if isinstance(source, Data) else load_data(source, model.vocab_size, model.max_seq)
     model, holds = replace(model, vocab_size=len(data.vocab)), survey(data)
     counts, (best, reason) = parameters(model, train.learn_temperature), suggest(data)
-    steps = dict(blanks_a_step=blanks_a_step(data, train)) | {
+    steps = dict(batch=_batch(data, train), blanks_a_step=blanks_a_step(data, train)) | {
         over: {n: steps_for(n, data, train, over) for n in (1, 5, 10)} for over in ("blanks", "phrases")}
-    fullest = memory(model, replace(train, batch=max(_batch(data, train), 1)), holds["lengths"]["longest"])
+    fullest = memory(model, replace(train, batch=max(steps["batch"], 1)), holds["lengths"]["longest"])
     times = _times(probe(data, model, train, seconds), data, train, steps) if seconds else None
     planned = times["steps"] if times else train.steps
     total, examples = sum(counts.values()), max(holds["positions"], 1)

@@ -491,12 +491,12 @@ def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optim
     weights = [p for p in model.parameters() if p.requires_grad]
     return torch.optim.AdamW(weights, lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
-# %% ../nbs/09_training.ipynb #3e166a4b
-def suited_batch(phrases: Phrases,
-                 tokens: int = 1024,   # wanted in a batch
-                ) -> int:              # phrases: a power of two from 8 to 256
+# %% ../nbs/09_training.ipynb #3de43ffa
+def suited_batch(phrases: Phrases | float,   # or how many tokens one of them has, on average
+                 tokens: int = 1024,         # wanted in a batch
+                ) -> int:                    # phrases: a power of two from 8 to 256
     "The batch whose phrases hold about so many tokens."
-    mean = len(phrases.flat) / max(len(phrases), 1)
+    mean = len(phrases.flat) / max(len(phrases), 1) if isinstance(phrases, Phrases) else phrases
     return 2 ** min(max(round(math.log2(tokens / max(mean, 1))), 3), 8)
 
 # %% ../nbs/09_training.ipynb #e8d60aff
