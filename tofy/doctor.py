@@ -461,11 +461,13 @@ def shared_direction(table: Tensor, vocab: Vocab) -> float:
 def frequency_loss(counts: Sequence[int],   # how often each word was seen
                    negatives: int = 0,      # N random rivals of each answer; 0 = every word
                    draws: int = 4000,       # answers to simulate
+                   smoothing: float = 0.,   # share of the answer that all words have alike (every word ranked)
                   ) -> float:               # nats
     "The ranking term of a model that scores words by the logarithm of their counts, whatever the phrase."
     p = torch.tensor(counts, dtype=torch.double)
     p = p / p.sum().clamp(min=1)
     if not negatives:
+        p = (1 - smoothing) * p + smoothing / len(p)                                              # the answers it is told
         return -torch.special.xlogy(p, p).sum().item()
     generator, loss = Generator().manual_seed(0), 0.
     answers = torch.multinomial(p, draws, replacement=True, generator=generator)                  # (draws,)
@@ -523,7 +525,8 @@ def unigram_loss(case: Case) -> Finding | None:
     found = resting_loss(case)
     if not found or beats_counting(case) or not sum(case.vocab.counts):
         return None
-    line = frequency_loss(case.vocab.counts[len(SPECIALS):], case.settings.get("negatives", 0))
+    line = frequency_loss(case.vocab.counts[len(SPECIALS):], case.settings.get("negatives", 0),
+                          smoothing=case.settings.get("smoothing", 0.))
     if abs(found[1] - line) < SAME_LOSS:
         return Finding("the loss equals the unigram entropy",
                        f"{found[0]} rests at {found[1]:.2f} nats; words scored by their counts alone give {line:.2f}.",
