@@ -179,7 +179,7 @@ def test_the_defaults_are_the_recipe_s(tofy, recipe):
         model.layers,
         model.heads,
         data["max_vocab"],
-    ) == ((10_000, None, 16, 256, 72, 4, 4, 32_000) if recipe == "notes" else (None, 100, 64, 128, 72, 2, 4, 4000))
+    ) == ((10_000, None, 16, 256, 72, 4, 4, 32_000) if recipe == "notes" else (None, 100, None, 128, 72, 2, 4, 4000))
 
 
 def test_seconds(tofy, text):

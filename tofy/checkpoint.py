@@ -83,8 +83,8 @@ def add_line(path: Path, line: str) -> None:
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     "Write named tensors and text metadata as one safetensors file, whole or not at all."
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    bytearray(2 * sum(t.nbytes for t in plain.values()) + 2**26)   # asked for and given back: where memory is short,
-    write_whole(path, safetensors.torch.save(plain, dict(metadata)))    # this raises MemoryError, and Rust aborts
+    torch.empty(2 * sum(t.nbytes for t in plain.values()) + 2**26, dtype=torch.uint8)   # asked for and given back:
+    write_whole(path, safetensors.torch.save(plain, dict(metadata)))    # where memory is short, Rust would abort
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -690,7 +690,7 @@ def main(argv: list[str] | None = None) -> None:
     "The entry point: one sentence and an exit code for whatever a user can act on."
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")    # threads wait less busily: twice as fast on a busy machine
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # of several processes, no list of C++ calls when one is gone
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # no list of C++ calls when one of several processes ends
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)

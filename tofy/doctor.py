@@ -467,7 +467,7 @@ def frequency_loss(counts: Sequence[int],   # how often each word was seen
     p = torch.tensor(counts, dtype=torch.double)
     p = p / p.sum().clamp(min=1)
     if not negatives:
-        p = (1 - smoothing) * p + smoothing / len(p)                                              # the answers it is told
+        p = (1 - smoothing) * p + smoothing / len(p)                                      # the answers it is told
         return -torch.special.xlogy(p, p).sum().item()
     generator, loss = Generator().manual_seed(0), 0.
     answers = torch.multinomial(p, draws, replacement=True, generator=generator)                  # (draws,)

@@ -269,7 +269,8 @@ def gauges(run: Run, pred: Tensor, targets: Tensor,
 # %% ../nbs/09_training.ipynb #9c67dab3
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
-    if (not loss.is_cuda or run.step % 100 == 0) and not math.isfinite(total(loss.detach()).item()):   # of all processes
+    asked = not loss.is_cuda or run.step % 100 == 0
+    if asked and not math.isfinite(total(loss.detach()).item()):           # of all processes
         raise diverged(run)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
@@ -372,7 +373,7 @@ def check_up_due(run: Run, before: float, after: float) -> bool:
     if c.eval_every:
         return (run.step + 1) % c.eval_every == 0
     spacing = min(max(.1, 25 * run.check_up_seconds / c.seconds), .25) if c.seconds else .1
-    return int(after / spacing) > int(before / spacing)
+    return int(after / spacing + 1e-9) > int(before / spacing + 1e-9)
 
 # %% ../nbs/09_training.ipynb #a4d33b8c
 COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "check_up_seconds")
@@ -507,7 +508,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
         model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
     model.spell(data.vocab.words)
     config = replace(config, batch=config.batch or suited_batch(data.train))
-    model.log_temperature.requires_grad_(config.learn_temperature)
+    model.log_temperature.requires_grad_(config.learn_temperature and config.rank_weight != 0)
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
     generator = Generator().manual_seed(config.seed)
