@@ -1,0 +1,77 @@
+"The benchmark and the search run, leave nothing behind, and count right."
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from benchmarks import search
+from benchmarks.__main__ import flops, matmul_rate
+from benchmarks.arms import ARMS, ours
+from benchmarks.report import ratio, seconds_to, table
+from tofy import encoder, layers, training
+from tofy.data import load_data
+from tofy.vocab import SPECIALS
+
+ROOT, DATA = Path(__file__).parents[1], load_data("builtin:200")
+SMALL = dict(dim=16, layers=1, heads=2, batch=16)
+
+
+@pytest.mark.parametrize("name", ["recipe", *search.CHANGES, "smoothing=0,positions=sinusoidal"])
+def test_a_change_trains_and_is_taken_back(name):
+    before = training.latent_loss, training.mask_batch, training.learn, layers.F.gelu, F.scaled_dot_product_attention
+    found = search.attempt(DATA, name, 0, 3, **SMALL)
+    after = training.latent_loss, training.mask_batch, training.learn, layers.F.gelu, F.scaled_dot_product_attention
+    assert 0 < found["mrr"] < 1 and before == after
+    assert "forward" not in vars(encoder.nn.Embedding(2, 2))
+
+
+def test_an_unknown_change_is_a_sentence():
+    with pytest.raises(SystemExit, match="no change 'magic'"):
+        search.attempt(DATA, "magic", 0, 3)
+
+
+@pytest.mark.parametrize("arm", [name for name in ARMS if name != "bert"])
+def test_an_arm_reports_to_its_end(arm):
+    seen = []
+    small = {} if arm == "plain" else SMALL | (dict(heads=4) if arm == "notes" else {})
+    ARMS[arm](DATA, 1.5, 0, lambda seconds, examples, scorer: seen.append((seconds, examples)), **small)
+    seconds, examples = zip(*seen)
+    assert list(seconds) == sorted(seconds) and examples[-1] > 0
+    assert seconds[-1] > {"third": .3, "half": .5}.get(arm, .9) * (1.5 if arm not in ("third", "half") else 1)
+
+
+def test_operations_are_counted():
+    "Without blocks there are two weight matrices: D × D and the table. Each takes a product forward and two backward."
+    counted = flops(ours, DATA, 0, dict(SMALL, layers=0, positions="none"))
+    blanks = counted / (3 * 2 * 16 * (16 + len(DATA.vocab) - len(SPECIALS)))
+    words = DATA.train.known().float()
+    assert blanks == pytest.approx((.3 * words + .7**words).mean().item(), rel=.1)
+    torch.set_num_threads(1)
+    assert matmul_rate() > 1e9
+
+
+def test_table_and_ratio_by_hand():
+    runs = [dict(arm=arm, seed=seed, mrr=mrr, top1=.5, examples_per_second=10., flops_per_example=1e9, matmul_gflops=20.,
+                 peak_mb=100, curve=[(0, 0, 0.), (10, 1, mrr)])
+            for seed in (0, 1) for arm, mrr in (("tofy", .5 + .1 * seed), ("bert", .5))]
+    text = table(runs)
+    assert "0.5500 ± 0.0707" in text and " 50% " in text and "1.10" in text
+    middle, half, n = ratio(runs, "tofy", "bert")
+    assert (round(middle, 6), n) == (1.1, 2) and math.isclose(half, 12.71 * .2 / 2**.5 / 2**.5, rel_tol=.01)
+    assert seconds_to(runs[0], .25) == 5 and seconds_to(runs[0], .9) == math.inf
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path):
+    done = subprocess.run([sys.executable, "-m", "benchmarks", "builtin:300", "--seconds", "2", "--arms", "tofy", "plain", "--seeds",
+                           "0", "--out", tmp_path / "runs.jsonl", "--plot", tmp_path / "runs.png"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
+    assert [r["arm"] for r in runs] == ["tofy", "plain"] and (tmp_path / "runs.png").stat().st_size > 5000
+    assert all({"mrr", "examples_per_second", "peak_mb", "references", "flops_per_example"} <= r.keys() for r in runs)
