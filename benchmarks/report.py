@@ -65,8 +65,10 @@ def plot(runs: list[dict], ax=None):
         seconds, _, mrr = zip(*run["curve"])
         line, = ax.plot(seconds, mrr, color=COLOURS[run["arm"]], lw=1.2, ls="--" if run["arm"] in ("third", "half") else "-")
         named.setdefault(run["arm"], (line, seconds[-1], mrr[-1]))
-    for arm, (_, x, y) in named.items():
-        ax.annotate(f" {arm}", (x, y), color=COLOURS[arm], va="center", fontsize=9)
+    top, below = max(y for *_, y in named.values()), math.inf
+    for arm, (_, x, y) in sorted(named.items(), key=lambda item: -item[1][2]):           # names that don't overlap
+        below = min(y, below - .06 * top)
+        ax.annotate(f" {arm}", (x, below), color=COLOURS[arm], va="center", fontsize=9)
     if peers := [run["mrr"] for run in runs if run["arm"] == "bert"]:
         ax.axhline(mean(peers), color=COLOURS["bert"], lw=.8, ls=":")
     draw_lines(ax, {name: line for name, line in runs[0]["references"].items() if name != "chance"})
