@@ -15,6 +15,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from ipywidgets import Layout
 
+import tofy
 from ..checkpoint import MODEL
 from ..vocab import TofyError
 
@@ -77,8 +78,8 @@ class Panel(widgets.VBox):
             else:
                 control.observe(lambda _: do(), "value")
 
-# %% ../../nbs/15_panels.ipynb #8627a418
-READY = Path(__file__).resolve().parents[2] / "data" / "runs"   # made by tools/ready_runs.py
+# %% ../../nbs/15_panels.ipynb #1d7690f3
+READY = Path(tofy.__file__).resolve().parents[1] / "data" / "runs"   # made by tools/ready_runs.py
 
 
 def run_folders(home: str | Path = "runs",
