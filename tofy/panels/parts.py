@@ -15,7 +15,7 @@ from pathlib import Path
 import ipywidgets as widgets
 from ipywidgets import Layout
 
-import tofy
+from .. import checkpoint
 from ..checkpoint import MODEL
 from ..vocab import TofyError
 
@@ -78,8 +78,8 @@ class Panel(widgets.VBox):
             else:
                 control.observe(lambda _: do(), "value")
 
-# %% ../../nbs/15_panels.ipynb #1d7690f3
-READY = Path(tofy.__file__).resolve().parents[1] / "data" / "runs"   # made by tools/ready_runs.py
+# %% ../../nbs/15_panels.ipynb #504d096a
+READY = Path(checkpoint.__file__).resolve().parents[1] / "data" / "runs"   # made by tools/ready_runs.py
 
 
 def run_folders(home: str | Path = "runs",
