@@ -26,6 +26,7 @@ SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small
 
 
 def pytest_configure(config):
+    config.addinivalue_line("markers", "browser: needs Chromium; skipped, and said so, where there is none")
     config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
 
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CASUAL', 'HubId', 'parse_hub', 'cache_file', 'one_line', 'Counts', 'write_lines', 'whole', 'rows', 'text_column',
-           'open_hub', 'stretch', 'write_together', 'fetch', 'resolve', 'read_qa', 'casual_pairs']
+           'open_hub', 'stretch', 'write_together', 'fetch', 'resolve', 'load_source', 'read_qa', 'casual_pairs']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
 import csv
@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
+from .data import Data, load_data
 from .vocab import Failure, Misuse, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
@@ -461,6 +462,16 @@ def resolve(
     if not str(source).startswith("hub:"):
         return source
     return fetch(source, column, folder, progress, root, rank, everyone)
+
+
+def load_source(source: str | Path = "builtin",   # as for `resolve`
+                column: str | None = None,        # as for `fetch`
+                **settings,                       # as for `load_data`
+               ) -> Data:
+    "Phrases to train on and phrases held out, from any source; its settings remember the address."
+    data = load_data(resolve(source, column), **settings)
+    data.settings |= dict(source=str(source)) | (dict(column=column) if column else {})
+    return data
 
 # %% ../nbs/02a_hub.ipynb #2f72428b
 CASUAL = "hub:SohamGhadge/casual-conversation"  # the data set of the original notes

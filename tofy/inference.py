@@ -19,9 +19,9 @@ from torch import Tensor
 
 from . import corpus
 from .checkpoint import HELDOUT, load_model, load_references, save_references
-from .data import Data, Phrases, load_data, read_phrases, source_lines
+from .data import Data, Phrases, read_phrases, source_lines
 from .encoder import LatentModel
-from .hub import resolve
+from .hub import load_source
 from .masking import Masked, all_blanks
 from .metrics import Bigram, by_frequency, judge, ranks, reference_lines
 from .vocab import MASK, SPECIALS, UNK, Failure, Misuse, Vocab, nearest_spellings, vocab_hash
@@ -284,14 +284,13 @@ def evaluate(latent: Latent,
 def run_data(folder: str | Path) -> Data:
     "The data a run was trained on, read again; a `Failure` where the text is gone or is not the same."
     _, vocab, header = load_model(folder)
-    settings = dict(header.get("data", {}))
-    source, column = settings.pop("source", "builtin"), settings.pop("column", None)
+    settings = header.get("data", {})
     try:
-        data = load_data(resolve(source, column), **settings)
+        data = load_source(**settings)
     except Misuse as error:
         raise Failure(f"The text that {folder} was trained on cannot be read again: {error}") from error
     if vocab_hash(data.vocab) != vocab_hash(vocab):
-        raise Failure(f"{source} is not the text that {folder} was trained on: its words or their order differ; "
+        raise Failure(f"{settings.get('source', 'builtin')} is not the text that {folder} was trained on: its words or their order differ; "
                       "put the old text back, or train again.")
     return data
 
