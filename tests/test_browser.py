@@ -1,20 +1,14 @@
 """The panels as a user meets them: JupyterLab on the loopback interface, and Chromium."""
 import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync"]
+from tools.lab import CHROMIUM, ROOT, chromium, jupyterlab, open_notebook, write_notebook
+
 PICTURES = ROOT / "build" / "screenshots"
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
@@ -25,68 +19,32 @@ def lab(tmp_path_factory):
     "A JupyterLab server over a copy of the notebooks; its address and its folder."
     home = tmp_path_factory.mktemp("lab")
     shutil.copytree(ROOT / "nbs", home / "nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs"))
-    news = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
-    news.parent.mkdir(parents=True)
-    news.write_text('{"fetchNews":"false","checkForUpdates":false}')
-    folders = dict(JUPYTER_CONFIG_DIR="config", JUPYTERLAB_SETTINGS_DIR="settings", JUPYTERLAB_WORKSPACES_DIR="spaces",
-                   JUPYTER_RUNTIME_DIR="runtime", IPYTHONDIR="ipython")
-    env = os.environ | {name: str(home / place) for name, place in folders.items()} | {"PYTHONPATH": str(ROOT)}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-               "--ServerApp.port_retries=0", "--IdentityProvider.token=", f"--ServerApp.root_dir={home}",
-               "--LabApp.expose_app_in_browser=True"]
-    with (home / "server.log").open("w") as log:
-        server = subprocess.Popen(command, env=env, start_new_session=True, stdout=log, stderr=subprocess.STDOUT)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{address}/api/status")
-                break
-            except OSError:
-                time.sleep(.25)
-        else:
-            pytest.fail((home / "server.log").read_text())
+    with jupyterlab(home) as address:
         yield address, home
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture
-def open_notebook(lab, browser):
-    "A function that opens a notebook and gives the page when its kernel is idle."
+def show(lab, browser):
+    "A function that opens a notebook, a chapter's or one made of these cells, and runs it."
     pages = []
 
-    def open_it(name: str, run_all: bool = True):
-        page = browser.new_page(viewport=dict(width=1400, height=1300))
-        page.set_default_timeout(60_000)
-        pages.append(page)
-        page.goto(f"{lab[0]}/lab/tree/nbs/{name}?reset")
-        page.wait_for_selector(".jp-Cell")
-        idle(page)
-        if run_all:
-            page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-        return page
+    def show(name: str | None = None, *cells: str, wait: str = ".jp-Cell"):
+        if cells:
+            name = f"one-{len(list((lab[1] / 'nbs').glob('one-*.ipynb')))}.ipynb"
+            write_notebook(lab[1] / "nbs" / name, *cells)
+        pages.append(open_notebook(browser, lab[0], f"nbs/{name}"))
+        pages[-1].wait_for_selector(wait)
+        return pages[-1]
 
-    yield open_it
+    yield show
     for page in pages:
         page.close()
-
-
-def idle(page) -> None:
-    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')", timeout=120_000)
 
 
 def picture(page, name: str) -> None:
@@ -109,18 +67,6 @@ def wait_for(page, what, seconds: float = 60.):
     return value
 
 
-def a_panel(open_notebook, lab, code: str, css: str):
-    "A notebook of one cell that shows a panel."
-    import nbformat
-    number = len(list((lab[1] / "nbs").glob("one-*.ipynb")))
-    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)],
-                                  metadata=dict(kernelspec=dict(name="python3", display_name="Python 3", language="python")))
-    nbformat.write(nb, lab[1] / "nbs" / f"one-{number}.ipynb")
-    page = open_notebook(f"one-{number}.ipynb")
-    page.wait_for_selector(css)
-    return page
-
-
 START = ("from tofy.panels.training import TrainingPanel\n"
          "panel = TrainingPanel('builtin:400')\n"
          "panel.size.value = 'tiny'\n"
@@ -129,9 +75,9 @@ START = ("from tofy.panels.training import TrainingPanel\n"
          "panel")
 
 
-def test_a_run_from_start_to_stop(open_notebook, lab):
+def test_a_run_from_start_to_stop(show, lab):
     "Move a slider, start, see pictures change and the bar advance, pause, go on, stop, take it up again."
-    page = a_panel(open_notebook, lab, START.format(seconds=300), ".tofy-training")
+    page = show(None, START.format(seconds=300), wait=".tofy-training")
     before = page.locator(".tofy-estimate").inner_text()
     page.get_by_role("tab", name="Settings").click()
     page.locator(".tofy-layers .noUi-handle").focus()
@@ -142,8 +88,9 @@ def test_a_run_from_start_to_stop(open_notebook, lab):
     status = lambda: page.locator(".tofy-status").inner_text()  # noqa: E731
     page.locator(".tofy-start").click()
     wait_for(page, lambda: "training, step" in status())
-    first = wait_for(page, lambda: source_of(page, ".tofy-curves"))
-    wait_for(page, lambda: source_of(page, ".tofy-curves") != first)             # the picture changes
+    words = lambda: page.locator(".tofy-words").inner_text()  # noqa: E731
+    first, said = wait_for(page, lambda: page.locator(".tofy-curves").is_visible() and (source_of(page, ".tofy-curves"), words()))
+    wait_for(page, lambda: source_of(page, ".tofy-curves") != first and words() != said)     # another picture
     done = page.locator(".tofy-bar .progress-bar").bounding_box()["width"]
     wait_for(page, lambda: page.locator(".tofy-bar .progress-bar").bounding_box()["width"] > done)
     picture(page, "training")
@@ -171,17 +118,16 @@ def test_a_run_from_start_to_stop(open_notebook, lab):
     picture(page, "code")
 
 
-def test_a_failed_run_says_so_in_the_panel(open_notebook, lab):
-    page = a_panel(open_notebook, lab, START.format(seconds=60) + ".settings['lr'].value = .1\npanel.settings['clip'].value = 0\n"
-                   "panel.settings['init_from'].value = 'nowhere'\npanel", ".tofy-training")
+def test_a_failed_run_says_so_in_the_panel(show, lab):
+    page = show(None, START.format(seconds=60) + ".settings['init_from'].value = 'nowhere'\npanel", wait=".tofy-training")
     page.locator(".tofy-start").click()
     wait_for(page, lambda: page.locator('.tofy-training [role="alert"]').count())
     assert "There is no folder nowhere" in page.locator('.tofy-training [role="alert"]').inner_text()
     picture(page, "failed")
 
 
-def test_running_the_cell_again_stops_the_run(open_notebook, lab):
-    page = a_panel(open_notebook, lab, START.format(seconds=300), ".tofy-training")
+def test_running_the_cell_again_stops_the_run(show, lab):
+    page = show(None, START.format(seconds=300), wait=".tofy-training")
     page.locator(".tofy-start").click()
     wait_for(page, lambda: "training, step" in page.locator(".tofy-status").inner_text())
     pids = training_processes(lab[1])

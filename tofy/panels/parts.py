@@ -25,6 +25,11 @@ class Picture(widgets.Image):
     def __init__(self, width: float = 7., height: float = 3.):   # inches
         super().__init__(format="png", layout=Layout(width=f"{100 * width:.0f}px", max_width="100%"))
         self.size = width, height
+        self.clear()
+
+    def clear(self) -> None:
+        "Show nothing."
+        self.value, self.tooltip, self.layout.display = b"", "", "none"
 
     def draw(self,
              *painters: Callable,   # each is given an `Axes` as ax=…, from left to right
@@ -37,7 +42,7 @@ class Picture(widgets.Image):
             paint(ax=ax)
         file = BytesIO()
         figure.savefig(file, format="png")
-        self.value, self.tooltip = file.getvalue(), words
+        self.value, self.tooltip, self.layout.display = file.getvalue(), words, None
 
 # %% ../../nbs/15_panels.ipynb #27b39d21
 class Notice(widgets.HTML):

@@ -241,9 +241,9 @@ class Live(VBox):
                     measuring = measuring or background.start_references(run.out)
                     self.references = references_of(run.out) if measuring.poll() == 0 else {}
                 if len(run.lines) > known and run.lines and time.monotonic() >= due:
-                    known, began = len(run.lines), time.monotonic()
+                    known, began = len(run.lines), time.thread_time()
                     self.draw(run.lines, run.out)
-                    due = time.monotonic() + (time.monotonic() - began) / BUSY
+                    due = time.monotonic() + min((time.thread_time() - began) / BUSY, 5.)     # the first is slow
                 time.sleep(.1)
             self.tell(run, config)
             self.draw(run.lines, run.out)
@@ -270,7 +270,8 @@ class Live(VBox):
     def clear(self) -> None:
         "As before any run."
         self.bar.value, self.status.value, self.words.value, self.doctor.value = 0., "not started", "", ""
-        self.upper.value = self.lower.value = b""
+        self.upper.clear()
+        self.lower.clear()
 
 # %% ../../nbs/15c_panel_training.ipynb #8319a477
 def as_error(run: Background) -> Exception:
@@ -297,9 +298,9 @@ def label(name: str, folder: Path) -> str:
     checked = [r for r in lines if r.valid_mrr == r.valid_mrr]
     if not checked:
         return f"{name}: no held-out figure yet"
-    last = checked[-1]
+    last, end = checked[-1], lines[-1]
     return (f"{name}: MRR {last.valid_mrr:.3f}, top-1 {last.valid_top1:.3f}, median rank {last.valid_median_rank:g}; "
-            f"{last.step:,} steps, {last.seconds:.0f} s")
+            f"{end.step:,} steps, {end.seconds:.0f} s")
 
 
 class Shelf(VBox):

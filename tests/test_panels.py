@@ -1,0 +1,227 @@
+"""The training panel without a page: controls are set, buttons clicked, and the run is a process of its own."""
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime, timezone
+
+import pytest
+
+from tofy.background import Background, as_command, settings_of
+from tofy.checkpoint import MODEL, STATE, read_experiments, read_log
+from tofy.cli import gather_settings
+from tofy.panels.training import GROUPS, Settings, TrainingPanel
+from tofy.training import RECIPES, recipe
+from tofy.vocab import Failure
+
+SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
+TEXT = dict(source="builtin:300")
+
+
+def gone(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return open(f"/proc/{pid}/stat").read().split()[2] == "Z"
+
+
+def until(what, seconds: float = 30.) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(.05)
+
+
+@pytest.fixture
+def panel(tmp_path):
+    panel = TrainingPanel("builtin:300", tmp_path)
+    with panel.quietly():
+        panel.settings.show({}, *recipe(steps=100_000, **SMALL))
+    yield panel
+    panel.end()
+
+
+# ---- a run in the background
+
+def test_it_ends_when_the_one_who_started_it_is_killed(tmp_path):
+    "Nobody is left to say stop; the state is saved all the same."
+    code = ("from tofy.background import Background; from tofy.training import recipe; import time\n"
+            f"run = Background({TEXT}, *recipe(steps=100_000, **{SMALL}), out={str(tmp_path / 'r')!r})\n"
+            "run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep(60)")
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until(lambda: gone(child))
+    assert (tmp_path / "r" / STATE).is_file()
+    assert read_experiments(tmp_path)[-1]["outcome"] == "stopped"
+
+
+def test_ctrl_c_of_the_notebook_is_not_its_business(tmp_path):
+    "An interrupted cell does not end the run: it has a session of its own."
+    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run.wait(lambda run: run.lines)
+    assert os.getsid(run.process.pid) != os.getsid(0)
+    run.stop()
+
+
+def test_a_paused_run_can_be_stopped(tmp_path):
+    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run.wait(lambda run: run.lines)
+    run.pause()
+    run.wait(lambda run: run.state == "paused")
+    run.stop()
+    assert run.state == "stopped"
+    assert (tmp_path / "r" / STATE).is_file()
+
+
+def test_a_killed_run_can_go_on(tmp_path):
+    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run.wait(lambda run: run.lines)
+    os.kill(run.process.pid, signal.SIGKILL)
+    with pytest.raises(Failure, match="killed"):
+        run.wait()
+    again = Background(TEXT, *recipe(steps=30, **SMALL), out=tmp_path / "r", resume=True)
+    again.wait()
+    assert again.state == "finished"
+
+
+def test_what_others_print_does_no_harm(tmp_path, monkeypatch):
+    "A library that prints into the child's output is passed over."
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    startup = tmp_path / "site"
+    startup.mkdir()
+    (startup / "sitecustomize.py").write_text("print('hello from somebody else')\nprint('{\"half')\n")
+    monkeypatch.setenv("PYTHONPATH", str(startup))
+    run = Background(TEXT, *recipe(steps=5, **SMALL), out=tmp_path / "r")
+    run.wait()
+    assert run.state == "finished"
+
+
+def test_the_command_means_the_same_settings():
+    "What as_command writes, the command line reads as the same configs."
+    import shlex
+    data, changes = dict(source="builtin:300", max_vocab=500, valid=.1), dict(seconds=30., mask_rate=.45, negatives=7, dim=64)
+    model, config = recipe("notes", **changes)
+    words = shlex.split(as_command(data, model, config, "runs/x"))
+    given = dict(zip((w[2:].replace("-", "_") for w in words[3::2]), words[4::2]))
+    given.pop("out")
+    name = given.pop("recipe")
+    typed = {k: v if k in ("split", "tokens") else float(v) if "." in v else int(v) for k, v in given.items()}
+    typed |= dict(valid=float(given["valid"]), seconds=float(given["seconds"]))
+    read, read_model, read_config = gather_settings(name, None, typed | dict(source=words[2]))
+    assert (read_config, read_model.dim) == (config, 64)
+    assert {k: read[k] for k in data} == data
+
+
+# ---- the panel
+
+def test_controls_hold_every_setting_of_both_recipes():
+    settings = Settings()
+    for name, (model, config) in RECIPES.items():
+        settings.show({}, model, config)
+        assert settings.read(name)[1:] == (model, config)
+
+
+def test_every_control_has_a_name_and_a_tooltip(panel):
+    for group in GROUPS.values():
+        for name in group:
+            assert panel.settings[name].description == name
+            assert len(panel.settings[name].tooltip) > 5
+    for button in panel.controls.values():
+        assert button.tooltip
+
+
+def test_two_panels_at_once_share_nothing(tmp_path):
+    "Each is as if it were alone: the same seed gives the same log."
+    panels = [TrainingPanel("builtin:300", tmp_path / name) for name in "ab"]
+    for panel in panels:
+        with panel.quietly():
+            panel.settings.show({}, *recipe(steps=30, **SMALL))
+        panel.controls["start"].click()
+    for panel in panels:
+        panel.run.wait()
+        panel.live.thread.join()
+    logs = [[(r.step, r.loss, r.valid_mrr) for r in read_log(p.out) if r.valid_mrr == r.valid_mrr] for p in panels]
+    assert logs[0] == logs[1]
+    assert panels[0].out != panels[1].out
+
+
+def test_no_longer_shown_means_stopped(panel):
+    "The page counts its views; when the last one goes, the run is stopped and its state saved."
+    panel.controls["start"].click()
+    panel.run.wait(lambda run: run.lines)
+    panel._view_count = 1
+    panel._view_count = 0
+    assert panel.run.state == "stopped"
+    assert (panel.out / STATE).is_file()
+
+
+def test_stop_go_on_reset(panel):
+    panel.controls["start"].click()
+    panel.run.wait(lambda run: run.lines)
+    assert panel.controls["start"].disabled and not panel.controls["stop"].disabled
+    panel.controls["stop"].click()
+    panel.live.thread.join()
+    assert not panel.controls["resume"].disabled
+    reached = panel.run.records[-1].step
+    panel.controls["resume"].click()
+    panel.run.wait(lambda run: run.records[-1].step > reached)
+    panel.controls["reset"].click()
+    panel.live.thread.join()
+    assert panel.run.state == "stopped"
+    assert panel.settings["dim"].value == 128
+    assert (panel.out / MODEL).is_file()                     # nothing is lost by a reset
+
+
+def test_an_error_of_a_run_is_told_in_the_panel(panel):
+    panel.settings["init_from"].value = "nowhere"
+    panel.controls["start"].click()
+    panel.live.thread.join()
+    assert "There is no folder nowhere" in panel.notice.value
+    assert "traceback" not in panel.notice.value
+    assert not panel.controls["start"].disabled
+
+
+def test_a_bug_is_told_with_its_traceback_folded(panel, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("who would do that")
+    monkeypatch.setattr("tofy.panels.training.Background", broken)
+    panel.controls["start"].click()
+    assert "ZeroDivisionError: who would do that" in panel.notice.value
+    assert "<details><summary>traceback" in panel.notice.value
+
+
+def test_the_shelf_loads_renames_and_exports(panel, tmp_path):
+    panel.settings.amount.value = 30
+    panel.settings["mask_rate"].value = .5
+    panel.controls["start"].click()
+    panel.run.wait()
+    panel.live.thread.join()
+    shelf = panel.shelf
+    shelf.list.value = [folder for _, folder in shelf.list.options if folder == panel.out]
+    assert shelf.picture.value[:4] == b"\x89PNG"
+    shelf.name.value = "half-hidden"
+    shelf.rename()
+    assert (tmp_path / "half-hidden" / MODEL).is_file()
+    shelf.list.value = [tmp_path / "half-hidden"]
+    shelf.export()
+    rows = (tmp_path / "runs.csv").read_text().splitlines()
+    assert rows[1].startswith('"half-hidden",0,30,')
+    panel.controls["reset"].click()
+    assert panel.settings["mask_rate"].value == .3
+    shelf.load_one()
+    assert panel.settings["mask_rate"].value == .5
+    assert "mask_rate=0.5" in panel.code.value
+    assert settings_of(tmp_path / "half-hidden")[2].steps == 30
+
+
+def test_an_uploaded_text_becomes_the_source(panel, tmp_path):
+    text = "\n".join(f"the {a} sits on the {b} ." for a in ("cat", "dog", "bird") for b in ("mat", "chair", "roof")).encode()
+    panel.upload.value = [dict(name="../../evil.txt", type="text/plain", size=len(text), content=memoryview(text),
+                               last_modified=datetime.now(timezone.utc))]
+    assert panel.source.value == str(tmp_path / "uploads" / "evil.txt")
+    assert (tmp_path / "uploads" / "evil.txt").read_bytes() == text
+    assert "effective examples" in panel.estimate.value

@@ -1,0 +1,48 @@
+"""Make the ready-made runs under data/runs again: small models in half precision, to be opened without training.
+
+usage: python tools/ready_runs.py [healthy notes crowded collapsed]        (default: all four; some five minutes)
+"""
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from tofy.checkpoint import MODEL, STATE, load_tensors, save_tensors
+from tofy.crowding import frames, save_frames
+from tofy.hub import load_source
+from tofy.inference import run_references
+from tofy.training import open_run, recipe
+
+HOME = Path(__file__).resolve().parents[1] / "data" / "runs"
+RUNS = {   # name → source, recipe, settings, steps between two frames
+    "healthy": ("builtin", "tofy", dict(steps=2400, dim=96), 100),
+    "notes": ("builtin", "notes", dict(steps=2500, dim=96, layers=2, heads=4, eval_every=250), 100),
+    "crowded": ("builtin:3700:2000", "tofy", dict(steps=1200, dim=12, heads=2), 50),
+    "collapsed": ("builtin", "tofy", dict(steps=600, dim=64, heads=2, mse_weight=1., rank_weight=0., lr=1e-2), 25)}
+
+
+def make(name: str) -> None:
+    "Train one run, keep maps of its table on the way, and store its weights in half precision."
+    source, which, settings, every = RUNS[name]
+    data, folder = load_source(source), Path(tempfile.mkdtemp()) / name
+    run = open_run(data, *recipe(which, threads=2, log_every=every, **settings), folder)
+    save_frames(folder, list(frames(run, every)))
+    run_references(folder, data)
+    tensors, header = load_tensors(folder / MODEL)
+    half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
+    save_tensors(folder / MODEL, half, header)
+    (folder / STATE).unlink()
+    shutil.rmtree(HOME / name, ignore_errors=True)
+    shutil.copytree(folder, HOME / name)
+    size = sum(file.stat().st_size for file in (HOME / name).iterdir())
+    print(f"{name}: held-out MRR {run.best:.3f}, {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
+    torch.set_num_threads(2)
+    for name in parser.parse_args().names:
+        make(name)
