@@ -398,8 +398,6 @@ class TrainingPanel(Panel):
         self._view_count = 0                       # from here on the page counts how often it shows the panel
         self.observe(lambda change: self.end() if change.old and not change.new else None, "_view_count")
 
-    def __repr__(self) -> str: return "TrainingPanel: open this notebook in JupyterLab and run the cell to use it"
-
     def _make_choices(self, source: str) -> None:
         narrow, wrap = Layout(width="15em"), Layout(flex_flow="row wrap")
         self.source = widgets.Combobox(value=source, options=["builtin", "builtin:20000", "builtin:3700:2000"],
