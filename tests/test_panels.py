@@ -7,13 +7,17 @@ import time
 from datetime import datetime, timezone
 
 import pytest
+import torch
 
 from tofy.background import Background, as_command, settings_of
-from tofy.checkpoint import MODEL, STATE, read_experiments, read_log
+from tofy.checkpoint import MODEL, STATE, load_references, read_experiments, read_log
 from tofy.cli import gather_settings
+from tofy.crowding import load_frames, table_figures, word_rows
+from tofy.inference import fill, load
+from tofy.panels.parts import READY
 from tofy.panels.training import GROUPS, Settings, TrainingPanel
 from tofy.training import RECIPES, recipe
-from tofy.vocab import Failure
+from tofy.vocab import SPECIALS, Failure
 
 SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
 TEXT = dict(source="builtin:300")
@@ -225,3 +229,29 @@ def test_an_uploaded_text_becomes_the_source(panel, tmp_path):
     assert panel.source.value == str(tmp_path / "uploads" / "evil.txt")
     assert (tmp_path / "uploads" / "evil.txt").read_bytes() == text
     assert "effective examples" in panel.estimate.value
+
+
+# ---- the ready-made runs
+
+@pytest.mark.parametrize("name", ["healthy", "notes", "crowded", "collapsed"])
+def test_a_ready_made_run_opens(name):
+    "With its model, log, settings, reference lines and the film of its table."
+    folder = READY / name
+    latent, lines = load(folder), load_references(folder, load(folder).vocab)[1]
+    assert {"chance", "frequency", "bigram", "best"} <= set(lines)
+    assert load_frames(folder, len(latent.vocab) - len(SPECIALS)) is not None
+    assert settings_of(folder)[0]["source"].startswith("builtin")
+    assert fill(latent, "did you _ the soup at the cafe ?").top
+
+
+def test_the_ready_made_runs_are_what_they_are_called():
+    figures = {name: table_figures(word_rows(load(READY / name).model), torch.tensor(load(READY / name).vocab.counts[3:]))
+               for name in ("healthy", "crowded", "collapsed")}
+    assert figures["collapsed"]["common_spread"] < .05 < .9 < figures["healthy"]["common_spread"]
+    assert figures["crowded"]["nn_cosine_median"] > figures["healthy"]["nn_cosine_median"] + .1
+    last = {name: [r for r in read_log(READY / name) if r.valid_mrr == r.valid_mrr][-1].valid_mrr for name in ("healthy", "notes", "collapsed")}
+    assert last["healthy"] > .7 and last["healthy"] > last["notes"] > last["collapsed"]
+
+
+def test_the_ready_made_runs_are_small():
+    assert sum(f.stat().st_size for f in READY.rglob("*") if f.is_file()) < 6e6

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from tofy.checkpoint import MODEL, STATE, load_tensors, save_tensors
+from tofy.checkpoint import MODEL, STATE, load_tensors, save_model, save_tensors
 from tofy.crowding import frames, save_frames
 from tofy.hub import load_source
 from tofy.inference import run_references
@@ -20,15 +20,17 @@ RUNS = {   # name → source, recipe, settings, steps between two frames
     "healthy": ("builtin", "tofy", dict(steps=2400, dim=96), 100),
     "notes": ("builtin", "notes", dict(steps=2500, dim=96, layers=2, heads=4, eval_every=250), 100),
     "crowded": ("builtin:3700:2000", "tofy", dict(steps=1200, dim=12, heads=2), 50),
-    "collapsed": ("builtin", "tofy", dict(steps=600, dim=64, heads=2, mse_weight=1., rank_weight=0., lr=1e-2), 25)}
+    "collapsed": ("builtin", "tofy", dict(steps=600, dim=64, heads=2, mse_weight=1., rank_weight=0., lr=1e-2, dropout=0.), 25)}
 
 
 def make(name: str) -> None:
     "Train one run, keep maps of its table on the way, and store its weights in half precision."
     source, which, settings, every = RUNS[name]
     data, folder = load_source(source), Path(tempfile.mkdtemp()) / name
-    run = open_run(data, *recipe(which, threads=2, log_every=every, **settings), folder)
+    run = open_run(data, *recipe(which, threads=1, log_every=every, **settings), folder)
     save_frames(folder, list(frames(run, every)))
+    if name == "collapsed":                                      # not the best model, which is an early one, but the last
+        save_model(folder, run.model, data.vocab, run.about | dict(step=run.step))
     run_references(folder, data)
     tensors, header = load_tensors(folder / MODEL)
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
@@ -43,6 +45,6 @@ def make(name: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=list(RUNS), metavar="NAME")
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     for name in parser.parse_args().names:
         make(name)
