@@ -8,7 +8,7 @@ __all__ = ['LABELS', 'TOO_LONG', 'POINTS', 'uniform_odds', 'weighted_odds', 'Sta
            'broken_ways', 'plot_ways', 'by_bins', 'triples', 'how_often', 'blank_facts', 'plot_bins', 'nearest_phrases',
            'best_cosines', 'calibration', 'plot_calibration', 'Check', 'Checks', 'check_tokens', 'check_heldout',
            'check_leak', 'check_padding', 'check_typing', 'check_length', 'check_figure', 'read_again', 'parity',
-           'seconds_a_blank', 'gap', 'waterfall', 'plot_waterfall']
+           'seconds_a_blank', 'standings', 'gap', 'waterfall', 'plot_waterfall']
 
 # %% ../nbs/12_gap.ipynb #ecfc9099
 import copy
@@ -523,6 +523,21 @@ def seconds_a_blank(latent: Latent, phrases: Phrases) -> float:
 POINTS = (2, 33, 129, 513)   # numbers of candidates that are reported, beside all
 
 
+def standings(latent: Latent,
+              phrases: Phrases,           # held out
+              data: Data | None,          # of the run, where they can be read
+              max_queries: int = 1000,    # blanks of either side at most
+             ) -> dict[str, Standing]:    # heldout, train, bigram (where there are data or counts), frequency, chance
+    "Where the answers stand for the model on either side, and for the reference lines on held-out phrases."
+    vocab, sides = latent.vocab, dict(heldout=(latent.score, phrases))
+    sides |= dict(train=(latent.score, data.train)) if data else {}
+    bigram = latent.bigram or (data and Bigram.count(data.train, len(vocab)))
+    scorers = (dict(bigram=bigram) if bigram else {}) | dict(frequency=by_frequency(vocab))
+    sides |= {name: (scorer, phrases) for name, scorer in scorers.items()}
+    where = {name: standing(scorer, p, all_blanks(p, max_queries), vocab) for name, (scorer, p) in sides.items()}
+    return where | dict(chance=chance_standing(vocab))
+
+
 def gap(folder: str | Path,
         data: Data | None = None,   # the run's own data, where they are at hand; None: read again
         max_queries: int = 1000,    # blanks of either side at most
@@ -531,13 +546,8 @@ def gap(folder: str | Path,
     "How far a run's training figures are from what a user sees, and why: plain numbers for JSON."
     data, why = (data, "") if data else read_again(folder)
     lines, latent = run_references(folder, data), load(folder)
-    vocab, phrases = latent.vocab, heldout_phrases(folder, latent)
-    sides = dict(heldout=(latent.score, phrases)) | (dict(train=(latent.score, data.train)) if data else {})
-    bigram = latent.bigram or (data and Bigram.count(data.train, len(vocab)))
-    scorers = (dict(bigram=bigram) if bigram else {}) | dict(frequency=by_frequency(vocab))
-    sides |= {name: (scorer, phrases) for name, scorer in scorers.items()}
-    where = {name: standing(scorer, p, all_blanks(p, max_queries), vocab) for name, (scorer, p) in sides.items()}
-    where["chance"] = chance_standing(vocab)
+    phrases = heldout_phrases(folder, latent)
+    where = standings(latent, phrases, data, max_queries)
     short = lambda name: {k: summary(where[name].ranks)[k] for k in ("queries", "top1", "mrr")}  # noqa: E731
     logged = [r.acc_neg for r in read_log(folder) if r.acc_neg == r.acc_neg][-10:]
     return dict(train=short("train") if data else None, why=why or None, heldout=short("heldout"),

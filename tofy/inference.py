@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['BLANK', 'read_blank', 'Latent', 'load', 'Answer', 'fill', 'rank_answer', 'nearest_words', 'reference_ranks',
            'plot_answer', 'diff', 'Answers', 'strip_word', 'encode_phrases', 'evaluate', 'run_data', 'run_references',
-           'heldout_phrases', 'evaluate_run']
+           'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'phrase_words', 'plot_attention', 'hide_word']
 
 # %% ../nbs/10_inference.ipynb #469716a2
 import html
@@ -22,6 +22,7 @@ from .checkpoint import HELDOUT, load_model, load_references, save_references
 from .data import Data, Phrases, read_phrases, source_lines
 from .encoder import LatentModel
 from .hub import load_source
+from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, by_frequency, judge, ranks, reference_lines
 from .vocab import MASK, SPECIALS, UNK, Failure, Misuse, Vocab, nearest_spellings, vocab_hash
@@ -335,3 +336,76 @@ def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queri
     latent = load(folder)                                                    # by now with its pairs of words
     best = {"best": known["best"]} if source is None and "best" in known else {}   # measured already
     return evaluate(latent, phrases, max_queries, str(source or "")) | best
+
+# %% ../nbs/10_inference.ipynb #7993814b
+def shares(layer: Attention,
+           x: Tensor,      # (1,T,D) what the layer is given
+           place: int,     # of the token that looks
+          ) -> Tensor:     # (H,T), each row adds up to 1
+    "softmax(q·k/√d) of one token over all, in every head (Vaswani et al. 2017, equation 1)."
+    _, T, D = x.shape
+    q, k, _ = layer.qkv(x[0]).view(T, 3, layer.heads, D // layer.heads).permute(1, 2, 0, 3)  # (H,T,d) each
+    if layer.rotary:
+        turn = turns(T, D // layer.heads)                                                    # (T,d/2)
+        q, k = rotate(q, turn), rotate(k, turn)
+    return (q[:, place, None] @ k.mT / k.shape[-1]**.5).softmax(-1)[:, 0]                    # (H,T)
+
+
+@torch.no_grad()
+def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
+    "How much the blank looks at each token of the phrase; what a row lacks to 1 went to padding."
+    ids, seen = read_blank(latent.vocab, phrase), []
+    look = lambda layer, given: seen.append(shares(layer, given[0], ids.index(MASK)))  # noqa: E731
+    blocks = latent.model.encoder.blocks
+    hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
+    try:
+        latent.predict(ids)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.stack(seen)[..., :len(ids)] if seen else torch.zeros(0, latent.model.config.heads, len(ids))
+
+# %% ../nbs/10_inference.ipynb #95af4db1
+def phrase_words(vocab: Vocab, phrase: str) -> list[str]:
+    "The tokens of a phrase; a blank is _."
+    return [word for piece in BLANK.split(phrase) for word in (*vocab.tokenize(piece), "_")][:-1]
+
+
+def plot_attention(looks: Tensor,      # (layers,H,T) of `attention`
+                   words: list[str],   # of `phrase_words`
+                   ax=None):
+    "A map for each layer, one below the other: a row a head, a column a word, shares in percent; returns the `Axes`."
+    import matplotlib.pyplot as plt
+    layers, heads, T = looks.shape
+    ax = ax or plt.subplots(figsize=(1.5 + .5 * T, .8 + .22 * layers * heads))[1]
+    rest = 1 - looks.sum(-1, keepdim=True)
+    if (rest > 1e-3).any():                                                 # a model that attends to padding
+        looks, words = torch.cat([looks, rest], -1), [*words, "(padding)"]
+    ax.imshow(looks.flatten(0, 1), cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, column in (looks.flatten(0, 1) >= .1).nonzero().tolist():
+        share = looks[row // heads, row % heads, column].item()
+        ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
+                color="w" if share > .6 else "k")
+    for layer in range(1, layers):
+        ax.axhline(layer * heads - .5, color="#D55E00", lw=1.5)
+    ax.set_xticks(range(len(words)), words, rotation=45, ha="right")
+    rows = [f"layer {i + 1}, head {j + 1}" for i in range(layers) for j in range(heads)]
+    ax.set_yticks(range(len(rows)), rows, fontsize=7)
+    ax.set_title("where the blank looks (% of its attention)", fontsize=10)
+    return ax
+
+# %% ../nbs/10_inference.ipynb #e0dc0254
+def hide_word(vocab: Vocab,
+              question: str,       # a phrase, or phrase with _ => answer
+              place: int,          # number of the token to hide
+              filler: str = "_",   # what fills an earlier blank whose answer is not given
+             ) -> str:
+    "The question that hides a word and asks for it; an earlier blank gets its word back, as does one hidden twice."
+    phrase, _, answer = question.partition("=>")
+    words = phrase_words(vocab, phrase)
+    hidden = words[place]
+    words = [answer.strip() or filler if word == "_" else word for word in words]
+    if hidden == "_":
+        return " ".join(words)
+    words[place] = "_"
+    return f"{' '.join(words)} => {hidden}"

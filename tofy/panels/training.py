@@ -377,7 +377,8 @@ class TrainingPanel(Panel):
     "Settings, a run that is watched as it goes, the finished runs, and the code that repeats them."
     def __init__(self,
                  source: str = "builtin",          # a file, builtin[:N] or hub:<id>
-                 home: str | Path = "runs"):       # where run folders are made
+                 home: str | Path = "runs",        # where run folders are made
+                 run: str | Path | None = None):   # a run folder to begin with, such as READY / "healthy"
         self.home, self.settings = Path(home), Settings()
         self.run, self.order, self.out, self.read, self.silent = None, None, None, None, False
         self._make_choices(source)
@@ -395,6 +396,8 @@ class TrainingPanel(Panel):
                   *self.settings.controls.values(), do=self.tell_size)
         self.guard(self.take_recipe)()
         self.enable()
+        if run is not None:
+            self.guard(self.load)(Path(run))
         self._view_count = 0                       # from here on the page counts how often it shows the panel
         self.observe(lambda change: self.end() if change.old and not change.new else None, "_view_count")
 
