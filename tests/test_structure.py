@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = "lab", "panels"
 
 
-def chapters() -> dict[str, str]:
+def chapters(folder: str = "nbs") -> dict[str, str]:
     "notebook → the module it exports, in the order of the chapters."
     found = {}
-    for path in sorted((ROOT / "nbs").glob("[0-9]*.ipynb"), key=lambda p: p.name):
+    for path in sorted((ROOT / folder).glob("[0-9]*.ipynb"), key=lambda p: p.name):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             for line in "".join(cell["source"]).splitlines():
                 if line.startswith("#| default_exp"):
@@ -22,6 +23,14 @@ def chapters() -> dict[str, str]:
 
 CHAPTERS = chapters()
 ORDER = list(CHAPTERS.values())
+LAB = list(chapters("nbs/lab").values())  # builds on the chapters; of those, only the command line knows of it
+
+
+def before(module: str) -> list[str]:
+    "The modules that a module may import."
+    if module in LAB:
+        return ORDER + LAB[:LAB.index(module)]
+    return ORDER[:ORDER.index(module)] + LAB * (module == "cli")
 
 
 def imported(source: str, module: str = "") -> set[str]:
@@ -36,7 +45,8 @@ def imported(source: str, module: str = "") -> set[str]:
             above = package[:len(package) - node.level + 1] if node.level else []
             named = node.module.split(".") if node.level and node.module else (node.module or "").split(".")[1:]
             inside = ".".join([*above, *named])
-            names = [] if named else [a.name for a in node.names if not a.name.startswith("__")]
+            is_package = not named or named[-1] in PACKAGES
+            names = [a.name for a in node.names if not a.name.startswith("__")] if is_package else []
             found |= {".".join(filter(None, [inside, name])) for name in names} or {inside}
     return found - {""}
 
@@ -45,8 +55,9 @@ def test_the_reader_of_imports_sees_every_form():
     source = "import tofy.a\nfrom tofy.b import x\nfrom .c import y\nfrom . import d, __version__\n"
     source += "def f():\n    from tofy import e\nimport os, tofyish"
     assert imported(source) == {"a", "b", "c", "d", "e"}
-    source = "from .parts import x\nfrom ..data import y\nfrom .. import vocab\nfrom tofy.panels.ideas import z"
-    assert imported(source, "panels.models") == {"panels.parts", "data", "vocab", "panels.ideas"}
+    source = "from .parts import x\nfrom ..data import y\nfrom .. import vocab\nfrom tofy.panels.ideas import z\n"
+    source += "from tofy.lab import decoder"
+    assert imported(source, "panels.models") == {"panels.parts", "data", "vocab", "panels.ideas", "lab.decoder"}
 
 
 def test_the_order_is_that_of_the_notebooks():
@@ -54,10 +65,10 @@ def test_the_order_is_that_of_the_notebooks():
     assert len(set(ORDER)) == len(ORDER)
 
 
-@pytest.mark.parametrize("module", ORDER)
+@pytest.mark.parametrize("module", ORDER + LAB)
 def test_a_module_imports_only_what_comes_before_it(module):
     source = (ROOT / "tofy" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    later = imported(source, module) - set(ORDER[: ORDER.index(module)])
+    later = imported(source, module) - set(before(module))
     assert not later, f"{module} imports {later}"
 
 
@@ -71,4 +82,4 @@ def test_no_module_imports_panels():
 def test_every_module_has_a_notebook():
     modules = {".".join(p.relative_to(ROOT / "tofy").with_suffix("").parts) for p in (ROOT / "tofy").rglob("*.py")
                if not p.stem.startswith("_")}
-    assert modules <= set(ORDER)
+    assert modules <= set(ORDER + LAB)

@@ -30,7 +30,7 @@ from .data import load_data
 from .encoder import ModelConfig
 from .hub import load_source
 from .metrics import draw_lines
-from .training import MEMORY_ADVICE, RECIPES, TrainConfig, recipe, train
+from .training import RECIPES, SMALLER, TrainConfig, recipe, train
 from .vocab import Failure, Misuse, TofyError
 
 # %% ../nbs/14a_background.ipynb #c7061851
@@ -146,7 +146,8 @@ class Background:
 
     def _last_words(self) -> str:
         if self.process.returncode == -9:
-            return "The training process was killed, most likely for want of memory. " + MEMORY_ADVICE
+            return ("The training process was killed, most likely for want of memory; "
+                    f"make these smaller, in this order: {SMALLER}.")
         return (f"The training process ended by itself (exit {self.process.returncode}); what was saved before is kept, "
                 "and it can go on from there.")
 

@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'REFERENCES', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS',
            'write_whole', 'sync_folder', 'cannot_save', 'add_line', 'save_tensors', 'load_tensors', 'save_model',
-           'load_model', 'check_fit', 'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log',
-           'save_settings', 'load_settings', 'save_references', 'load_references', 'machine', 'record_experiment',
-           'read_experiments']
+           'load_model', 'check_fit', 'fit_weights', 'LogRecord', 'columns', 'append_log', 'log_row', 'read_log',
+           'trim_log', 'save_settings', 'load_settings', 'save_references', 'load_references', 'machine',
+           'record_experiment', 'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import ClassVar
 
 import safetensors
 import safetensors.torch
@@ -180,42 +181,48 @@ class LogRecord:
     saved: bool = False      # a new best model was saved
     progress: float = 0.     # share of the run that is done, not a column
     is_line: bool = True     # False: only a sign of life between two log lines, not a column
+    file: ClassVar[str] = LOG
 
 
-LOG_COLUMNS = tuple(f.name for f in fields(LogRecord))[:-2]
+def columns(kind: type) -> tuple[str, ...]:
+    "The columns that a kind of record has in the log: its numbers."
+    return tuple(f.name for f in fields(kind) if f.name not in ("progress", "is_line") and f.type is not str)
+
+
+LOG_COLUMNS = columns(LogRecord)
 
 # %% ../nbs/08_checkpoint.ipynb #bd5379de
 def append_log(folder: str | Path, record: LogRecord) -> None:
-    "Add a row to log_latent.csv, with a header where the file is new."
-    path = Path(folder) / LOG
+    "Add a row to the log, with a header where the file is new."
+    path = Path(folder) / record.file
     if not path.is_file():
-        add_line(path, ",".join(LOG_COLUMNS))
+        add_line(path, ",".join(columns(type(record))))
     add_line(path, log_row(record))
 
 
 def log_row(record: LogRecord) -> str:
     "A record as a row: numbers and commas."
-    values = (getattr(record, name) for name in LOG_COLUMNS)
+    values = (getattr(record, name) for name in columns(type(record)))
     return ",".join("" if v != v else f"{v:.6g}" if isinstance(v, float) else str(int(v)) for v in values)
 
-# %% ../nbs/08_checkpoint.ipynb #a2a3ef91
-def read_log(folder: str | Path) -> list[LogRecord]:
+# %% ../nbs/08_checkpoint.ipynb #b18285a4
+def read_log(folder: str | Path, kind: type = LogRecord) -> list[LogRecord]:
     "The rows of a log; a last row that a crash cut short is dropped."
-    path, kinds = Path(folder) / LOG, {f.name: f.type for f in fields(LogRecord)}
+    path, names, kinds = Path(folder) / kind.file, columns(kind), {f.name: f.type for f in fields(kind)}
     read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
     lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
     rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
     try:
-        return [LogRecord(**{name: read[kinds[name]](value) for name, value in zip(LOG_COLUMNS, row)})
-                for row in rows if len(row) == len(LOG_COLUMNS)]
+        return [kind(**{name: read[kinds[name]](value) for name, value in zip(names, row)})
+                for row in rows if len(row) == len(names)]
     except ValueError as error:
         raise Failure(f"{path} is damaged ({error}); mend or remove that row.") from error
 
-# %% ../nbs/08_checkpoint.ipynb #d159ea3f
-def trim_log(folder: str | Path, step: int) -> None:
+# %% ../nbs/08_checkpoint.ipynb #dcfa52b4
+def trim_log(folder: str | Path, step: int, kind: type = LogRecord) -> None:
     "Forget the rows after `step`: the run goes on from there and will write them again."
-    kept = [log_row(record) for record in read_log(folder) if record.step <= step]
-    write_whole(Path(folder) / LOG, ("\n".join([",".join(LOG_COLUMNS), *kept]) + "\n").encode())
+    kept = [log_row(record) for record in read_log(folder, kind) if record.step <= step]
+    write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())
 
 # %% ../nbs/08_checkpoint.ipynb #173ab96a
 def save_settings(path: str | Path, settings: Mapping[str, Mapping[str, object]]) -> None:

@@ -29,15 +29,17 @@ import typer
 from tqdm import tqdm
 
 from . import __version__
+from .lab.cli import app as lab
 from .vocab import Misuse, TofyError
 
 # %% ../nbs/16_cli.ipynb #4fad9eb3
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
                        "Training: train, runs, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
-                       "Notebooks: notebooks.\n\n"
+                       "Notebooks: notebooks. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
                   epilog="Add --debug to any command for a traceback.")
+app.add_typer(lab, name="lab")
 
 
 def say(text: str = "") -> None:
@@ -109,7 +111,8 @@ def read_tables(file: Path) -> dict[str, dict]:
 # %% ../nbs/16_cli.ipynb #e2060b18
 class Watch:
     "Shows a run as it goes: a bar on a terminal, lines in a pipe."
-    def __init__(self, config, as_json: bool):
+    def __init__(self, config, as_json: bool, line=None, what: str = "examples"):   # line: record → text
+        self.line, self.what = line or log_line, what
         self.unit = "steps" if config.steps else "seconds"
         self.quiet = not sys.stderr.isatty()
         shape = "{l_bar}{bar}| {n:.0f}/{total:.0f} {unit} [{elapsed}<{remaining}{postfix}]"
@@ -121,9 +124,9 @@ class Watch:
         done = record.step if self.unit == "steps" else min(record.seconds, self.bar.total)
         self.bar.n = done
         rate = record.examples / max(record.seconds, 1e-9)
-        self.bar.set_postfix_str(f"{rate:.0f} examples/s, loss {record.loss:.3f}", refresh=True)
+        self.bar.set_postfix_str(f"{rate:.0f} {self.what}/s, loss {record.loss:.3f}", refresh=True)
         if record.is_line:
-            self.bar.write(log_line(record), file=self.out)
+            self.bar.write(self.line(record), file=self.out)
 
 # %% ../nbs/16_cli.ipynb #561278c2
 def log_line(r) -> str:
@@ -522,7 +525,7 @@ def runs(
 
 
 RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "step", "seconds",
-               "valid_mrr", "valid_top1", "valid_median_rank")
+               "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss")
 
 # %% ../nbs/16_cli.ipynb #e89fbdba
 def flat_row(row: dict) -> dict:

@@ -21,7 +21,9 @@ class Attention(nn.Module):
                  dim: int,               # D
                  heads: int,             # H, must divide D
                  causal: bool = False,   # may a position see later ones? (decoders: no)
-                 rotary: bool = False):  # turn queries and keys by their positions
+                 rotary: bool = False,   # turn queries and keys by their positions
+                 kv_heads: int | None = None,   # heads of keys and values, must divide heads; None = as many
+                 base: float = 100.):    # of the turns
         super().__init__()
         if heads < 1 or dim % heads:
             raise Misuse(f"{heads} heads do not divide a dim of {dim}; choose heads from "
@@ -29,24 +31,36 @@ class Attention(nn.Module):
         if rotary and dim // heads % 2:
             raise Misuse(f"Rotary positions turn pairs of numbers, and a head of {dim // heads} cannot be paired; "
                          "choose fewer heads or an even dim.")
-        self.heads, self.causal, self.rotary = heads, causal, rotary
-        self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
+        self.heads, self.kv_heads, self.causal, self.rotary, self.base = heads, kv_heads or heads, causal, rotary, base
+        if self.kv_heads < 1 or heads % self.kv_heads:
+            raise Misuse(f"{kv_heads} heads of keys and values do not divide {heads} heads; choose from "
+                         f"{', '.join(str(k) for k in range(1, heads + 1) if heads % k == 0)}.")
+        self.qkv, self.out = nn.Linear(dim, dim + 2 * dim // heads * self.kv_heads), nn.Linear(dim, dim)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
+                past: list[Tensor] | None = None   # keys and values of what was read before, and then of this too
+               ) -> Tensor:
         "x `(B,T,D)`, keep bool `(B,T)` true where a token may be looked at → `(B,T,D)`, or `(M,D)` for `at` `(B,T)`."
-        B, T, D, H = *x.shape, self.heads
+        B, T, D, H, K = *x.shape, self.heads, self.kv_heads
+        d, start = D // H, past[0].shape[2] if past else 0
         if at is None:
-            q, k, v = self.qkv(x).view(B, T, 3, H, D // H).permute(2, 0, 3, 1, 4)                 # (B,H,T,d) each
+            q, k, v = self.qkv(x).view(B, T, H + 2 * K, d).transpose(1, 2).split((H, K, K), 1)    # (B,H or K,T,d)
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
             asked = F.linear(x[at], weight[:D], bias[:D])                                         # (M,D)
-            q = asked.new_zeros(B, T, D).masked_scatter(at[..., None], asked).view(B, T, H, D // H).transpose(1, 2)
-            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2, H, D // H).permute(2, 0, 3, 1, 4)
+            q = asked.new_zeros(B, T, D).masked_scatter(at[..., None], asked).view(B, T, H, d).transpose(1, 2)
+            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2 * K, d).transpose(1, 2).chunk(2, 1)
         if self.rotary:
-            turn = turns(T, D // H, x.device)                                                     # (T,d/2)
+            turn = turns(T, d, x.device, self.base, start)                                        # (T,d/2)
             q, k = rotate(q, turn), rotate(k, turn)
+        if past is not None:
+            past[:] = k, v = [torch.cat(both, 2) for both in zip(past, (k, v))] if past else [k, v]   # (B,K,S+T,d)
+        if K < H:
+            k, v = (t.repeat_interleave(H // K, dim=1) for t in (k, v))                           # (B,H,S+T,d)
         keep = None if keep is None else keep[:, None, None]                                      # (B,1,1,T)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal)
+        if self.causal and start and T > 1:
+            keep = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)        # (T,S+T)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal and not start)
         y = y.transpose(1, 2).reshape(B, T, D)                                                    # (B,T,D)
         return self.out(y if at is None else y[at])
 
@@ -67,16 +81,18 @@ class Dropout(nn.Module):
 # %% ../nbs/04_layers.ipynb #f805ed93
 class Block(nn.Module):
     "Pre-norm transformer block: x + attention(norm x), then x + feed-forward(norm x)."
-    def __init__(self, dim: int, heads: int, dropout: float = 0., causal: bool = False, rotary: bool = False):
+    def __init__(self, dim: int, heads: int, dropout: float = 0., causal: bool = False, rotary: bool = False,
+                 kv_heads: int | None = None, base: float = 100.):
         super().__init__()
-        self.norm1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal, rotary)
+        self.norm1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal, rotary, kv_heads, base)
         self.norm2 = nn.LayerNorm(dim)
         self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.dropout = Dropout(dropout)
 
-    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
+                past: list[Tensor] | None = None) -> Tensor:
         "x `(B,T,D)`, keep bool `(B,T)` → `(B,T,D)`; with `at` bool `(B,T)`, only those positions: `(M,D)`."
-        mixed = self.attention(self.norm1(x), keep, at)
+        mixed = self.attention(self.norm1(x), keep, at, past)
         x = (x if at is None else x[at]) + self.dropout(mixed)
         return x + self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))
 
@@ -109,10 +125,11 @@ def turns(length: int,           # T
           width: int,            # d, even
           device: torch.device | str = "cpu",
           base: float = 100.,    # the slowest pair turns one radian in about so many places
+          start: int = 0,        # the first place
          ) -> Tensor:            # complex (T,d/2), each of length 1
     "By how much each pair of numbers is turned at each place (Su et al. 2021, equation 15)."
     rate = base ** (-torch.arange(0, width, 2, device=device) / width)           # (d/2,) radians a place
-    angle = torch.arange(length, device=device)[:, None] * rate                  # (T,d/2)
+    angle = torch.arange(start, start + length, device=device)[:, None] * rate                  # (T,d/2)
     return torch.polar(torch.ones_like(angle), angle)
 
 

@@ -207,7 +207,7 @@ def profile_step(run: Run) -> int:   # bytes beside weights and moments
 # %% ../nbs/14_sizing.ipynb #fc3d39cd
 def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
                 batches: tuple[int, ...] = (64, 128, 256, 512, 1024),
-                limit: float = 8e9,   # bytes: the card of the notes has 8 GB
+                limit: float | None = 8e9,   # bytes: the card of the notes has 8 GB; None: no line
                 ax=None):
     "Memory by part as a stacked bar for each batch size, with the limit as a line; returns the `Axes`."
     import matplotlib.pyplot as plt
@@ -217,8 +217,9 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
         height = [size[part] / 1e9 for size in sizes]
         ax.bar([f"{b:,}" for b in batches], height, bottom=bottom, color=colour, label=part, width=.6)
         bottom = [a + b for a, b in zip(bottom, height)]
-    ax.axhline(limit / 1e9, color="#000000", ls="--", lw=1)
-    ax.annotate(f"{limit / 1e9:g} GB", (-.4, limit / 1e9), xytext=(0, 3), textcoords="offset points")
+    if limit:
+        ax.axhline(limit / 1e9, color="#000000", ls="--", lw=1)
+        ax.annotate(f"{limit / 1e9:g} GB", (-.4, limit / 1e9), xytext=(0, 3), textcoords="offset points")
     ax.set(xlabel="phrases in a batch", ylabel="memory, GB")
     ax.legend(*(side[::-1] for side in ax.get_legend_handles_labels()), frameon=False, loc="upper left",
               bbox_to_anchor=(1, 1))

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from threading import RLock
 
 import ipywidgets as widgets
 from ipywidgets import Layout
@@ -64,7 +65,7 @@ class Notice(widgets.HTML):
 class Panel(widgets.VBox):
     "A column of controls and pictures with a notice below; shown by standing last in a cell."
     def __init__(self, *children: widgets.Widget):
-        self.notice = Notice()
+        self.notice, self.hand = Notice(), RLock()
         super().__init__([*children, self.notice])
 
     def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
@@ -80,13 +81,18 @@ class Panel(widgets.VBox):
         return guarded
 
     def when(self, *controls: widgets.Widget, do: Callable[[], None]) -> None:
-        "Call `do()` whenever a control changes, or a button is pressed."
-        do = self.guard(do)
+        "Call `do()` whenever a control changes, or a button is pressed; one call at a time."
+        guarded = self.guard(do)
+
+        def move(_) -> None:
+            with self.hand:
+                guarded()
+
         for control in controls:
             if isinstance(control, widgets.Button):
-                control.on_click(lambda _: do())
+                control.on_click(move)
             else:
-                control.observe(lambda _: do(), "value")
+                control.observe(move, "value")
 
 # %% ../../nbs/15_panels.ipynb #504d096a
 READY = Path(checkpoint.__file__).resolve().parents[1] / "data" / "runs"   # made by tools/ready_runs.py

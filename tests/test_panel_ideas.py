@@ -1,0 +1,186 @@
+"The panels of four ideas, moved by hand without a browser."
+import itertools
+import math
+import re
+import threading
+import time
+from collections import Counter
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Generator
+
+from tofy.data import load_data, pack
+from tofy.losses import EXAMPLE, latent_loss, term_pulls, worked_example
+from tofy.masking import FATES, fates, mask_batch, show_masked
+from tofy.panels.ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
+from tofy.training import TrainConfig, learning_rate, phases, plot_schedule
+from tofy.vocab import make_vocab
+
+PANELS = [MaskingPanel, SchedulePanel, LossPanel, SizingPanel]
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+# ---- the functions beneath
+
+@settings(max_examples=60, deadline=None)
+@given(rate=st.floats(0, 1), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), seed=st.integers(0, 99))
+def test_every_blank_is_told_and_nothing_else(rate, cut, seed):
+    low, high = sorted(cut)
+    vocab = make_vocab(Counter(dict.fromkeys("a b c d < & e f".split(), 2)))
+    ids = pack([torch.randint(3, len(vocab), (n,), generator=Generator().manual_seed(seed)) for n in (1, 4, 7)]).batch(torch.arange(3))
+    masked = mask_batch(ids, len(vocab), Generator().manual_seed(seed), rate=rate, corrupt=(low, high - low, 1 - high))
+    page = show_masked(masked, vocab)
+    assert page.count("<small>") == len(fates(masked)) == len(masked.targets)
+    above = re.findall("<small>(.*?)</small>", page)
+    assert Counter(text.split(":")[0] for text in above) == Counter(fates(masked))
+    words = re.sub("<[^>]*>", "", re.sub("<small>.*?</small>", "", page.replace("</div>", " "))).split()
+    escaped = {"<": "&lt;", "&": "&amp;", "<mask>": "&lt;mask&gt;"}
+    assert words == [escaped.get(vocab.words[i], vocab.words[i]) for i in masked.inputs.flatten().tolist() if i]
+
+
+def test_a_fate_says_what_happened():
+    ids = torch.full((200, 10), 5)
+    for corrupt, fate in zip(((1, 0, 0), (0, 1, 0), (0, 0, 1)), FATES):
+        seen = Counter(fates(mask_batch(ids, 10_000, Generator().manual_seed(0), corrupt=corrupt)))
+        assert seen[fate] >= .99 * seen.total()                      # a random word may be the right one
+
+
+@settings(max_examples=60, deadline=None)
+@given(warmup=st.floats(0, 1), flat=st.floats(0, 1), steps=st.integers(1, 10**6), constant=st.booleans(), at=st.floats(0, 1))
+def test_phases_are_where_the_rate_turns(warmup, flat, steps, constant, at):
+    config = TrainConfig(steps, None, lr=1., min_lr=0., warmup=warmup, flat=flat, constant=constant)
+    up, down = phases(config)
+    assert 0 <= up <= down <= 1 + 1e-12 and up * steps <= 2000 + 1e-6
+    rate = learning_rate(config, at)
+    if at < up:
+        assert rate == pytest.approx(max(at / up, .01))
+    elif at <= down:
+        assert rate == 1
+    else:
+        assert not constant and rate == pytest.approx(math.cos(math.pi / 2 * (at - down) / (1 - down))**2, abs=1e-9)
+
+
+def test_the_names_of_phases_that_are_not_there_are_left_out():
+    names = lambda **c: [t.get_text() for t in plot_schedule(TrainConfig(**c)).texts]  # noqa: E731
+    assert names(warmup=0.) == ["flat", "cosine"]
+    assert names(constant=True) == ["warm-up", "flat"]
+    assert names(flat=0.) == ["warm-up", "cosine"]
+    plt.close("all")
+
+
+@settings(max_examples=40, deadline=None)
+@given(angle=st.floats(0, 360), length=st.floats(.2, 2), tau=st.floats(.05, 1), smoothing=st.floats(0, .5),
+       dim=st.integers(2, 40), reduction=st.sampled_from(["sum", "notes"]))
+def test_pulls_are_the_slopes_of_the_loss(angle, length, tau, smoothing, dim, reduction):
+    "Turning the prediction by a little changes the loss by its gradient, and stretching it by nothing."
+    more, weights = dict(temperature=tau, smoothing=smoothing, reduction=reduction), (2., 1., .5)
+
+    def at(angle):
+        pred, table, targets = (t.double() if t.is_floating_point() else t for t in worked_example(angle, length, dim))
+        return pred, targets, table
+
+    pred, targets, table = at(angle)
+    pulls = term_pulls(pred, targets, table, weights, **more)
+    loss = [latent_loss(p, p, t, rows, weights=weights, **more)[0].item() for p, t, rows in (at(angle - .01), at(angle), at(angle + .01))]
+    assert sum(value for value, _ in pulls.values()) == pytest.approx(loss[1], abs=1e-5)
+    gradient = sum(gradient for _, gradient in pulls.values())[0]
+    across = torch.zeros(dim, dtype=torch.double)
+    across[:2] = torch.stack([-pred[0, 1], pred[0, 0]])              # d pred / d angle
+    assert (gradient @ across).item() == pytest.approx((loss[2] - loss[0]) / math.radians(.02), abs=2e-2)
+    assert (gradient @ pred[0]).item() == pytest.approx(0, abs=1e-5)
+
+
+def test_the_notes_reduction_pulls_with_two_over_d():
+    for dim, weight in itertools.product((2, 128, 384), (1., 8.)):
+        pred, table, targets = worked_example(EXAMPLE["cat"] + 90, dim=dim)
+        _, gradient = term_pulls(pred, targets, table, (weight, 0, 0), reduction="notes")["mse"]
+        assert gradient.norm().item() == pytest.approx(2 * weight / dim, rel=1e-4)
+
+
+# ---- the panels
+
+@pytest.mark.parametrize("kind", PANELS)
+def test_two_panels_share_nothing(kind):
+    one, two = kind(), kind()
+
+    def seen(panel):
+        return [w.value for w in vars(panel).values() if hasattr(w, "value")]
+
+    before = seen(two)
+    slider = next(w for w in vars(one).values() if type(w).__name__ in ("FloatSlider", "FloatLogSlider", "IntSlider"))
+    slider.value = slider.max if type(slider).__name__ != "FloatLogSlider" else .01
+    assert seen(one) != before == seen(two)
+
+
+@pytest.mark.parametrize("kind", [SchedulePanel, LossPanel, SizingPanel])
+def test_a_picture_is_drawn_and_said_in_words(kind):
+    panel = kind()
+    assert bytes(panel.picture.value).startswith(PNG) and len(panel.picture.tooltip) > 20
+    assert panel.picture.get_state()["description"] == ""            # without it, the page shows no picture
+    assert not plt.get_fignums()
+
+
+def test_the_masking_panel_takes_other_data_and_goes_round_it():
+    data = load_data("builtin:120")
+    panel, n = MaskingPanel(data, phrases=len(data.train)), len(data.train)
+    whole = panel.shown.value
+    assert whole.count("<div") == n
+    panel.more.click()
+    assert panel.shown.value == whole and panel.first == n           # once round
+    small = MaskingPanel(data, phrases=10 * n)
+    assert small.shown.value.count("<div") == n
+
+
+def test_a_wrong_schedule_is_impossible_but_a_strange_one_is_drawn():
+    panel = SchedulePanel()
+    for warmup, flat, constant in itertools.product((0., 1.), (0., 1.), (False, True)):
+        panel.warmup.value, panel.flat.value, panel.constant.value = warmup, flat, constant
+        for at in (0., 1.):
+            panel.at.value = at
+            assert not panel.notice.value and panel.sentence.value.startswith(f"At {at:.0%}")
+
+
+def test_an_error_is_told_in_the_panel(monkeypatch):
+    panel = SizingPanel("builtin:200")
+    monkeypatch.setattr("tofy.panels.ideas.advise", lambda *a: 1 / 0)
+    panel.dim.value = 256
+    assert "ZeroDivisionError" in panel.notice.value and "<details>" in panel.notice.value
+    panel.trial.click()
+    assert not panel.trial.disabled and panel.trial.description == "try two seconds"
+    monkeypatch.undo()
+    panel.dim.value = 128
+    assert not panel.notice.value
+
+
+def test_every_size_that_can_be_set_is_a_model():
+    panel = SizingPanel("builtin:200")
+    for dim, heads in itertools.product((16, 48, 240, 512), panel.heads.options):
+        panel.dim.value, panel.heads.value = dim, heads
+        assert not panel.notice.value and f"dim {dim}, 2 layers, {heads} heads" in panel.table.value
+
+
+def test_moves_that_come_at_once_are_done_one_after_the_other():
+    "JupyterLab may deliver a slider's message and a button's to two threads of the kernel."
+    panel, inside, most = SchedulePanel(), [], []
+    redraw = panel.redraw
+
+    def slow(_=None):
+        inside.append(1)
+        most.append(len(inside))
+        time.sleep(.05)
+        inside.pop()
+
+    panel.when(panel.at, panel.flat, do=slow)
+    hands = [threading.Thread(target=setattr, args=(control, "value", .77)) for control in (panel.at, panel.flat)]
+    for hand in hands:
+        hand.start()
+    for hand in hands:
+        hand.join()
+    assert most == [1, 1]
+    last = panel.sentence.value
+    redraw()
+    assert panel.sentence.value == last                              # what is seen is what the sliders say
