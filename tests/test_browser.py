@@ -1,5 +1,6 @@
 """The panels as a user meets them: JupyterLab on the loopback interface, and Chromium."""
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -140,3 +141,65 @@ def training_processes(home: Path) -> list[str]:
     "Processes of a `Background` that work in this folder."
     found = subprocess.run(["pgrep", "-f", "tofy.background import main"], capture_output=True, text=True).stdout.split()
     return [pid for pid in found if os.path.realpath(f"/proc/{pid}/cwd").startswith(str(home))]
+
+
+def test_fill_a_blank(show):
+    "Type a phrase, press a word to hide it, put a second run beside the first."
+    page = show(None, "from tofy.panels import FillPanel\nFillPanel()", wait=".tofy-fill")
+    page.locator(".tofy-fill-first select").select_option(label="ready-made: healthy")
+    answer = lambda side="first": page.locator(f".tofy-fill-{side}").inner_text()  # noqa: E731
+    page.locator(".tofy-fill-phrase input").fill("did you _ the soup at the cafe ? => try")
+    wait_for(page, lambda: "rank" in answer() and "try" in answer())
+    page.locator(".tofy-fill-words button", has_text="soup").click()
+    wait_for(page, lambda: "=> soup" in page.locator(".tofy-fill-phrase input").input_value())
+    first = wait_for(page, lambda: "soup" in answer() and answer())
+    page.locator(".tofy-fill-second select").select_option(label="ready-made: notes")
+    wait_for(page, lambda: "rank" in answer("second"))
+    assert answer() == first != answer("second")
+    picture(page, "fill")
+    page.locator(".tofy-fill-phrase input").fill("no blank here")
+    wait_for(page, lambda: "no blank" in answer().lower())
+
+
+def test_the_crowding_map(show):
+    "Open the map, search, go back to the table before training, look at a word's neighbours."
+    page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding")
+    page.locator(".tofy-crowding-run select").select_option(label="ready-made: crowded")
+    map_of = lambda: source_of(page, ".tofy-crowding-picture")  # noqa: E731
+    drawn = wait_for(page, lambda: page.locator(".tofy-crowding-picture").is_visible() and map_of())
+    picture(page, "crowding")
+    page.locator(".tofy-crowding-search input").fill("mon")
+    found = wait_for(page, lambda: map_of() != drawn and map_of())
+    page.locator(".tofy-crowding-frame .noUi-handle").focus()
+    page.keyboard.press("Home")
+    wait_for(page, lambda: map_of() != found)
+    picture(page, "crowding-before-training")
+
+
+def test_a_chapter_from_top_to_bottom(show):
+    "Chapter 6 as a reader runs it: no error in any cell, and its panel answers."
+    page = show("06_losses.ipynb", wait=".tofy-loss")
+    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')", timeout=240_000)
+    assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback").count()
+    panel = page.locator(".tofy-loss")
+    panel.scroll_into_view_if_needed()
+    before = panel.locator("img").first.get_attribute("src")
+    panel.locator(".noUi-handle").first.focus()
+    page.keyboard.press("ArrowRight")
+    wait_for(page, lambda: panel.locator("img").first.get_attribute("src") != before)
+    picture(page, "chapter-6")
+
+
+def test_scrolling_away_does_not_stop_a_run(show):
+    page = show(None, START.format(seconds=300), *[f"print({i})\n" * 40 for i in range(30)], wait=".tofy-training")
+    page.locator(".tofy-start").click()
+    step = lambda: re.search(r"training, step ([\d,]+)", page.evaluate(  # noqa: E731
+        "document.querySelector('.tofy-status')?.innerText ?? ''"))
+    begun = wait_for(page, step).group(1)
+    page.locator(".jp-Cell").last.scroll_into_view_if_needed()
+    page.wait_for_timeout(2000)
+    page.evaluate("document.querySelector('.jp-Cell').scrollIntoView()")
+    page.locator(".tofy-status").scroll_into_view_if_needed()
+    wait_for(page, lambda: step() and step().group(1) != begun)
+    page.locator(".tofy-stop").click()
+    wait_for(page, lambda: "stopped" in page.locator(".tofy-status").inner_text())

@@ -43,7 +43,8 @@ class Side(VBox):
     def __init__(self, run: widgets.Dropdown):
         self.run, self.folder, self.latent, self.answer = run, None, None, None
         self.text, self.looks = widgets.HTML(layout=Layout(min_height="17em")), Picture(6, 2)
-        super().__init__([run, self.text, self.looks], layout=Layout(flex="1 1 24em", max_width="620px"))
+        self.body = VBox([self.text, self.looks])
+        super().__init__([run, self.body], layout=Layout(flex="1 1 24em", max_width="620px"))
 
     def chosen(self) -> Latent:
         "The picked model, read once."
@@ -114,7 +115,7 @@ class FillPanel(Panel):
 
     def draw(self) -> None:
         "Ask the picked runs, and show the words as buttons."
-        self.second.layout.display = "" if self.second.run.value else "none"
+        self.second.body.layout.display = "" if self.second.run.value else "none"
         for side in (self.first, self.second) if self.second.run.value else (self.first,):
             side.show(self.question.value, self.top.value)
         words = inference.phrase_words(self.first.chosen().vocab, self.question.value.partition("=>")[0])
@@ -145,7 +146,7 @@ class CrowdingPanel(Panel):
         self.said, self.near, self.figures, self.picture = *(widgets.HTML() for _ in range(3)), Picture(6.5, 4.6)
         for name in ("search", "words", "view", "frame", "said", "near", "figures", "picture"):
             getattr(self, name).add_class(f"tofy-crowding-{name}")
-        aside = VBox([self.search, self.words, self.near], layout=Layout(flex="0 0 23em"))
+        aside = VBox([self.search, self.words, self.near], layout=Layout(flex="0 0 24em"))
         self.picture.layout.flex = "0 1 auto"
         super().__init__(self.run, self.view, self.frame, self.said,
                          HBox([aside, self.picture, self.figures], layout=Layout(flex_flow="row wrap")))
