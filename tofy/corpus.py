@@ -950,10 +950,10 @@ def draws(
     seed: int = 1,   # not the training text's seed
     names: int = 0,  # as in `generate`
 ) -> Iterator[tuple[list[str], int]]:
-    "Fresh contexts as tokens, each with the position of one blank, every position equally likely."
+    "Blanks in fresh contexts, each as likely as any other: the context as tokens, and the position."
     rng, g = random.Random(seed), grammar(names)
-    for _ in range(n):
-        context, _ = _dialogue(g, rng)
+    contexts = [_dialogue(g, rng)[0] for _ in range(n)]
+    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # a long one has more
         yield context, int(rng.random() * len(context))
 
 # %% ../nbs/00_corpus.ipynb #c94c3d3a
