@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--threads", type=int, default=max(1, os.cpu_count() - 1))
     o = parser.parse_args()
     home, plain, shown = Path(tempfile.mkdtemp()), [], []
     write_notebook(home / "panel.ipynb", PANEL.format(threads=o.threads, seconds=o.seconds))

@@ -4,12 +4,14 @@
 
 # %% auto #0
 __all__ = ['whole', 'share', 'weight', 'small', 'choice', 'MODEL', 'DATA', 'LOSS', 'RUNNING', 'GROUPS', 'OWN_DATA', 'BF16',
-           'NONE_IS_0', 'NONE_IS_EMPTY', 'BUSY', 'SIZES', 'shown', 'meant', 'Settings', 'painters', 'in_words',
-           'how_far', 'references_of', 'Live', 'as_error', 'findings', 'label', 'Shelf', 'button', 'TrainingPanel']
+           'NONE_IS_0', 'NONE_IS_EMPTY', 'BUSY', 'SIZES', 'THREADS', 'shown', 'meant', 'Settings', 'painters',
+           'in_words', 'how_far', 'references_of', 'Live', 'as_error', 'findings', 'label', 'Shelf', 'button',
+           'TrainingPanel']
 
-# %% ../../nbs/15c_panel_training.ipynb #20282346
+# %% ../../nbs/15c_panel_training.ipynb #3983e32d
 import base64
 import html
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -365,6 +367,7 @@ class Shelf(VBox):
 # %% ../../nbs/15c_panel_training.ipynb #e0419106
 SIZES = {"of the recipe": {}, "tiny": dict(dim=32, layers=1, heads=2), "small": dict(dim=64, layers=2, heads=2),
          "large": dict(dim=256, layers=4, heads=4)}
+THREADS = max(1, (os.cpu_count() or 1) - 1)   # a core is left to the page
 
 
 def button(name: str, tooltip: str, **more) -> widgets.Button:
@@ -454,7 +457,7 @@ class TrainingPanel(Panel):
     def take_recipe(self) -> None:
         "All controls as the recipe and the size have them."
         with self.quietly():
-            self.settings.show({}, *recipe(self.recipe.value, **SIZES[self.size.value]))
+            self.settings.show({}, *recipe(self.recipe.value, threads=THREADS, **SIZES[self.size.value]))
         self.tell_size()
 
     def take_upload(self) -> None:
