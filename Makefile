@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow notebooks readme clean help
+.PHONY: demo test slow types notebooks readme hooks clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -28,6 +28,9 @@ test: .venv/.installed  ## all tests but the slow ones
 slow: .venv/.installed  ## the slow tests
 	$(BIN)/python -m pytest -m slow
 
+types: .venv/.installed  ## check the type hints
+	$(BIN)/python -m mypy
+
 notebooks: .venv/.installed  ## export, run all notebooks, keep their outputs, clean; then make the README
 	$(BIN)/nbdev_export
 	$(BIN)/python tools/notebooks.py
@@ -36,5 +39,9 @@ notebooks: .venv/.installed  ## export, run all notebooks, keep their outputs, c
 readme: .venv/.installed  ## README.md from nbs/index.ipynb
 	$(BIN)/python tools/readme.py
 
+hooks: .venv/.installed  ## look before every commit, and merge notebooks cell by cell; settings of this clone only
+	git config core.hooksPath tools/hooks
+	git config merge.nbdev-merge.driver "nbdev_merge %O %A %B %P"
+
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .pytest_cache .ruff_cache build dist
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist

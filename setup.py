@@ -7,7 +7,7 @@ from setuptools import find_packages, setup
 cfg = ConfigParser(delimiters=["="])
 cfg.read(Path(__file__).with_name("settings.ini"), encoding="utf-8")
 cfg = cfg["DEFAULT"]
-dev, bench = cfg["dev_requirements"].split(), cfg["bench_requirements"].split()
+extras = {name.removesuffix("_requirements"): cfg[name].split() for name in cfg if name.endswith("_requirements")}
 
 setup(
     name=cfg["lib_name"], version=cfg["version"], description=cfg["description"], license="Apache-2.0",
@@ -16,9 +16,9 @@ setup(
     long_description_content_type="text/markdown",
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Education",
                  "Programming Language :: Python :: 3", "License :: OSI Approved :: Apache Software License"],
-    packages=find_packages(include=["tofy", "tofy.*"]), include_package_data=True,
+    packages=find_packages(include=["tofy", "tofy.*"]), package_data={"tofy": ["py.typed", "runs/*/*"]},
     python_requires=">=" + cfg["min_python"], install_requires=cfg["requirements"].split(),
-    extras_require={"dev": dev, "bench": bench},
+    extras_require=extras,
     entry_points={"console_scripts": cfg["console_scripts"].split("\n"),
                   "nbdev": [f"{cfg['lib_name']}={cfg['lib_path']}._modidx:d"]},
 )

@@ -1,8 +1,9 @@
-"""A Hub of data sets on the loopback interface, for tests: it serves folders over the endpoints that `datasets` asks.
+"""A Hub on the loopback interface, for tests: it serves folders over the endpoints that `datasets` and `tofy` ask.
 
-A repository `owner/name` is the folder `root/owner/name`; its Parquet copy, the branch refs/convert/parquet, is
+Models can be uploaded, too, by whoever brings a token. A repository `owner/name` is the folder `root/owner/name`; its Parquet copy, the branch refs/convert/parquet, is
 `root/owner/name@parquet`. Run as a program it prints its address and serves until it is stopped.
 """
+import base64
 import hashlib
 import json
 import sys
@@ -51,23 +52,48 @@ class Handler(BaseHTTPRequestHandler):
         if parts[:2] == ["api", "datasets"] and parts[2] in self.server.moved:      # an old name without an owner
             new = self.path.replace(f"/{parts[2]}", f"/{self.server.moved[parts[2]]}", 1)
             return self.answer(307, Location=new)
-        if parts[:2] == ["api", "datasets"]:
+        if parts[:2] in (["api", "datasets"], ["api", "models"]):
             return self.api(*self.repository(parts[2:]))
-        if parts[:1] == ["datasets"]:
-            return self.resolve(*self.repository(parts[1:]))
-        return self.missing("RepoNotFound")
+        return self.resolve(*self.repository(parts[1:] if parts[:1] == ["datasets"] else parts))
 
     do_HEAD = do_GET
 
     def do_POST(self):
         parts = [unquote(p) for p in urlsplit(self.path).path.split("/") if p]
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])) or b"{}")
+        self.server.asked.append((self.command, "/".join(parts)))
+        lines = self.rfile.read(int(self.headers["Content-Length"])).splitlines()
+        if parts == ["api", "validate-yaml"]:
+            return self.json({"errors": [], "warnings": []})
+        asked = json.loads(lines[0] if lines else b"{}")
+        if parts == ["api", "repos", "create"]:
+            return self.create(f"{asked.get('organization') or asked.get('namespace')}/{asked['name']}")
         name, rest = self.repository(parts[2:])
+        if name and rest[:1] == ["preupload"]:
+            return self.json({"files": [{"path": f["path"], "uploadMode": "regular", "shouldIgnore": False}
+                                        for f in asked["files"]]})
+        if name and rest[:1] == ["commit"]:
+            return self.commit(name, [json.loads(line) for line in lines])
         folder, _ = self.branch(name, rest[1:2] or ["main"]) if name else (None, None)
         if folder is None or rest[:1] != ["paths-info"]:
             return self.missing("RepoNotFound")
         found = [self.entry(folder, folder / p) for p in asked.get("paths", []) if (folder / p).exists()]
         return self.json(found)
+
+    def create(self, name):
+        "Make a repository, for those who bring a token."
+        if not self.headers.get("Authorization"):
+            return self.answer(401, b'{"error":"who are you?"}', Content_Type="application/json")
+        there = (self.server.root / name).is_dir()
+        (self.server.root / name).mkdir(parents=True, exist_ok=True)
+        return self.answer(409 if there else 200, json.dumps({"url": f"{self.server.url}/{name}"}).encode(),
+                           Content_Type="application/json")
+
+    def commit(self, name, lines):
+        "Write the files of a commit."
+        for file in (line["value"] for line in lines if line["key"] == "file"):
+            (self.server.root / name / file["path"]).write_bytes(base64.b64decode(file["content"]))
+        commit = self.branch(name, ["main"])[1]
+        self.json({"commitUrl": f"{self.server.url}/{name}/commit/{commit}", "commitOid": commit, "success": True})
 
     def branch(self, name, rest):
         "The folder of a branch (or of a commit, which names its branch by its hash) and the commit."

@@ -23,6 +23,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from typing import IO
 
 from . import checkpoint
 from .checkpoint import LogRecord, load_settings, read_experiments, read_log, write_whole
@@ -186,8 +187,8 @@ class Background:
         if self.state == "failed":
             raise Failure(self.error)
 
-# %% ../nbs/14a_background.ipynb #68e1b9cf
-def start_python(code: str, errors) -> subprocess.Popen:
+# %% ../nbs/14a_background.ipynb #54e4d604
+def start_python(code: str, errors: IO[str]) -> subprocess.Popen:
     "A Python process with this very package, deaf to the terminal's Ctrl-C, talking in lines."
     package = str(Path(checkpoint.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]

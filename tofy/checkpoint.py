@@ -111,10 +111,10 @@ def save_model(folder: str | Path,
     words = vocab_bytes(vocab)
     if not (folder / VOCAB).is_file() or (folder / VOCAB).read_bytes() != words:
         write_whole(folder / VOCAB, words)
-    header = dict(format="tofy-latent", tofy=__version__, config=asdict(model.config), vocab_sha256=vocab_hash(vocab),
-                  tokens=vocab.tokens, lower=vocab.lower, **(about or {}))
+    own = dict(format="tofy-latent", tofy=__version__, config=asdict(model.config), vocab_sha256=vocab_hash(vocab),
+               tokens=vocab.tokens, lower=vocab.lower)
     save_tensors(folder / MODEL, {**model.state_dict(), "vocab.counts": torch.tensor(vocab.counts)},
-                 {key: json.dumps(value) for key, value in header.items()})
+                 {key: json.dumps(value) for key, value in {**(about or {}), **own}.items()})
 
 # %% ../nbs/08_checkpoint.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
@@ -122,9 +122,9 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     folder = Path(folder)
     if not folder.is_dir():
         raise Misuse(f"There is no folder {folder}; train first (tofy train --out {folder}) or name another folder.")
-    tensors, header = load_tensors(folder / MODEL)
+    tensors, texts = load_tensors(folder / MODEL)
     try:
-        header = {key: json.loads(value) for key, value in header.items()}
+        header = {key: json.loads(value) for key, value in texts.items()}
         config, expected = ModelConfig(**header["config"]), header["vocab_sha256"]
         rule, counts = dict(tokens=header["tokens"], lower=header["lower"]), tensors.pop("vocab.counts").tolist()
     except (KeyError, TypeError, ValueError) as error:

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .lab.cli import app as lab
-from .vocab import Misuse, TofyError
+from .vocab import Misuse, TofyError, extra
 
 # %% ../nbs/16_cli.ipynb #4fad9eb3
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -507,6 +507,7 @@ def runs(
       tofy runs latent notes
     """
     from tofy.checkpoint import read_experiments
+    from tofy.inference import in_columns
     rows = read_experiments(folder)
     if not rows:
         raise Misuse(f"No run has ended in {folder} yet; train one with: tofy train --out {folder / 'latent'}")
@@ -520,8 +521,7 @@ def runs(
         rows = [{"": k, **{name: t.get(k, "") for name, t in table.items()}} for k in keys]
     else:
         rows = [{k: flat_row(row).get(k, "") for k in RUN_COLUMNS} for row in rows]
-    import pandas as pd
-    show(dict(runs=rows), as_json, pd.DataFrame(rows).to_string(index=False))
+    show(dict(runs=rows), as_json, in_columns([{k: str(v) for k, v in row.items()} for row in rows]))
 
 
 RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "step", "seconds",
@@ -544,6 +544,8 @@ def notebooks() -> None:
 
       tofy notebooks
     """
+    with extra("notebooks"):
+        import jupyterlab  # noqa: F401
     first = Path("nbs/index.ipynb")
     if not first.is_file():
         raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")

@@ -11,7 +11,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import zip_longest
@@ -391,7 +391,7 @@ i must go {place.there} {next} .
 
 # %% ../nbs/00_corpus.ipynb #46b7c287
 def zipf(
-    words,             # words (or any keys), commonest first
+    words: Iterable,   # words (or any keys), commonest first
     shift: float = 1,  # a larger shift makes the law flatter
     power: float = 1,  # a larger power makes its tail thinner
 ) -> dict:             # {word: probability}

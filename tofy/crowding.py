@@ -28,7 +28,7 @@ from .data import Phrases
 from .encoder import LatentModel
 from .inference import Latent
 from .losses import uniformity
-from .masking import Blanks, all_blanks
+from .masking import Blanks, Masked, all_blanks
 from .metrics import COLOURS, NAMES, Scorer, draw_lines, rank_batches, rank_blanks, ranks, summary
 from .training import Run, follow
 from .vocab import PAD, SPECIALS, Failure, Misuse, Vocab
@@ -314,8 +314,8 @@ def plot_bars(values: dict[str, float],
         ax.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
     return ax
 
-# %% ../nbs/11_crowding.ipynb #05e440c1
-def aim(latent: Latent, questions) -> Tensor:
+# %% ../nbs/11_crowding.ipynb #d20b41f4
+def aim(latent: Latent, questions: Masked) -> Tensor:
     "The unit predictions `(M,D)`."
     return F.normalize(latent.model(questions.inputs, questions.mask)[0], dim=-1)
 

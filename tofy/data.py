@@ -19,7 +19,7 @@ import tempfile
 import warnings
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -404,8 +404,8 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
                     seed=seed, max_seq=max_seq, split=split, tokens=tokens, lower=lower)
     return read_data(settings) if cache is None else cached_data(Path(cache), settings)
 
-# %% ../nbs/02_data.ipynb #dc18dd08
-def nothing_to_learn(source, report) -> str:
+# %% ../nbs/02_data.ipynb #5ae9f92e
+def nothing_to_learn(source: str | Path, report: Mapping[str, int]) -> str:
     "The sentence for a source without a usable phrase."
     if not report["rows"]:
         return f"{source} is empty; give a text file with a phrase a line."

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from types import UnionType
-from typing import get_origin
+from typing import Any, cast, get_origin
 
 import torch
 import torch.nn.functional as F
@@ -20,11 +20,11 @@ from .layers import Block, Dropout, Positions
 from .spelling import spell, spelling_of
 from .vocab import PAD, Misuse
 
-# %% ../nbs/05_encoder.ipynb #4b34b0ec
-def check_types(config: object) -> None:
+# %% ../nbs/05_encoder.ipynb #69a8cc5a
+def check_types(config: Any) -> None:
     "Refuse a dataclass whose values are not of their fields' types, as a settings file may hold them."
     for f in fields(config):
-        value, kind = getattr(config, f.name), f.type
+        value, kind = getattr(config, f.name), cast(Any, f.type)
         if get_origin(kind) in (None, UnionType):
             kinds = getattr(kind, "__args__", ()) or (kind,)
             right = isinstance(value, kind) or float in kinds and isinstance(value, int)

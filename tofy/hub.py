@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 from urllib.parse import quote
 from uuid import uuid4
 
 from tqdm import tqdm
 
 from .data import Data, load_data
-from .vocab import Failure, Misuse, tokenize
+from .vocab import Failure, Misuse, extra, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
 @dataclass(frozen=True)
@@ -163,9 +163,9 @@ def _is_text(
         kind = kind.value_type
     return types.is_string(kind) or types.is_large_string(kind)
 
-# %% ../nbs/02a_hub.ipynb #c3df92cf
+# %% ../nbs/02a_hub.ipynb #94006fd2
 def text_column(
-    schema,                # the table's `pyarrow.Schema`
+    schema: Any,           # the table's `pyarrow.Schema`
     want: str | None,      # the column asked for; None: choose one
     source: str = "",      # the address, for the message
 ) -> str:                  # the column's name
@@ -308,7 +308,7 @@ def _small_steps(
 # %% ../nbs/02a_hub.ipynb #a14bd342
 def open_hub(
     hub: HubId,                              # what is wanted
-    pick: Callable[[object], list[str]],     # schema → the columns to read; raises `Misuse` if they are not there
+    pick: Callable[[Any], list[str]],        # schema → the columns to read; raises `Misuse` if they are not there
     root: str | Path | None = None,          # a folder that stands in for the Hub; None: the Hub
 ) -> tuple[list, list[str]]:                 # the splits (`datasets.Dataset`, on disk), and the columns picked
     "The splits of a data set, downloaded into the Hub's own cache."
@@ -331,8 +331,9 @@ def open_hub(
 @contextmanager
 def _quiet(bars: bool) -> Iterator[None]:
     "Within the block the libraries warn of nothing, and draw bars only if asked to, on a terminal."
-    import datasets
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+    with extra("hub"):
+        import datasets
+        from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
     hide, verbosity = not (bars and sys.stderr.isatty()), datasets.logging.get_verbosity()
     before = datasets.utils.are_progress_bars_disabled(), are_progress_bars_disabled()
     try:
@@ -396,8 +397,8 @@ def write_together(
     pieces = [path.with_name(f"{path.name}.{r}-of-{world}") for r in range(world)]
     with whole(pieces[rank]) as out:
         own = write_lines((cell for cell, in rows(stretch(parts, columns, rank, world), columns, progress)), out)
-    counts = everyone(own)                                                     # all pieces are there
-    counts = Counts(*(sum(getattr(c, name) for c in counts) for name in ("rows", "lines", "skipped")))
+    all_counts = everyone(own)                                                 # all pieces are there
+    counts = Counts(*(sum(getattr(c, name) for c in all_counts) for name in ("rows", "lines", "skipped")))
     if rank == 0 and counts.lines:
         with whole(path) as out:
             for piece in pieces:
@@ -461,7 +462,7 @@ def resolve(
     "The phrase file behind a `hub:` address; any other source as it came."
     if not str(source).startswith("hub:"):
         return source
-    return fetch(source, column, folder, progress, root, rank, everyone)
+    return fetch(str(source), column, folder, progress, root, rank, everyone)
 
 
 def load_source(source: str | Path = "builtin",   # as for `resolve`

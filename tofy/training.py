@@ -15,6 +15,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Generator as Yields
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -373,8 +374,8 @@ def finish_line(run: Run, record: LogRecord) -> None:
         store.append_log(run.folder, record)
     run.pending = None
 
-# %% ../nbs/09_training.ipynb #b20f0e2e
-def run_steps(run: Run) -> Iterator[LogRecord]:
+# %% ../nbs/09_training.ipynb #b710525a
+def run_steps(run: Run) -> Yields[LogRecord, None, None]:
     "Step until done; yields log lines, and signs of life between them."
     c = run.config
     while True:
@@ -642,15 +643,15 @@ def train(data: Data,                                # what to learn from
           out: str | Path | None = None,             # the run folder; None writes nothing
           resume: bool = False,                      # go on with the run in `out`
           overwrite: bool = False,                   # replace the run in `out`
-         ) -> Iterator[LogRecord]:                   # a record at every log line and four times a second
+         ) -> Yields[LogRecord, None, None]:         # a record at every log line and four times a second
     "Train a model; the best one and all that is needed to go on are in `out`."
     folder, default = Path(out) if out else None, recipe()
     with memory_advice():
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
         yield from follow(run)
 
-# %% ../nbs/09_training.ipynb #399040ae
-def follow(run: Run) -> Iterator[LogRecord]:
+# %% ../nbs/09_training.ipynb #4d2b029c
+def follow(run: Run) -> Yields[LogRecord, None, None]:
     "Step an open run to its end; however it ends, its state is saved and it is noted in the experiment log."
     outcome, lines, steps = "stopped", [], run_steps(run)
     there_is_work = run.pending is not None or run.progress < 1

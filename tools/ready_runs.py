@@ -1,4 +1,4 @@
-"""Make the ready-made runs under data/runs again: small models in half precision, to be opened without training.
+"""Make the ready-made runs under tofy/runs again: small models in half precision, to be opened without training.
 
 usage: python tools/ready_runs.py [healthy notes crowded collapsed]        (default: all four; some five minutes)
 """
@@ -12,10 +12,9 @@ import torch
 from tofy.checkpoint import MODEL, STATE, load_tensors, save_model, save_tensors
 from tofy.crowding import frames, save_frames
 from tofy.hub import load_source
-from tofy.inference import run_references
+from tofy.inference import READY, run_references
 from tofy.training import open_run, recipe
 
-HOME = Path(__file__).resolve().parents[1] / "data" / "runs"
 RUNS = {   # name → source, recipe, settings, steps between two frames
     "healthy": ("builtin", "tofy", dict(steps=2400, dim=96), 100),
     "notes": ("builtin", "notes", dict(steps=2500, dim=96, layers=2, heads=4, eval_every=250), 100),
@@ -36,9 +35,9 @@ def make(name: str) -> None:
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_tensors(folder / MODEL, half, header)
     (folder / STATE).unlink()
-    shutil.rmtree(HOME / name, ignore_errors=True)
-    shutil.copytree(folder, HOME / name)
-    size = sum(file.stat().st_size for file in (HOME / name).iterdir())
+    shutil.rmtree(READY / name, ignore_errors=True)
+    shutil.copytree(folder, READY / name)
+    size = sum(file.stat().st_size for file in (READY / name).iterdir())
     print(f"{name}: held-out MRR {run.best:.3f}, {size / 1e6:.2f} MB")
 
 

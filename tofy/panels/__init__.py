@@ -1,4 +1,9 @@
 """Widgets to learn by: sliders over the functions of the other modules, and no logic of their own."""
+from tofy.vocab import extra
+
+with extra("notebooks"):
+    import ipywidgets  # noqa: F401
+
 from .ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
 from .models import CrowdingPanel, FillPanel, GapPanel
 from .training import TrainingPanel

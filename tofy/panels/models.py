@@ -69,8 +69,8 @@ class Side(VBox):
             self.looks.draw(partial(inference.plot_attention, looks, words), words=most_looked_at(looks, words))
             self.looks.layout.visibility = "visible"
 
-# %% ../../nbs/15b_panel_models.ipynb #873bde9c
-def most_looked_at(looks, words: list[str]) -> str:
+# %% ../../nbs/15b_panel_models.ipynb #926de269
+def most_looked_at(looks: torch.Tensor, words: list[str]) -> str:
     "For each layer and head, the word that gets the largest share; for those who hear the page."
     shares, places = looks.max(-1)
     return "; ".join(f"layer {i + 1}, head {j + 1} looks most at {words[place]} ({share:.0%})"

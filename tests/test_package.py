@@ -1,0 +1,179 @@
+"""The wheel, installed where there is nothing but Python and what the wheel itself asks for."""
+import ast
+import importlib.metadata as metadata
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+EXTRAS = ("hub", "notebooks", "bench", "dev")
+
+
+def python(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "PIP_CONSTRAINT"))} | {"OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+
+
+def wanted(requirements: list[str]) -> set[str]:
+    "The names of all packages that these requirements pull in, without extras, as they are installed here."
+    found, queue = set(), [Requirement(line) for line in requirements]
+    while queue:
+        need = queue.pop()
+        name = canonicalize_name(need.name)
+        markers = [{"extra": extra} for extra in ("", *need.extras)]
+        if name in found or need.marker and not any(need.marker.evaluate(m) for m in markers):
+            continue
+        found.add(name)
+        queue += [r for r in map(Requirement, metadata.requires(name) or [])
+                  if r.marker is None or any(r.marker.evaluate(m) for m in markers)]
+    return found
+
+
+def lend(name: str, site: Path) -> None:
+    "Make an installed package visible in another environment, through links."
+    package = metadata.distribution(name)
+    for top in {file.parts[0] for file in package.files or () if not file.parts[0].startswith((".", "__pycache__"))}:
+        if not (site / top).exists():
+            (site / top).symlink_to(package.locate_file(top))
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory) -> Path:
+    "The wheel, built from a copy of the sources that has no folder `build` to take old files from."
+    copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
+    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "tofy", "*.ini", "*.toml", "*.in", "*.py",
+                            "README.md", "LICENSE", "CHANGELOG.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+    for name in names.stdout.split("\n")[:-1]:
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            (copy / name).write_bytes((ROOT / name).read_bytes())
+    done = python(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return next(out.glob("tofy-*.whl"))
+
+
+@pytest.fixture(scope="module")
+def clean(wheel, tmp_path_factory) -> Path:
+    "The folder of programs of an environment that holds the wheel and what it requires, and nothing else."
+    if os.name == "nt":
+        pytest.skip("links need a privilege there")
+    home = tmp_path_factory.mktemp("clean")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    site = next(home.glob("lib/python*/site-packages"))
+    target = ["--prefix", str(home), "--no-warn-script-location", "--ignore-installed"]
+    done = python(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", *target, str(wheel))
+    assert done.returncode == 0, done.stderr
+    (script,) = home.glob("bin/tofy")
+    script.write_text(f"#!{home}/bin/python\n" + script.read_text().split("\n", 1)[1])
+    (info,) = site.glob("tofy-*.dist-info")
+    for name in wanted(metadata.Distribution.at(info).requires or []) - {"tofy"}:
+        lend(name, site)
+    return home / "bin"
+
+
+def test_core_trains_and_fills_from_the_wheel_alone(clean, tmp_path):
+    "No checkout, no nbdev, no JupyterLab, no pandas, no datasets."
+    absent = "import importlib.util as u; print([m for m in ('nbdev', 'jupyterlab', 'ipywidgets', 'pandas', 'datasets', 'IPython') if u.find_spec(m)])"
+    assert python(f"{clean}/python", "-c", absent, cwd=tmp_path).stdout == "[]\n"
+    done = python(f"{clean}/tofy", "train", "--seconds", "2", "--threads", "1", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for command in (["fill", "run", "how are _ ?"], ["diff", "run", "how are _ ? => you"], ["eval", "run", "--max-queries", "50"],
+                    ["size", "--probe", "0"], ["runs", "--folder", "."]):
+        done = python(f"{clean}/tofy", *command, cwd=tmp_path)
+        assert done.returncode == 0 and done.stdout, (command, done.stderr)
+
+
+def test_ready_made_runs_come_along(clean, tmp_path):
+    code = "from tofy import READY, fill, load\nfor f in sorted(READY.iterdir()): print(f.name, len(fill(load(f), 'how are _ ?').top))"
+    done = python(f"{clean}/python", "-c", code, cwd=tmp_path)
+    assert done.stdout.splitlines() == ["collapsed 5", "crowded 5", "healthy 5", "notes 5"], done.stderr
+
+
+@pytest.mark.parametrize("extra, command", [
+    ("notebooks", ["tofy", "notebooks"]),
+    ("notebooks", ["python", "-c", "from tofy.panels.training import TrainingPanel"]),
+    ("hub", ["tofy", "train", "hub:a/b"]),
+    ("hub", ["tofy", "data", "casual", "--output", "x.txt"]),
+], ids=lambda value: value if isinstance(value, str) else " ".join(value[:2]))
+def test_a_missing_extra_is_named(clean, tmp_path, extra, command):
+    done = python(str(clean / command[0]), *command[1:], cwd=tmp_path)
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode in (1, 2) and last.endswith(f'is not installed; it comes with: pip install "tofy[{extra}]"'), done.stderr
+    assert command[0] != "tofy" or done.stderr.count("\n") == 1 and done.returncode == 2
+
+
+def test_wheel_holds_what_it_should(wheel):
+    import zipfile
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {"tofy/py.typed", "tofy/runs/healthy/model_latent.safetensors"} <= set(names)
+    assert any(name.endswith("/LICENSE") for name in names)
+    assert {name.split("/")[0] for name in names} == {"tofy", next(n for n in names if ".dist-info" in n).split("/")[0]}
+    assert wheel.stat().st_size < 5e6
+
+
+def test_dev_holds_the_other_extras(wheel):
+    import zipfile
+    text = next(zipfile.ZipFile(wheel).read(n).decode() for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))
+    assert set(re.findall(r"^Provides-Extra: (\w+)", text, re.M)) >= set(EXTRAS)
+    held = re.search(r'^Requires-Dist: tofy\[(.*?)\].*extra == "dev"', text, re.M).group(1)
+    assert set(held.split(",")) >= {*EXTRAS} - {"dev"}
+
+
+# ---- quick to start
+
+
+@pytest.mark.parametrize("code", ["import tofy; tofy.__version__", "import tofy.cli",
+                                  "from tofy.cli import main; main(['--version'])", "from tofy.cli import main; main(['train', '--help'])"])
+def test_torch_is_not_loaded_before_it_is_needed(code):
+    look = "import atexit, sys; atexit.register(lambda: print({'torch', 'numpy', 'matplotlib', 'tofy.training'} & {*sys.modules}))\n"
+    done = subprocess.run([sys.executable, "-c", look + code], cwd=ROOT, capture_output=True, text=True,
+                          env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "set()", done.stdout + done.stderr
+
+
+def test_names_of_the_package():
+    "What `tofy` offers is what its modules hold, and type checkers are told the same."
+    import tofy
+    tree = ast.parse((ROOT / "tofy" / "__init__.py").read_text())
+    told = {a.name: node.module for top in tree.body if isinstance(top, ast.If) for node in top.body
+            if isinstance(node, ast.ImportFrom) for a in node.names}
+    assert told == tofy._HOMES and set(tofy.__all__) == {"__version__", *told}
+    for name, home in told.items():
+        assert getattr(tofy, name) is getattr(__import__(f"tofy.{home}", fromlist=[name]), name)
+        assert name in dir(tofy)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        tofy.nonsense  # noqa: B018
+
+
+# ---- types
+
+
+@pytest.mark.slow
+def test_types():
+    "mypy, as pyproject.toml asks for it: the package, and what programs that use it may rely on."
+    pytest.importorskip("mypy")
+    done = subprocess.run([sys.executable, "-m", "mypy"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_public_signatures_are_typed():
+    "Every public function and method says what it takes and gives; pictures and callbacks may leave out what they paint."
+    bare = []
+    for path in sorted((ROOT / "tofy").rglob("*.py")):
+        if path.name.startswith("_") or path.stem == "cli":                  # whose options Typer reads
+            continue
+        tree = ast.parse(path.read_text())
+        for owner in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name[0] != "_")]:
+            for f in (n for n in owner.body if isinstance(n, ast.FunctionDef) and n.name[0] != "_"):
+                free = [a.arg for a in [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
+                        if a.annotation is None and a.arg not in ("self", "cls", "ax", "axes", "ctx")]
+                bare += [f"{path.stem}.{f.name}({a})" for a in free]
+                if f.returns is None and not f.name.startswith(("plot", "draw", "mark", "show")):
+                    bare.append(f"{path.stem}.{f.name}: returns?")
+    assert not bare, bare
