@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow types notebooks readme hooks clean help
+.PHONY: demo test slow types notebooks readme live hooks clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -42,6 +42,13 @@ readme: .venv/.installed  ## README.md from nbs/index.ipynb
 hooks: .venv/.installed  ## look before every commit, and merge notebooks cell by cell; settings of this clone only
 	git config core.hooksPath tools/hooks
 	git config merge.nbdev-merge.driver "nbdev_merge %O %A %B %P"
+
+.venv/.docs: .venv/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
+	@touch $@
+
+live: .venv/.docs  ## the page that fills blanks in the reader's browser, in build/live (needs npm)
+	$(BIN)/python -m tools.live
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist

@@ -27,6 +27,7 @@ SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium; skipped, and said so, where there is none")
+    config.addinivalue_line("markers", "site: needs npm packages and Chromium; skipped, and said so, without them")
     config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
 
 

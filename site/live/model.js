@@ -1,0 +1,115 @@
+// What the page computes, without the page: tokens, blanks, the two models, ranks, shares and odds.
+// A script of its own, not a module: a page opened from file:// may not load modules.
+"use strict";
+
+const tofy = (() => {
+  // Python's white space, which is not quite JavaScript's.
+  const SPACE = "\\t-\\r\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
+  const TOKEN = new RegExp(`[\\p{L}\\p{M}\\p{N}']+|[^${SPACE}]`, "gu");
+  const BLANK = /_+|\[MASK\]/giu;
+  const [UNK, MASK] = [1, 2];
+
+  // Words and single punctuation marks, lower-case, as tofy.vocab.tokenize cuts them.
+  const tokenize = text => text.toLowerCase().normalize("NFC").replaceAll("’", "'").match(TOKEN) ?? [];
+
+  // A phrase with exactly one blank → its tokens, null at the blank. Anything else is an Error with a sentence.
+  function readBlank(phrase) {
+    const pieces = phrase.split(BLANK);
+    if (!phrase.trim()) throw new Error("Type some words, with _ where one is missing.");
+    if (pieces.length === 1) throw new Error("There is no blank yet: write _ where the word is missing.");
+    if (pieces.length > 2) throw new Error(`There are ${pieces.length - 1} blanks; leave exactly one.`);
+    const [left, right] = pieces.map(tokenize);
+    if (!left.length && !right.length) throw new Error("There is nothing around the blank to go by; type some words beside it.");
+    return [...left, null, ...right];
+  }
+
+  async function unpack(name) {
+    const bytes = Uint8Array.from(atob(TOFY_PACK[name]), c => c.charCodeAt(0));
+    delete TOFY_PACK[name];
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+  }
+
+  // The words, the figures and the ready phrases.
+  async function loadData() {
+    const data = JSON.parse(new TextDecoder().decode(await unpack("data.json")));
+    data.ids = new Map(data.words.map((word, i) => [word, i]).slice(data.specials));   // no text can spell a special
+    data.count = data.words.length - data.specials;                                    // words that are ranked
+    return data;
+  }
+
+  async function startRuntime() {
+    const [script, wasm] = await Promise.all([unpack("runtime.mjs"), unpack("runtime.wasm")]);
+    const url = URL.createObjectURL(new Blob([script], {type: "text/javascript"}));
+    Object.assign(ort.env.wasm, {numThreads: 1, wasmBinary: wasm, wasmPaths: {mjs: url}});
+  }
+
+  // A trained model: `ask(ids)` → {cosines (V), pred (D)}; `rows`, the table brought to length 1, V rows of `dim` numbers.
+  async function loadModel(name) {
+    const session = await ort.InferenceSession.create(new Uint8Array(await unpack(`${name}.onnx`)));
+    let last = Promise.resolve();                                      // a session answers one question at a time
+    const run = (ids, outputs) => {
+      const feeds = {ids: new ort.Tensor("int64", BigInt64Array.from(ids, BigInt), [ids.length])};
+      return last = last.catch(() => {}).then(() => session.run(feeds, outputs));
+    };
+    const rows = (await run([MASK], ["rows"])).rows;
+    const ask = async ids => {
+      const found = await run(ids, ["cosines", "pred"]);
+      return {cosines: found.cosines.data, pred: found.pred.data};
+    };
+    return {ask, rows: rows.data, dim: rows.dims[1]};
+  }
+
+  // tokens, null at the blank → ids.
+  const encode = (data, tokens) => tokens.map(token => token === null ? MASK : data.ids.get(token) ?? UNK);
+
+  // Ids of the words, the highest score first; ties to the smaller id, as everywhere in tofy.
+  const order = (data, scores) => Array.from({length: data.count}, (_, i) => i + data.specials)
+    .sort((a, b) => scores[b] - scores[a] || a - b);
+
+  // Cosines → shares of all words that sum to 1: softmax of cosine / temperature. The specials get none.
+  function shares(data, cosines, temperature) {
+    const top = cosines.reduce((most, c, i) => i < data.specials ? most : Math.max(most, c), -1);
+    const found = Float64Array.from(cosines, (c, i) => i < data.specials ? 0 : Math.exp((c - top) / temperature));
+    const sum = found.reduce((a, b) => a + b, 0);
+    return found.map(v => v / sum);
+  }
+
+  // Over how many equally likely words the shares would spread: the exponential of their entropy.
+  const spread = found => Math.exp(-found.reduce((sum, p) => p > 0 ? sum + p * Math.log(p) : sum, 0));
+
+  // The chance that a word of this rank among `words` comes first among itself and `rivals` others, drawn without replacement:
+  // choose(words − rank, rivals) / choose(words − 1, rivals), as a product with as few factors as may be.
+  function first(rank, words, rivals) {
+    const [better, others] = [rank - 1, words - 1];
+    if (rivals > others - better) return 0;
+    let odds = 1;
+    for (let i = 0; i < Math.min(better, rivals); i++) odds *= (others - Math.max(better, rivals) - i) / (others - i);
+    return odds;
+  }
+
+  // The mean of `first` over [[rank, how often] …].
+  function firstOfMany(counts, words, rivals) {
+    let [sum, n] = [0, 0];
+    for (const [rank, times] of counts) { sum += times * first(rank, words, rivals); n += times; }
+    return sum / n;
+  }
+
+  const meanReciprocal = counts => counts.reduce((s, [r, n]) => s + n / r, 0) / counts.reduce((s, [, n]) => s + n, 0);
+
+  // The `n` words whose rows have the highest cosine with the row of word `id`: [[id, cosine] …].
+  function nearest(data, model, id, n) {
+    const {rows, dim} = model, cosines = new Float32Array(data.words.length);
+    for (let i = 0; i < cosines.length; i++)
+      for (let d = 0; d < dim; d++) cosines[i] += rows[i * dim + d] * rows[id * dim + d];
+    cosines[id] = -2;
+    return order(data, cosines).slice(0, n).map(i => [i, cosines[i]]);
+  }
+
+  // A vector on the map: what it has along the plane's two axes, the middle of the words subtracted.
+  function onPlane(about, vector, start = 0) {
+    return about.axes.map(axis => axis.reduce((sum, a, d) => sum + a * (vector[start + d] - about.middle[d]), 0));
+  }
+
+  return {tokenize, readBlank, loadData, startRuntime, loadModel, encode, order, shares, spread, first, firstOfMany,
+          meanReciprocal, nearest, onPlane, UNK, MASK};
+})();

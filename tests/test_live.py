@@ -1,0 +1,306 @@
+"""The live page: its ONNX models against torch, and the page itself in Chromium, without a network.
+
+Every figure on the page is compared with what the package says of the same phrase; nothing is compared with the page's own.
+"""
+import gzip
+import re
+import unicodedata
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+import torch
+
+pytest.importorskip("onnx", reason="the live page needs the extra docs: pip install -e '.[docs]'")
+pytest.importorskip("onnxruntime", reason="the live page needs the extra docs: pip install -e '.[docs]'")
+
+from tofy import corpus
+from tofy.encoder import LatentModel, ModelConfig
+from tofy.gap import uniform_odds
+from tofy.inference import READY, diff, fill, load, nearest_words, read_blank
+from tofy.vocab import MASK, SPECIALS, UNK, Failure, Misuse, tokenize
+from tools.graph import onnx_graph, run_onnx
+from tools.lab import CHROMIUM, chromium
+from tools.live import ROOT, RUNS, build, law_of, npm_package
+
+PHRASES = ["did you _ the soup at the cafe ?", "the peaches i _ yesterday were terribly salty .", "_ you",
+           "Hey MARIA, don't you like the _?", "we’re at the café with zzyzx and _", "_ 你好 , naïve ½ tom's cat"]
+DRAWS = 300
+
+
+@pytest.fixture(params=RUNS)
+def recipe(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def latents() -> dict:
+    return {name: load(READY / folder) for name, folder in RUNS.items()}
+
+
+# ---- ONNX and torch
+
+def phrases_of(vocab_size: int, lengths: list[int]) -> list[list[int]]:
+    "Random ids, a blank in each: at the start, in the middle or at the end."
+    draw = torch.Generator().manual_seed(0)
+    rows = [torch.randint(len(SPECIALS), vocab_size, (n,), generator=draw).tolist() for n in lengths]
+    for i, row in enumerate(rows):
+        row[(0, len(row) // 2, -1)[i % 3]] = MASK
+    return rows
+
+
+def largest_difference(model: LatentModel, content: bytes, rows: list[list[int]]) -> float:
+    "Between the cosines that onnxruntime and torch give to every word."
+    with torch.no_grad():
+        wanted = [model.cosines(model(torch.tensor([row]), torch.tensor([row]) == MASK)[0])[0] for row in rows]
+    return max((torch.from_numpy(got) - want).abs().max().item() for got, want in zip(run_onnx(content, rows), wanted))
+
+
+def test_onnx_agrees_with_torch(latents, recipe):
+    "The models of the page: stored in half precision as the runs are, computed in single precision on either side."
+    model = latents[recipe].model
+    rows = phrases_of(len(latents[recipe].vocab), [1, 2, 3, 5, 8, 13, 21, 34, 55, 71, 72])
+    rows[4][0] = UNK
+    worst = largest_difference(model, onnx_graph(model).SerializeToString(), rows)
+    print(f"\n{recipe}: ONNX and torch differ by {worst:.1e} at the most")
+    assert worst < 1e-4
+
+
+@pytest.mark.parametrize("shape", [dict(positions="learned", predictor="identity"), dict(positions="none", predictor="mlp"),
+                                   dict(positions="sinusoidal", attend_padding=True), dict(layers=0), dict(layers=3, heads=1)])
+def test_every_kind_of_model_can_be_exported(shape):
+    "Weights in single precision agree as they are; in half precision, with the model rounded likewise."
+    torch.manual_seed(0)
+    model = LatentModel(ModelConfig(**dict(vocab_size=50, dim=16, layers=2, heads=2, max_seq=12) | shape)).eval()
+    rows = phrases_of(50, [1, 2, 7, 11, 12])
+    assert largest_difference(model, onnx_graph(model, half=False).SerializeToString(), rows) < 1e-4
+    halves = onnx_graph(model).SerializeToString()
+    assert largest_difference(model.half().float(), halves, rows) < 1e-4
+
+
+def test_ngrams_are_refused():
+    with pytest.raises(Misuse, match="n-grams"):
+        onnx_graph(LatentModel(ModelConfig(vocab_size=50, dim=16, heads=2, ngrams=100)))
+
+
+def test_law_of_a_blank():
+    "Where everything but one word is fixed the law is certain; what the grammar cannot make has none."
+    tokens = "would you like to hear another duet afterwards ?".split()
+    assert law_of(tokens, 1) == [1, 1., 1., "you", 1.]
+    rank, p, spread, *top = law_of(tokens, 6)
+    law = corpus.posterior(tokens, 6)
+    assert list(law)[rank - 1] == "duet" and p == pytest.approx(law["duet"], abs=1e-6) and 1 < spread <= len(law) + .01
+    assert law_of("no such phrase is ever made".split(), 2) is None
+
+
+# ---- the page
+
+on_site = [pytest.mark.site, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    try:
+        npm_package("onnxruntime-web")
+    except Failure as why:
+        pytest.skip(str(why))
+    folder = tmp_path_factory.mktemp("live")
+    build(folder, draws=DRAWS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture(scope="session")
+def served(built):
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(built)))
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/index.html"
+    server.shutdown()
+
+
+def opened(browser, address: str, **context):
+    "The page with both models loaded. What it asks for outside its own folder is refused, and noted in `page.asked`."
+    context = browser.new_context(**context)
+    if address.startswith("file:"):
+        context.set_offline(True)
+    asked, home = [], address.rpartition("/")[0]
+    context.route(re.compile(r"^(?!blob:|data:)"), lambda route: (asked.append(route.request.url), (
+        route.continue_() if route.request.url.startswith(home) else route.abort()))[1])
+    page = context.new_page()
+    page.asked, page.faults = asked, []
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda error: page.faults.append(str(error)))
+    page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
+    page.goto(address)
+    page.wait_for_selector("html[data-both]", state="attached", timeout=120_000)
+    return page
+
+
+@pytest.fixture(scope="module", params=["http", "file"])
+def page(request, browser, built, served):
+    address = served if request.param == "http" else (built / "index.html").as_uri()
+    page = opened(browser, address)
+    print(f"\n{request.param}: first answer {page.evaluate('document.documentElement.dataset.ready')} ms after the start")
+    yield page
+    assert page.faults == []
+    assert all(url.startswith(address.rpartition("/")[0]) for url in page.asked), page.asked
+    page.context.close()
+
+
+def ask(page, phrase: str, recipe: str = "tofy") -> None:
+    page.check(f"[value={recipe}]")
+    before = page.evaluate("state.turn")
+    page.fill("#typed", phrase)
+    page.press("#typed", "Enter")
+    page.wait_for_function(f"state.turn > {before} && asked.tokens.length && Object.keys(state.found).length == 2")
+    page.evaluate("ask(asked.tokens, asked.word, asked.ready)")        # resolves when this and all before is drawn
+
+
+def cells(page, table: str) -> list[list[str]]:
+    "The texts of a table's rows."
+    rows = page.evaluate(f"[...document.querySelectorAll('{table} tbody tr')].map(r => [...r.cells].map(c => c.innerText))")
+    return [[cell.strip() for cell in row] for row in rows]
+
+
+def slide(page, name: str, value: float) -> None:
+    page.evaluate("([id, v]) => { at(id).value = v; at(id).dispatchEvent(new Event('input')); }", [name, value])
+
+
+class TestPage:
+    pytestmark = on_site
+
+    def test_answers_are_those_of_the_package(self, page, latents, recipe):
+        for phrase in PHRASES:
+            ask(page, phrase, recipe)
+            want, got = fill(latents[recipe], phrase, 8), cells(page, "#said")
+            assert [row[1] for row in got] == [word for word, _ in want.top], phrase
+            assert [float(row[2]) for row in got] == pytest.approx([cosine for _, cosine in want.top], abs=6e-4), phrase
+            assert page.inner_text("#phrase .blank").endswith(want.top[0][0])
+
+    def test_tokens_are_those_of_the_package(self, page):
+        letters = [chr(i) for i in range(0x110000) if unicodedata.category(chr(i)) not in ("Cn", "Cs")]
+        texts = [*PHRASES, "don't  stop--now!", "’tis ΟΔΥΣΣΕΥΣ İstanbul", "e\u0301 ﬁ 2½ x_y\u0085z\x1cw\ufeffv",
+                 *(" ".join(f"a{c}b{c}" for c in letters[i:i + 2000]) for i in range(0, len(letters), 2000))]
+        for text, got in zip(texts, page.evaluate("texts => texts.map(tofy.tokenize)", texts), strict=True):
+            assert got == tokenize(text), text[:40]
+
+    def test_what_is_wrong_is_said(self, page, latents):
+        for phrase in ("", "   ", "no blank here", "_ two _", "_", "[MASK]", "a [mask] b __ c", "_ " + "word " * 80):
+            page.fill("#typed", phrase)
+            page.press("#typed", "Enter")
+            assert len(page.inner_text("#trouble")) > 20, phrase
+            with pytest.raises((Failure, Misuse)):
+                latents["tofy"].predict(read_blank(latents["tofy"].vocab, phrase))
+        ask(page, "the zzyzx is _")
+        assert "zzyzx" in page.inner_text("#trouble")
+
+    def test_a_word_is_hidden_by_pressing_it(self, page, latents, recipe):
+        page.check(f"[value={recipe}]")
+        page.evaluate("show(state.data.phrases[7].tokens, 1, state.data.phrases[7])")
+        tokens = page.evaluate("state.data.phrases[7].tokens")
+        place = max(range(2, len(tokens)), key=lambda i: len(corpus.posterior(tokens, i)))
+        page.locator("#phrase button").nth(place - 1).click()               # the blank itself is no button
+        page.wait_for_function(f"asked.place == {place} && answered().order")
+        page.evaluate("ask(asked.tokens, asked.word, asked.ready)")
+        law = corpus.posterior(tokens, place)
+        got = cells(page, "#exact")
+        assert [row[1].split()[0] for row in got][:8] == list(law)[:8]
+        assert float(got[0][2].rstrip("%")) / 100 == pytest.approx(max(law.values()), abs=.006)
+        question = " ".join([*tokens[:place], "_", *tokens[place + 1:]]) + f" => {tokens[place]}"
+        rank = diff(latents[recipe], question).rank
+        row = next(row for row in cells(page, "#said") if row[1].startswith(tokens[place]))
+        assert int(row[0].replace(",", "")) == rank
+        assert page.evaluate("document.activeElement.className") == "blank"
+
+    def test_temperature_turns_cosines_into_shares(self, page, latents):
+        ask(page, PHRASES[0])
+        latent = latents["tofy"]
+        for temperature in (.02, .3):
+            slide(page, "temperature", torch.tensor(temperature).log10().item())
+            at = page.evaluate("state.temperature")
+            with torch.no_grad():
+                cosines = latent.model.cosines(latent.predict(read_blank(latent.vocab, PHRASES[0]))[None])[0, len(SPECIALS):]
+            want = (cosines / at).softmax(0)
+            shown = page.evaluate("Array.from(tofy.shares(state.data, answered().cosines, state.temperature))")
+            assert shown[len(SPECIALS):] == pytest.approx(want.tolist(), abs=1e-4) and sum(shown) == pytest.approx(1)
+            spread = torch.special.entr(want).sum().exp().item()
+            assert f"over {spread:.1f} words" in page.inner_text("#temperature-says")
+            assert float(cells(page, "#said")[0][3].rstrip("%")) / 100 == pytest.approx(want.max().item(), abs=.006)
+
+    def test_odds_against_random_rivals(self, page):
+        assert page.evaluate("tofy.first(3, 10, 2)") == pytest.approx(21 / 36)        # choose(7,2) / choose(9,2)
+        for rank, words, rivals in [(1, 10, 9), (10, 10, 1), (4, 1146, 32), (300, 1146, 3), (2, 1146, 1145)]:
+            want = uniform_odds(torch.tensor([rank]), words, rivals + 1)[0].item()
+            assert page.evaluate(f"tofy.first({rank}, {words}, {rivals})") == pytest.approx(want, abs=1e-9)
+        counts = page.evaluate("state.data.ranks.frequency")
+        ranks = torch.tensor([rank for rank, times in counts for _ in range(times)])
+        words = page.evaluate("state.data.count")
+        for stop, k in ((0, 1), (page.evaluate("state.stops.length - 1"), words - 1)):
+            slide(page, "rivals", stop)
+            shown = float(cells(page, "#odds")[3][1].rstrip("%"))
+            assert shown == pytest.approx(100 * uniform_odds(ranks, words, k + 1)[0].mean().item(), abs=.51)
+        assert shown == pytest.approx(100 * (ranks == 1).float().mean().item(), abs=.51)  # all others: top-1
+        best, ours, notes, frequency = (page.evaluate(f"tofy.meanReciprocal(state.data.ranks.{name})")
+                                        for name in ("best", "tofy", "notes", "frequency"))
+        assert best > ours > notes > frequency
+
+    def test_the_map_by_mouse_keyboard_and_search(self, page, latents, recipe):
+        page.check(f"[value={recipe}]")
+        latent = latents[recipe]
+        near = [[word, f"{cosine:.2f}"] for word, cosine in nearest_words(latent, "soup", 6)]
+        page.fill("#find", "soup")
+        assert page.inner_text("#map-says strong") == "soup" and cells(page, "#near") == near
+        page.focus("#plot")
+        page.keyboard.press("ArrowLeft")
+        left = page.inner_text("#map-says strong")
+        at = lambda word: page.evaluate(f"project(here().points[state.data.ids.get({word!r})])")  # noqa: E731
+        assert left != "soup" and at(left)[0] < at("soup")[0]
+        page.locator("#map").scroll_into_view_if_needed()
+        box, (x, y) = page.locator("#map").bounding_box(), at("soup")
+        page.mouse.move(box["x"] + 2, box["y"] + 2)
+        page.mouse.move(box["x"] + x, box["y"] + y)
+        found = page.inner_text("#map-says strong")
+        assert torch.dist(torch.tensor(at(found)), torch.tensor([x, y])) < 2           # it, or a dot on top of it
+        slide(page, "zoom", 3)
+        assert len(page.locator("#near button").all()) == 6
+        page.locator("#near button").first.click()
+        slide(page, "zoom", 0)
+
+    @pytest.mark.parametrize("width", [390, 1280])
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe_finds_no_serious_fault(self, browser, built, width, scheme):
+        try:
+            axe = (npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
+        except Failure as why:
+            pytest.skip(str(why))
+        page = opened(browser, (built / "index.html").as_uri(), viewport=dict(width=width, height=844), color_scheme=scheme)
+        page.fill("#find", "soup")
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")["violations"]
+        serious = [(v["id"], v["impact"], [n["html"] for n in v["nodes"]][:3]) for v in found
+                   if v["impact"] in ("serious", "critical")]
+        assert not serious, serious
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        pictures = ROOT / "build" / "screenshots"
+        pictures.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=pictures / f"live-{width}-{scheme}.png", full_page=True)
+        print("\nlesser:", [(v["id"], v["impact"]) for v in found if v["impact"] not in ("serious", "critical")])
+        page.context.close()
+
+    def test_it_is_small_and_speaks_to_nobody(self, built):
+        wire = sum(len(gzip.compress(path.read_bytes())) for path in built.iterdir())
+        raw = sum(path.stat().st_size for path in built.iterdir())
+        print(f"\n{raw / 1e6:.2f} MB as it lies, {wire / 1e6:.2f} MB over a wire that compresses")
+        assert wire < 8e6 and raw < 8e6
+        assert "connect-src 'none'" in (built / "index.html").read_text(encoding="utf-8")

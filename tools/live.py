@@ -1,0 +1,166 @@
+"""Build the live page: two trained models that fill blanks in the reader's browser, from any static host or from file://.
+
+usage: python -m tools.live [build/live] [--home ../index.html]
+
+Needs the extra `docs` and npm (or what npm once fetched, under build/npm). Everything the page runs is in the folder:
+index.html, style.css, model.js, live.js (as in site/live), ort.js (onnxruntime-web) and pack.js, which holds the models,
+their words and the WebAssembly, each compressed by gzip and written in base64: a page opened from file:// may run scripts
+but fetch nothing.
+"""
+import argparse
+import base64
+import gzip
+import json
+import math
+import shutil
+import subprocess
+import tarfile
+from collections import Counter
+from collections.abc import Iterable
+from hashlib import sha512
+from pathlib import Path
+
+import torch
+
+from tofy import corpus
+from tofy.checkpoint import HELDOUT
+from tofy.crowding import plane, word_rows
+from tofy.data import pack
+from tofy.encoder import count_parameters
+from tofy.inference import READY, Latent, load
+from tofy.masking import Blanks
+from tofy.metrics import by_frequency, rank_blanks
+from tofy.vocab import SPECIALS, UNK, Failure, Vocab
+from tools.graph import onnx_graph
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE, PACKAGES = ROOT / "site" / "live", ROOT / "build" / "npm"
+RUNS = dict(tofy="healthy", notes="notes")   # recipe → folder in READY
+PINNED = {   # npm package → version and SHA-512 of its archive
+    "onnxruntime-web": ("1.30.0", "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
+                                  "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"),
+    "axe-core": ("4.14.1", "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b73"
+                           "4f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5"),
+}
+RUNTIME = "ort-wasm-simd-threaded"   # the smallest build: processor only, no WebGPU; it runs single-threaded as well
+
+
+def npm_package(name: str) -> Path:
+    "The folder of a pinned npm package; fetched once, its archive checked."
+    version, wanted = PINNED[name]
+    folder = PACKAGES / f"{name}-{version}"
+    if not folder.is_dir():
+        PACKAGES.mkdir(parents=True, exist_ok=True)
+        archive = PACKAGES / f"{name}-{version}.tgz"
+        if not archive.is_file():
+            if not (npm := shutil.which("npm")):
+                raise Failure(f"{name} {version} comes from npm, which is not here; install Node.js and run this again.")
+            done = subprocess.run([npm, "pack", "--silent", f"{name}@{version}"], cwd=PACKAGES, capture_output=True, text=True)
+            if done.returncode:
+                raise Failure(f"npm could not fetch {name} {version}: {done.stderr.strip()[-300:]}")
+        if sha512(archive.read_bytes()).hexdigest() != wanted:
+            archive.unlink()
+            raise Failure(f"{archive.name} is not the archive that was tested; it is removed: run this again.")
+        with tarfile.open(archive) as tar:
+            tar.extractall(folder.with_suffix(".part"), filter="data")
+        (folder.with_suffix(".part") / "package").rename(folder)
+        folder.with_suffix(".part").rmdir()
+    return folder
+
+
+def law_of(tokens: list[str], place: int) -> list | None:
+    "Rank and probability of the word that stands there, perplexity, and the ten likeliest words, each with its probability."
+    try:
+        law = corpus.posterior(tokens, place)
+    except ValueError:                                                # the grammar knows no such phrase
+        return None
+    word, order = tokens[place], list(law)
+    spread = math.exp(-sum(p * math.log(p) for p in law.values()))
+    top = [value for likely in order[:10] for value in (likely, round(law[likely], 4))]
+    return [order.index(word) + 1, round(law[word], 6), round(spread, 2), *top] if word in law else None
+
+
+def ready_phrases(folder: Path, vocab: Vocab) -> list[dict]:
+    "The held-out phrases that have no unknown word, each with the exact law of every blank in it."
+    lines = [vocab.tokenize(line) for line in (folder / HELDOUT).read_text(encoding="utf-8").splitlines()]
+    known = [tokens for tokens in lines if UNK not in vocab.encode(" ".join(tokens))]
+    found = [dict(tokens=tokens, laws=[law_of(tokens, i) for i in range(len(tokens))]) for tokens in known]
+    return [phrase for phrase in found if None not in phrase["laws"]]
+
+
+def rank_counts(models: dict[str, Latent], vocab: Vocab, draws: int) -> dict[str, list]:
+    "How often the answer of a fresh blank has which rank, for every scorer: name → [[rank, how often] …]."
+    asked = [(tokens, i) for tokens, i in corpus.draws(draws) if tokens[i] in vocab.ids]
+    phrases = pack(vocab.encode(" ".join(tokens)) for tokens, _ in asked)
+    blanks = Blanks(torch.arange(len(asked)), torch.tensor([i for _, i in asked]))
+    scorers = {name: latent.score for name, latent in models.items()} | dict(frequency=by_frequency(vocab))
+    ranks = {name: rank_blanks(scorer, phrases, blanks).tolist() for name, scorer in scorers.items()}
+    ranks["best"] = [law_of(tokens, i)[0] for tokens, i in asked]
+    return {name: sorted(Counter(found).items()) for name, found in ranks.items()}
+
+
+def about(latent: Latent) -> dict:
+    "What the page says of a model, and the plane on which its words are drawn."
+    middle, axes = plane(word_rows(latent.model))
+    train = latent.header["train"]
+    return dict(temperature=latent.model.log_temperature.exp().item(), parameters=count_parameters(latent.model),
+                steps=train["steps"], batch=train["batch"], middle=rounded(middle), axes=rounded(axes.T))
+
+
+def rounded(values: torch.Tensor) -> list:
+    "Nested lists with five decimals."
+    return [rounded(v) for v in values] if values.dim() > 1 else [round(v, 5) for v in values.tolist()]
+
+
+def page_data(models: dict[str, Latent], draws: int) -> dict:
+    "All that the page knows beside the weights."
+    vocab = models["tofy"].vocab
+    for name, latent in models.items():
+        if latent.vocab.words != vocab.words:
+            raise Failure(f"The run {RUNS[name]} has other words than {RUNS['tofy']}; the page compares them word by word.")
+    return dict(words=vocab.words, counts=vocab.counts, specials=len(SPECIALS), max_seq=models["tofy"].model.config.max_seq,
+                runs={name: about(latent) for name, latent in models.items()},
+                phrases=ready_phrases(READY / RUNS["tofy"], vocab),
+                ranks=rank_counts(models, vocab, draws))
+
+
+def packed(parts: Iterable[tuple[str, bytes]]) -> str:
+    "A script that sets TOFY_PACK: name → gzip, in base64."
+    squeeze = lambda content: base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()  # noqa: E731
+    return "var TOFY_PACK = {\n" + ",\n".join(f'"{name}": "{squeeze(content)}"' for name, content in parts) + "\n};\n"
+
+
+def build(out: Path, home: str = "", draws: int = 4000) -> dict[str, int]:
+    "Write the page; file name → bytes."
+    models = {name: load(READY / folder) for name, folder in RUNS.items()}
+    dist = npm_package("onnxruntime-web") / "dist"
+    parts = [("data.json", json.dumps(page_data(models, draws), ensure_ascii=False).encode())]
+    parts += [(f"{name}.onnx", onnx_graph(latent.model).SerializeToString()) for name, latent in models.items()]
+    parts += [(f"runtime.{end}", (dist / f"{RUNTIME}.{end}").read_bytes()) for end in ("mjs", "wasm")]
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("style.css", "model.js", "live.js", "LICENSE-onnxruntime.txt"):
+        shutil.copyfile(SOURCE / name, out / name)
+    link = f'<p class="home"><a href="{home}">The course</a></p>' if home else ""
+    page = (SOURCE / "index.html").read_text(encoding="utf-8").replace("<!-- home -->", link)
+    (out / "index.html").write_text(page, encoding="utf-8")
+    shutil.copyfile(dist / "ort.wasm.min.js", out / "ort.js")
+    (out / "pack.js").write_text(packed(parts), encoding="ascii")
+    return {path.name: path.stat().st_size for path in sorted(out.iterdir())}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", nargs="?", type=Path, default=ROOT / "build" / "live")
+    parser.add_argument("--home", default="", help="address of the course, for a link at the top")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    sizes = build(args.out, args.home)
+    wire = sum(len(gzip.compress((args.out / name).read_bytes())) for name in sizes)
+    print(f"{args.out}: {sum(sizes.values()) / 1e6:.2f} MB as it lies, {wire / 1e6:.2f} MB over a wire that compresses")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Failure as error:
+        raise SystemExit(f"live: {error}") from None
