@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['END', 'UNKNOWN', 'TOKENIZER', 'Tokenizer', 'TextTokenizer', 'train_tokenizer', 'sample_texts', 'show_strip', 'Pieces',
-           'cut', 'count_tokens', 'check_words', 'rename_token', 'reserved_tokens', 'save_tokenizer', 'load_tokenizer',
-           'fingerprint', 'encode_texts', 'text_hash']
+           'cut', 'count_tokens', 'check_words', 'with_size', 'rename_token', 'reserved_tokens', 'save_tokenizer',
+           'load_tokenizer', 'fingerprint', 'encode_texts', 'text_hash']
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #2db13706
 import hashlib
@@ -172,6 +172,21 @@ def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, ...]:
 def check_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, Pieces]:
     "The pieces of each word as it stands inside a sentence; a word that survives is one piece."
     return {word: cut(tokenizer, " " + word) for word in words}
+
+# %% ../../nbs/lab/00_tokenizers.ipynb #19c15a67
+def with_size(tokenizer: TextTokenizer,   # a bpe
+              vocab_size: int,            # tokens to keep, all counted
+             ) -> TextTokenizer:
+    "A bpe as it was when it had so many tokens."
+    plan = json.loads(tokenizer.json)
+    ids, merges = plan["model"]["vocab"], plan["model"]["merges"]
+    made = [ids["".join(pair.split(" ") if isinstance(pair, str) else pair)] for pair in merges]
+    least = min(made, default=len(ids))                                     # before it: special tokens and bytes
+    if not least <= vocab_size <= len(ids):
+        raise Misuse(f"vocab_size is {vocab_size}; of this tokenizer, sizes from {least:,} to {len(ids):,} can be had.")
+    keep = next((i for i, token in enumerate(made) if token >= vocab_size), len(made))
+    plan["model"] |= dict(merges=merges[:keep], vocab={token: i for token, i in ids.items() if i < vocab_size})
+    return TextTokenizer(tokenizers.Tokenizer.from_str(json.dumps(plan)))
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #ec1b8b80
 def rename_token(tokenizer: TextTokenizer,

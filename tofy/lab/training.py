@@ -6,7 +6,7 @@
 __all__ = ['SOURCE_CODE', 'SAMPLES', 'read_documents', 'read_text', 'split_documents', 'TextData', 'load_texts', 'join',
            'draw_windows', 'side_by_side', 'TextConfig', 'TextRecord', 'TextRun', 'look', 'token_weights', 'check_up',
            'sign_of_life', 'window_losses', 'make_optimizer', 'new_run', 'train', 'load_run', 'measure_loss',
-           'text_references', 'plot_losses']
+           'text_references', 'check_up_table', 'plot_losses']
 
 # %% ../../nbs/lab/02_training.ipynb #d0910ab2
 import hashlib
@@ -29,7 +29,7 @@ from ..checkpoint import NAN
 from ..corpus import lines
 from ..training import Run, begin, check_loop, claim_folder, diverged, follow, learning_rate, memory_advice
 from ..vocab import Misuse
-from .decoder import Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
+from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, save_decoder
 
@@ -104,8 +104,13 @@ class TextData:
     settings: dict            # the arguments of `load_texts` that repeat this
 
     def __repr__(self) -> str:
-        return (f"TextData({self.settings['source']}: {len(self.train):,} tokens to train, {len(self.valid):,} "
-                f"held out, {self.tokenizer})")
+        return (f"{type(self).__name__}({self.settings['source']}: {len(self.train):,} tokens to train, "
+                f"{len(self.valid):,} held out, {self.tokenizer})")
+
+    def draw(self, count: int, context: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
+        "What a step reads and what it asks for, int64 `(count,T)` each: here, windows that begin anywhere."
+        windows = draw_windows(self.train, count, context, seed, step)
+        return windows[:, :-1], windows[:, 1:]
 
 
 def load_texts(source: str | Path,                       # as for `read_documents`
@@ -254,19 +259,20 @@ class TextRun(Run):
 def look(run: TextRun, measure: bool = True) -> Tensor:
     "The loss on this step's windows; the gradients of all batches but the last are added up at once."
     c = run.config
-    windows = draw_windows(run.data.train, c.batch * c.accumulate, run.model.config.context, c.seed, run.step)
-    total, parts = 0., windows.to(c.device).chunk(c.accumulate)
+    drawn = run.data.draw(c.batch * c.accumulate, run.model.config.context, c.seed, run.step)
+    asked = (drawn[1] != IGNORED).sum()
+    total, parts = 0., list(zip(*(t.to(c.device).chunk(c.accumulate) for t in drawn)))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):      # dropout, by the step alone
         torch.manual_seed(c.seed * 1_000_003 + run.step)
-        for i, part in enumerate(parts):
-            with torch.autocast(part.device.type, torch.bfloat16, run.half):
-                logits = run.model(part[:, :-1])                                            # (B,T,V)
-            loss = next_loss(logits, part[:, 1:], run.weights) / len(parts)
+        for i, (inputs, targets) in enumerate(parts):
+            with torch.autocast(inputs.device.type, torch.bfloat16, run.half):
+                logits = run.model(inputs)                                                  # (B,T,V)
+            loss = next_loss(logits, targets, run.weights) * (targets != IGNORED).sum() / asked
             if i < len(parts) - 1 and loss.requires_grad:
                 loss.backward()
                 loss = loss.detach()
             total = total + loss
-    run.examples += windows.numel() - len(windows)
+    run.examples += drawn[0].numel()
     if measure:
         run.figures = dict(loss=total.item())
     return total
@@ -377,7 +383,7 @@ def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextD
     "The texts, shape and settings of a run, as its run.toml has them."
     settings = store.load_settings(Path(folder) / store.SETTINGS)
     try:
-        about = {k: v for k, v in settings["data"].items() if k not in ("tokenizer", "vocab_size")}
+        about = {k: v for k, v in settings["data"].items() if k not in ("tokenizer", "vocab_size", "asked")}
         data = load_texts(tokenizer=load_tokenizer(folder), **about, cache=cache)
         length = dict(steps=None, seconds=None)                                    # None is left out of the file
         data.settings = settings["data"]
@@ -415,6 +421,15 @@ def text_references(data: TextData) -> dict[str, float]:
     mixed = (found + 2 * single[valid[1:]]) / (counts[valid[:-1]] + 2)                # towards frequencies where rare
     losses = dict(frequencies=single[valid[1:]], pairs=mixed)
     return dict(nothing=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
+
+
+def check_up_table(records: Sequence[TextRecord]) -> str:
+    "The check-ups: step, held-out loss, perplexity, and by what share the loss fell since the one before."
+    checked, rows = [r for r in records if r.valid_loss == r.valid_loss], []
+    for before, r in zip([None, *checked], checked):
+        better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
+        rows.append(f"{r.step:8,} {r.valid_loss:10.4f} {r.perplexity:12.2f} {better}")
+    return "\n".join([f"{'step':>8} {'loss':>10} {'perplexity':>12} {'improvement':>12}", *rows])
 
 
 def plot_losses(records: Sequence[TextRecord],
