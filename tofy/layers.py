@@ -19,37 +19,39 @@ class Attention(nn.Module):
     "Multi-head attention with one projection for queries, keys and values (Vaswani et al. 2017, section 3.2.2)."
     def __init__(self,
                  dim: int,               # D
-                 heads: int,             # H, must divide D
+                 heads: int,             # H, must divide D where no width is given
                  causal: bool = False,   # may a position see later ones? (decoders: no)
                  rotary: bool = False,   # turn queries and keys by their positions
                  kv_heads: int | None = None,   # heads of keys and values, must divide heads; None = as many
-                 base: float = 100.):    # of the turns
+                 base: float = 100.,     # of the turns
+                 width: int | None = None):     # d, numbers in a head; None = D/H
         super().__init__()
-        if heads < 1 or dim % heads:
+        if heads < 1 or width is None and dim % heads:
             raise Misuse(f"{heads} heads do not divide a dim of {dim}; choose heads from "
                          f"{', '.join(str(h) for h in range(1, 17) if dim % h == 0)}.")
-        if rotary and dim // heads % 2:
-            raise Misuse(f"Rotary positions turn pairs of numbers, and a head of {dim // heads} cannot be paired; "
+        d = self.width = width or dim // heads
+        if rotary and d % 2:
+            raise Misuse(f"Rotary positions turn pairs of numbers, and a head of {d} cannot be paired; "
                          "choose fewer heads or an even dim.")
         self.heads, self.kv_heads, self.causal, self.rotary, self.base = heads, kv_heads or heads, causal, rotary, base
         if self.kv_heads < 1 or heads % self.kv_heads:
             raise Misuse(f"{kv_heads} heads of keys and values do not divide {heads} heads; choose from "
                          f"{', '.join(str(k) for k in range(1, heads + 1) if heads % k == 0)}.")
-        self.qkv, self.out = nn.Linear(dim, dim + 2 * dim // heads * self.kv_heads), nn.Linear(dim, dim)
+        self.qkv, self.out = nn.Linear(dim, (heads + 2 * self.kv_heads) * d), nn.Linear(heads * d, dim)
 
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None   # keys and values of what was read before, and then of this too
                ) -> Tensor:
         "x `(B,T,D)`, keep bool `(B,T)` true where a token may be looked at → `(B,T,D)`, or `(M,D)` for `at` `(B,T)`."
-        B, T, D, H, K = *x.shape, self.heads, self.kv_heads
-        d, start = D // H, past[0].shape[2] if past else 0
+        B, T, H, K, d = *x.shape[:2], self.heads, self.kv_heads, self.width
+        start = past[0].shape[2] if past else 0
         if at is None:
             q, k, v = self.qkv(x).view(B, T, H + 2 * K, d).transpose(1, 2).split((H, K, K), 1)    # (B,H or K,T,d)
         else:
             weight, bias = self.qkv.weight, self.qkv.bias
-            asked = F.linear(x[at], weight[:D], bias[:D])                                         # (M,D)
-            q = asked.new_zeros(B, T, D).masked_scatter(at[..., None], asked).view(B, T, H, d).transpose(1, 2)
-            k, v = F.linear(x, weight[D:], bias[D:]).view(B, T, 2 * K, d).transpose(1, 2).chunk(2, 1)
+            asked = F.linear(x[at], weight[:H * d], bias[:H * d])                                 # (M,H·d)
+            q = asked.new_zeros(B, T, H * d).masked_scatter(at[..., None], asked).view(B, T, H, d).transpose(1, 2)
+            k, v = F.linear(x, weight[H * d:], bias[H * d:]).view(B, T, 2 * K, d).transpose(1, 2).chunk(2, 1)
         if self.rotary:
             turn = turns(T, d, x.device, self.base, start)                                        # (T,d/2)
             q, k = rotate(q, turn), rotate(k, turn)
@@ -61,7 +63,7 @@ class Attention(nn.Module):
         if self.causal and start and T > 1:
             keep = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)        # (T,S+T)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal and not start)
-        y = y.transpose(1, 2).reshape(B, T, D)                                                    # (B,T,D)
+        y = y.transpose(1, 2).reshape(B, T, H * d)                                                # (B,T,H·d)
         return self.out(y if at is None else y[at])
 
 # %% ../nbs/04_layers.ipynb #043b0a5e
@@ -82,9 +84,9 @@ class Dropout(nn.Module):
 class Block(nn.Module):
     "Pre-norm transformer block: x + attention(norm x), then x + feed-forward(norm x)."
     def __init__(self, dim: int, heads: int, dropout: float = 0., causal: bool = False, rotary: bool = False,
-                 kv_heads: int | None = None, base: float = 100.):
+                 kv_heads: int | None = None, base: float = 100., width: int | None = None):
         super().__init__()
-        self.norm1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal, rotary, kv_heads, base)
+        self.norm1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal, rotary, kv_heads, base, width)
         self.norm2 = nn.LayerNorm(dim)
         self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
         self.dropout = Dropout(dropout)

@@ -4,9 +4,11 @@
 
 # %% auto #0
 __all__ = ['app', 'tokenizer_app', 'RUN', 'Source', 'Folder', 'TokenizerFile', 'Delimiter', 'AsJson', 'SHAPE', 'LENGTH', 'LOOP',
-           'ASKED', 'Name', 'number', 'train_tokenizer', 'count_tokens', 'check_words', 'train', 'planned', 'numbered',
-           'resumed', 'parse_weight', 'run_training', 'outcome', 'log_line', 'loss', 'generate', 'info', 'flat', 'data',
-           'exam', 'score']
+           'ASKED', 'Name', 'Start', 'Seed', 'Out', 'Overwrite', 'number', 'train_tokenizer', 'count_tokens',
+           'check_words', 'train', 'planned', 'asked', 'loop_settings', 'begun_with', 'numbered', 'resumed',
+           'parse_weight', 'run_training', 'outcome', 'log_line', 'loss', 'generate', 'info', 'flat', 'data', 'exam',
+           'score', 'keep_child', 'insert_layer', 'insert_head', 'add_token', 'init_with', 'compare', 'reset_optimizer',
+           'lineage', 'grow', 'growing_plan']
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #66202269
 from pathlib import Path
@@ -121,7 +123,7 @@ def check_words(
 SHAPE = ("dim", "layers", "heads", "kv_heads", "context", "dropout", "positions", "rotary_base")
 LENGTH = ("steps", "seconds", "threads")
 LOOP = ("batch", "accumulate", "lr", "min_lr", "warmup", "weight_decay", "log_every", "eval_every", "prompt", "sample",
-        "device", *LENGTH)
+        "device", "only_layer", *LENGTH)
 ASKED = ("examples", "stride", "geometric_p")
 
 
@@ -165,6 +167,8 @@ def train(
     seed: number("Draws the split, the weights and the windows.", default="0") = None,
     threads: number("Processor threads.", default="all") = None,
     device: number("cpu or cuda.", str, "cpu") = None,
+    start_from: Annotated[Path | None, typer.Option("--from", help="A decoder to begin with.")] = None,
+    only_layer: number("Train this layer alone; 0 is the lowest.") = None,
     out: Annotated[Path, typer.Option(help="The run folder.")] = RUN,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")] = False,
@@ -181,6 +185,8 @@ def train(
       tofy lab train stdlib --tokenizer bpe --vocab-size 2000 --preset small --steps 5000
 
       tofy lab train --resume --out runs/book           after Ctrl-C or a crash
+
+      tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
     given = {name: value for name, value in locals().items() if value is not None and value is not False}
     from tofy.lab.training import TextRun
@@ -192,29 +198,56 @@ def train(
 def planned(given: dict) -> tuple:
     "Data, shape and settings of a new run."
     from tofy.lab import decoder
-    from tofy.lab.training import TextConfig, load_texts
+    from tofy.lab.training import load_texts
     if "steps" in given and "seconds" in given:
         raise Misuse("Give either steps or seconds, not both.")
+    if "start_from" in given:
+        return begun_with(given)
     kind = given.get("tokenizer", "character")
     if kind not in ("character", "byte", "ascii", "bpe"):
         from tofy.lab.tokenizers import load_tokenizer
         kind = load_tokenizer(kind)
+    shape = decoder.preset(given.get("preset", "tiny"), **{name: given[name] for name in SHAPE if name in given})
+    how = {name: given[name] for name in ("vocab_size", "valid", "delimiter", "seed", "cache") if name in given}
+    data = load_texts(given.get("data", "builtin"), kind, **how)
+    return numbered(data, shape, asked(given)), shape, loop_settings(given)
+
+
+def asked(given: dict) -> dict:
+    "In which stretches the text is to be asked."
+    return {name: given[name] for name in ASKED if name in given}
+
+
+def loop_settings(given: dict):
+    "How to train."
+    from tofy.lab.training import TextConfig
     changes = {name: given[name] for name in (*LOOP, "constant", "recompute", "bf16", "seed") if name in given}
     if "steps" in given:
         changes["seconds"] = None
     if "token_weight" in given:
         changes["token_weights"] = dict(map(parse_weight, given["token_weight"]))
-    config = TextConfig(**changes)
-    shape = decoder.preset(given.get("preset", "tiny"), **{name: given[name] for name in SHAPE if name in given})
-    how = {name: given[name] for name in ("vocab_size", "valid", "delimiter", "seed", "cache") if name in given}
-    data = load_texts(given.get("data", "builtin"), kind, **how)
-    return numbered(data, shape, {name: given[name] for name in ASKED if name in given}), shape, config
+    return TextConfig(**changes)
 
 
-def numbered(data, shape, asked: dict):
+def begun_with(given: dict) -> tuple:
+    "Data, a decoder and settings of a run that begins with a decoder there is."
+    from tofy.lab.growth import branch
+    from tofy.lab.training import load_run, load_texts
+    from tofy.lab.writing import load_decoder
+    if fixed := [name for name in (*SHAPE, "preset", "tokenizer", "vocab_size") if name in given]:
+        raise Misuse(f"The decoder of --from has a shape and a tokenizer, so {', '.join(fixed)} cannot be given; "
+                     "leave it out, or change the decoder with tofy lab insert-layer, insert-head or init-with.")
+    parent = load_decoder(given["start_from"])
+    how = {name: given[name] for name in ("valid", "delimiter", "seed", "cache") if name in given}
+    own = lambda: load_run(given["start_from"], given.get("cache"))[0]  # noqa: E731
+    data = load_texts(given["data"], parent.tokenizer, **how) if "data" in given else own()
+    return numbered(data, parent.model.config, asked(given)), branch(parent), loop_settings(given)
+
+
+def numbered(data, shape, how: dict):
     "The data as it is, or asked by numbered stretches where the options say so."
     from tofy.lab.stretches import ask_by
-    return ask_by(data, shape.context, **asked) if asked else data
+    return ask_by(data, shape.context, **how) if how else data
 
 
 def resumed(given: dict, out: Path) -> tuple:
@@ -456,3 +489,223 @@ def score(
     show(dict(passed=found.passed, rows=rows), as_json, f"{found}\n{'Passed' if found.passed else 'Not passed'}.")
     if not found.passed:
         raise typer.Exit(1)
+
+# %% ../../nbs/lab/09_lab_cli.ipynb #9b03bbdb
+Start = Annotated[str, typer.Option(help="identity: the outputs stay as they are; or random.")]
+Seed = Annotated[int, typer.Option(help="Draws the new weights.")]
+Out = Annotated[Path | None, typer.Option(help="The new run folder.", show_default="beside the old one")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+
+
+def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: bool, as_json: bool) -> None:
+    "Save what an operation made, and say what it is."
+    from dataclasses import asdict
+
+    from tofy.cli import show
+    from tofy.lab.growth import kin_of, save_writer, shape_words
+    out = out or folder.with_name(f"{folder.name}-{name}")
+    save_writer(out, writer, overwrite)
+    kin = kin_of(writer)
+    show(dict(out=str(out), parent=writer.about["origin"]["ancestors"][-1]["hash"], **asdict(kin)), as_json,
+         f"{out}: {kin.operation}; {shape_words(kin)}.\nTrain it: tofy lab train --from {out} --out {out}-trained")
+
+
+@app.command()
+def insert_layer(folder: Folder = RUN, at: number("0: below all others.", default="on top") = None,
+                 start: Start = "identity", seed: Seed = 0, out: Out = None, overwrite: Overwrite = False,
+                 as_json: AsJson = False) -> None:
+    """A decoder with one layer more.
+
+    Examples:
+
+      tofy lab insert-layer runs/book
+
+      tofy lab insert-layer runs/book --at 2 --start random --out runs/spoilt
+    """
+    from tofy.lab import growth
+    from tofy.lab.writing import load_decoder
+    keep_child(growth.insert_layer(load_decoder(folder), at, start, seed), folder, "layer", out, overwrite, as_json)
+
+
+@app.command()
+def insert_head(folder: Folder = RUN, start: Start = "identity", seed: Seed = 0, out: Out = None,
+                overwrite: Overwrite = False, as_json: AsJson = False) -> None:
+    """A decoder with one attention head more in every layer.
+
+    Example:
+
+      tofy lab insert-head runs/book --out runs/book-wide
+    """
+    from tofy.lab import growth
+    from tofy.lab.writing import load_decoder
+    keep_child(growth.insert_head(load_decoder(folder), start, seed), folder, "head", out, overwrite, as_json)
+
+
+@app.command()
+def add_token(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The run folder.")],
+              token: Annotated[str, typer.Argument(metavar="TOKEN", help="Its name, without spaces.")],
+              reserved: number("A reserved token to be renamed, instead of a new row.", str) = None,
+              seed: Seed = 0, out: Out = None, overwrite: Overwrite = False, as_json: AsJson = False) -> None:
+    """A decoder that knows one token more.
+
+    Examples:
+
+      tofy lab add-token runs/book '<ask>'
+
+      tofy lab add-token runs/book '<ask>' --reserved '<reserved_0>'
+    """
+    from tofy.lab import growth
+    from tofy.lab.writing import load_decoder
+    grown = growth.add_token(load_decoder(folder), token, reserved, seed=seed)
+    keep_child(grown, folder, "token", out, overwrite, as_json)
+
+
+@app.command()
+def init_with(folder: Annotated[Path, typer.Argument(metavar="PARENT", help="The run folder to take weights from.")],
+              tokenizer: TokenizerFile,
+              share_rows: Annotated[bool, typer.Option("--share-rows", help="The rows of shared tokens, too.")] = False,
+              context: number("Tokens it can read.", default="as the parent", least=1) = None,
+              seed: Seed = 0, out: Out = None, overwrite: Overwrite = False, as_json: AsJson = False) -> None:
+    """A decoder with another tokenizer and the parent's weights, all but those of tokens.
+
+    Example:
+
+      tofy lab init-with runs/book --tokenizer letters.json --out runs/letters
+    """
+    from tofy.lab import growth
+    from tofy.lab.tokenizers import load_tokenizer
+    from tofy.lab.writing import load_decoder
+    heir = growth.init_with(load_decoder(folder), load_tokenizer(tokenizer), share_rows, context, seed)
+    keep_child(heir, folder, "heir", out, overwrite, as_json)
+
+# %% ../../nbs/lab/09_lab_cli.ipynb #11a08caf
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A run folder.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    by: Annotated[str, typer.Option(help="tensors or tokens.")] = "tensors",
+    heads: Annotated[bool, typer.Option("--heads", help="Each head's piece of a token's row by itself.")] = False,
+    limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
+    largest: Annotated[bool, typer.Option("--largest", help="Largest cosines first; without, the smallest.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """What two decoders are to each other, and the cosines of their tensors or tokens.
+
+    Examples:
+
+      tofy lab compare runs/book runs/book-layer
+
+      tofy lab compare runs/book runs/book-2 --by tokens --heads --largest --limit 50
+    """
+    from tofy.cli import show
+    from tofy.lab import growth
+    from tofy.lab.writing import load_decoder
+    found = growth.compare(load_decoder(first), load_decoder(second), (str(first), str(second)), heads)
+    rows = found.ordered(by, limit, largest)
+    left = [f"without a like: {', '.join(found.others)}"] * bool(found.others)
+    show(dict(relation=found.words, cosines=dict(rows), others=found.others), as_json,
+         "\n".join([found.words, *(f"{value:8.4f}  {name}" for name, value in rows), *left]))
+
+
+@app.command()
+def reset_optimizer(folder: Folder = RUN, as_json: AsJson = False) -> None:
+    """Let a run's optimizer forget what it knows of the gradients; its weights stay as they are.
+
+    Example:
+
+      tofy lab reset-optimizer runs/book
+    """
+    from tofy.cli import show
+    from tofy.lab import growth
+    forgotten = growth.reset_optimizer(folder)
+    show(dict(out=str(folder), forgotten=forgotten), as_json,
+         f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: tofy lab train --resume --out {folder}")
+
+
+@app.command()
+def lineage(home: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder of run folders.")] = Path("runs"),
+            as_json: AsJson = False) -> None:
+    """The family tree of the decoders in a folder.
+
+    Example:
+
+      tofy lab lineage runs
+    """
+    from dataclasses import asdict
+
+    from tofy.cli import show
+    from tofy.lab import growth
+    members = growth.read_family(home)
+    show(dict(members=[asdict(m) for m in members]), as_json, growth.tree_text(members))
+
+# %% ../../nbs/lab/09_lab_cli.ipynb #45a7ae1d
+@app.command()
+def grow(
+    schedule: Annotated[Path, typer.Argument(metavar="SCHEDULE", help="A TOML file of [[stage]] tables.")],
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: that of the schedule.")] = None,
+    start_from: Annotated[Path | None, typer.Option("--from", help="A decoder to grow.")] = None,
+    threads: number("Processor threads.", default="all") = None,
+    out: Annotated[Path, typer.Option(help="A folder for the run folders.")] = Path("runs/grown"),
+    as_json: AsJson = False,
+) -> None:
+    """Grow a decoder by a schedule: train, insert, train each, keep the better. Started again, it goes on.
+
+    A schedule, plan.toml, with a layer that has to earn its place:
+
+      [[stage]]
+      seconds = 60
+
+      [[stage]]
+      insert = "layer"
+      seconds = 60
+
+    A stage may have insert (nothing, layer, head), at, start (identity, random), steps or seconds, lr, alone (train
+    the new layer alone) and rival (train the model without it, too; true). [data], [model] and [train] are as in any
+    run.toml.
+
+    Examples:
+
+      tofy lab grow plan.toml book.txt --out runs/book-grown
+
+      tofy lab grow plan.toml --from runs/book
+    """
+    from dataclasses import asdict, replace
+
+    from tofy.cli import noting_signals, say, show
+    from tofy.lab import growth
+    text, begin, config, stages = growing_plan(schedule, data, start_from)
+    say(repr(text))
+    with noting_signals() as received:
+        def watch(folder: str, record) -> None:
+            if received:
+                say("Stopped; go on with the same command.")
+                raise typer.Exit(130)
+            if record.is_line:
+                say(f"{folder}  {log_line(record)}")
+        outcomes = []
+        for outcome in growth.grow(text, stages, out, begin, replace(config, threads=threads or config.threads), watch):
+            say(str(outcome))
+            outcomes.append(outcome)
+    kept = out / outcomes[-1].kept
+    rows = [asdict(o) | dict(rolled_back=o.rolled_back) for o in outcomes]
+    show(dict(out=str(kept), loss=outcomes[-1].losses[outcomes[-1].kept], stages=rows), as_json,
+         "\n".join([*map(str, outcomes), f"Let it write: tofy lab generate {kept}"]))
+
+
+def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> tuple:
+    "Texts, what to begin with, settings and stages."
+    from tofy.lab.decoder import DecoderConfig
+    from tofy.lab.growth import read_schedule
+    from tofy.lab.training import TextConfig, load_texts
+    from tofy.lab.writing import load_decoder
+    stages, tables = read_schedule(schedule)
+    begin = load_decoder(start_from) if start_from else None
+    known = tables.get("data", {}) | (dict(source=data) if data else {})
+    known |= dict(tokenizer=begin.tokenizer) if begin else {}
+    if begin and "model" in tables:
+        raise Misuse(f"The decoder of --from has a shape, so {schedule} cannot have a [model].")
+    try:
+        shape, config = DecoderConfig(**tables.get("model", {})), TextConfig(**tables.get("train", {}))
+        return load_texts(**dict(source="builtin") | known), begin or shape, config, stages
+    except TypeError as error:
+        raise Misuse(f"{schedule} has a setting that there is not ({error}).") from error

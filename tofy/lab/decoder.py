@@ -54,18 +54,21 @@ class DecoderConfig:
     vocab_size: int = 256             # V
     dim: int = 128                    # D
     layers: int = 4
-    heads: int = 4                    # must divide dim
+    heads: int = 4                    # must divide dim where no head_width is given
     kv_heads: int | None = None       # must divide heads; None = as many
     context: int = 128                # tokens it can read
     dropout: float = 0.
     positions: str = "rotary"         # or none, sinusoidal, learned
     rotary_base: float = 10_000.      # the slowest pair of numbers turns by one radian in so many tokens
+    head_width: int | None = None     # None = dim / heads
 
     def __post_init__(self):
         check_types(self)
         for name in ("vocab_size", "dim", "layers", "heads", "context", "rotary_base"):
             if getattr(self, name) < 1:
                 raise Misuse(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.head_width is not None and self.head_width < 1:
+            raise Misuse(f"head_width is {self.head_width}; it must be at least 1.")
         if not 0 <= self.dropout < 1:
             raise Misuse(f"dropout is {self.dropout}; it must be in [0, 1).")
 
@@ -94,7 +97,7 @@ class Decoder(nn.Module):
         self.embedding = nn.Embedding(c.vocab_size, c.dim)
         self.positions = Positions(c.positions, c.context, c.dim)
         self.blocks = nn.ModuleList(Block(c.dim, c.heads, c.dropout, True, c.positions == "rotary", c.kv_heads,
-                                          c.rotary_base) for _ in range(c.layers))
+                                          c.rotary_base, c.head_width) for _ in range(c.layers))
         self.norm, self.dropout = nn.LayerNorm(c.dim), Dropout(c.dropout)
         self.recompute = False           # save memory: compute each block again when its gradient is asked for
         nn.init.normal_(self.embedding.weight, std=.02)

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['SOURCE_CODE', 'SAMPLES', 'read_documents', 'read_text', 'split_documents', 'TextData', 'load_texts', 'join',
            'draw_windows', 'side_by_side', 'TextConfig', 'TextRecord', 'TextRun', 'look', 'token_weights', 'check_up',
-           'sign_of_life', 'window_losses', 'make_optimizer', 'new_run', 'train', 'load_run', 'measure_loss',
-           'text_references', 'check_up_table', 'plot_losses']
+           'sign_of_life', 'window_losses', 'make_optimizer', 'choose_trained', 'new_run', 'train', 'load_run',
+           'measure_loss', 'text_references', 'check_up_table', 'plot_losses']
 
 # %% ../../nbs/lab/02_training.ipynb #d0910ab2
 import hashlib
@@ -31,7 +31,7 @@ from ..training import Run, begin, check_loop, claim_folder, diverged, follow, l
 from ..vocab import Misuse
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
-from .writing import DECODER, Sampling, Writer, generate, save_decoder
+from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
 
 # %% ../../nbs/lab/02_training.ipynb #d94fdb7a
 SOURCE_CODE = {".py", ".c", ".h", ".cpp", ".rs", ".go", ".js", ".ts", ".java", ".rb", ".sh", ".md", ".txt"}
@@ -180,6 +180,7 @@ class TextConfig:
     clip: float = 1.                   # norm of the gradient at most; 0 = off
     token_weights: dict[str, float] = field(default_factory=dict)    # word → what it counts for
     recompute: bool = False            # save memory by computing each block twice
+    only_layer: int | None = None      # train this block (0 is the lowest) and nothing else
     log_every: int = 100               # steps
     eval_every: int | None = None      # steps; None = ten check-ups a run
     eval_tokens: int = 20_000          # held-out tokens a check-up
@@ -344,8 +345,23 @@ def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
 
 
-def new_run(data: TextData, model: DecoderConfig | Decoder, config: TextConfig, folder: Path | None = None) -> TextRun:
-    "A run at step 0: weights drawn by the seed, or those of a decoder that is given."
+def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
+    "Say what training may change: everything, or one block alone."
+    if only_layer is not None and not 0 <= only_layer < model.config.layers:
+        raise Misuse(f"only_layer is {only_layer}, and the decoder has the layers 0 to {model.config.layers - 1}.")
+    for name, weights in model.named_parameters():
+        fixed = name == "positions.table" and model.config.positions != "learned"
+        weights.requires_grad_(not fixed if only_layer is None else name.startswith(f"blocks.{only_layer}."))
+
+
+def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: TextConfig,
+            folder: Path | None = None) -> TextRun:
+    "A run at step 0: weights drawn by the seed, or those of a decoder that is given (a `Writer` tells its origin)."
+    origin = {}
+    if isinstance(model, Writer):
+        if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
+            raise Misuse("The text was encoded with another tokenizer than the model's; encode it with the model's own.")
+        model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -356,14 +372,15 @@ def new_run(data: TextData, model: DecoderConfig | Decoder, config: TextConfig, 
     if len(data.train) < 2:
         raise Misuse(f"There is no text to train on in {data.settings['source']}; give more of it.")
     model.recompute = config.recompute
-    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings)
+    choose_trained(model, config.only_layer)
+    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings) | origin
     model.to(config.device).train()
     generator = Generator().manual_seed(config.seed)
     return TextRun(data, config, model, make_optimizer(model, config), generator, None, folder, about)
 
 
 def train(data: TextData,
-          model: DecoderConfig | Decoder | None = None,   # a shape, or a decoder to go on with; default: tiny
+          model: DecoderConfig | Decoder | Writer | None = None,   # a shape, or a decoder to go on with; default: tiny
           config: TextConfig | None = None,
           out: str | Path | None = None,                  # the run folder; None writes nothing
           resume: bool = False,                           # go on with the run in `out`
@@ -376,7 +393,10 @@ def train(data: TextData,
             torch.set_num_threads(config.threads)
         if folder:
             claim_folder(folder, resume, overwrite, TextRun.STATE)
-        yield from follow(begin(new_run(data, model or DecoderConfig(), config, folder), resume))
+        run = new_run(data, model or DecoderConfig(), config, folder)
+        if resume and (folder / DECODER).is_file():                # where it came from, no settings file tells
+            run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
+        yield from follow(begin(run, resume))
 
 # %% ../../nbs/lab/02_training.ipynb #410dcf0a
 def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextData, DecoderConfig, TextConfig]:
