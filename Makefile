@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow types notebooks readme live hooks clean help
+.PHONY: demo test slow types notebooks readme docs live hooks clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -22,7 +22,7 @@ demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-
 	@echo; echo "Ask your own:         $(BIN)/tofy diff runs/demo"
 	@echo "Open the notebooks:   $(BIN)/tofy notebooks"
 
-test: .venv/.installed  ## all tests but the slow ones
+test: .venv/.docs  ## all tests but the slow ones
 	$(BIN)/python -m pytest
 
 slow: .venv/.installed  ## the slow tests
@@ -47,8 +47,12 @@ hooks: .venv/.installed  ## look before every commit, and merge notebooks cell b
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,docs]'
 	@touch $@
 
-live: .venv/.docs  ## the page that fills blanks in the reader's browser, in build/live (needs npm)
+live: .venv/.docs  ## the page that fills blanks in the reader's browser, in build/live
 	$(BIN)/python -m tools.live
 
+docs: .venv/.docs  ## the documentation site with the live page, into _docs/
+	$(BIN)/python -m tools.live build/live --home ../index.html
+	$(BIN)/python -m tools.site
+
 clean:  ## remove the virtual environment and caches
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist _docs

@@ -22,7 +22,8 @@ from tofy.inference import READY, diff, fill, load, nearest_words, read_blank
 from tofy.vocab import MASK, SPECIALS, UNK, Failure, Misuse, tokenize
 from tools.graph import onnx_graph, run_onnx
 from tools.lab import CHROMIUM, chromium
-from tools.live import ROOT, RUNS, build, law_of, npm_package
+from tools.live import ROOT, RUNS, build, law_of
+from tools.npm import package
 
 PHRASES = ["did you _ the soup at the cafe ?", "the peaches i _ yesterday were terribly salty .", "_ you",
            "Hey MARIA, don't you like the _?", "we’re at the café with zzyzx and _", "_ 你好 , naïve ½ tom's cat"]
@@ -102,7 +103,7 @@ on_site = [pytest.mark.site, pytest.mark.skipif(CHROMIUM is None, reason="there 
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     try:
-        npm_package("onnxruntime-web")
+        package("onnxruntime-web")
     except Failure as why:
         pytest.skip(str(why))
     folder = tmp_path_factory.mktemp("live")
@@ -281,7 +282,7 @@ class TestPage:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_no_serious_fault(self, browser, built, width, scheme):
         try:
-            axe = (npm_package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
+            axe = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
         except Failure as why:
             pytest.skip(str(why))
         page = opened(browser, (built / "index.html").as_uri(), viewport=dict(width=width, height=844), color_scheme=scheme)

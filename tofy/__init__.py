@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _HOMES = dict(load_data="data", READY="inference", diff="inference", fill="inference", load="inference",
               plot_answer="inference", Tofy="sharing", recipe="training", train="training")
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", "READY", "Tofy", "diff", "fill", "load", "load_data", "plot_answer", "recipe", "train"]
 
 
 if not TYPE_CHECKING:                       # or a checker would take every name for one of ours

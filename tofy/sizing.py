@@ -167,7 +167,7 @@ def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[floa
     if V <= training.WHOLE_TABLE_LIMIT:
         return unit + V * D + M * V, M * V, max(2 * M * V, 4 * V * D - M * V)
     smooth = int(train.smoothing > 0)                                             # rivals shared by all blanks, (K,D)
-    return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, 2 * V * D)
+    return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, V * D)
 
 # %% ../nbs/14_sizing.ipynb #e27ae6bf
 def memory(model: ModelConfig,
@@ -183,10 +183,10 @@ def memory(model: ModelConfig,
     fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "teacher")
     kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
-    back = max(back, feed_forward) - learnt                                       # gradients are not there yet
+    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # the weights' gradients are not there yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
-                 ranking=kept, workspace=max(2 * 33 * M * D, there, back))
+                 ranking=kept, workspace=max(0, beside))
     return {part: int(4 * n) for part, n in sizes.items()}
 
 # %% ../nbs/14_sizing.ipynb #3710e09b

@@ -2,7 +2,7 @@
 
 usage: python -m tools.live [build/live] [--home ../index.html]
 
-Needs the extra `docs` and npm (or what npm once fetched, under build/npm). Everything the page runs is in the folder:
+Needs the extra `docs`. Everything the page runs is in the folder:
 index.html, style.css, model.js, live.js (as in site/live), ort.js (onnxruntime-web) and pack.js, which holds the models,
 their words and the WebAssembly, each compressed by gzip and written in base64: a page opened from file:// may run scripts
 but fetch nothing.
@@ -13,11 +13,8 @@ import gzip
 import json
 import math
 import shutil
-import subprocess
-import tarfile
 from collections import Counter
 from collections.abc import Iterable
-from hashlib import sha512
 from pathlib import Path
 
 import torch
@@ -32,40 +29,12 @@ from tofy.masking import Blanks
 from tofy.metrics import by_frequency, rank_blanks
 from tofy.vocab import SPECIALS, UNK, Failure, Vocab
 from tools.graph import onnx_graph
+from tools.npm import package
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE, PACKAGES = ROOT / "site" / "live", ROOT / "build" / "npm"
+SOURCE = ROOT / "site" / "live"
 RUNS = dict(tofy="healthy", notes="notes")   # recipe → folder in READY
-PINNED = {   # npm package → version and SHA-512 of its archive
-    "onnxruntime-web": ("1.30.0", "ab4cbe26baedba45d2cec05610c71c55fa97db92d19a8b171c5f8269126683ca"
-                                  "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"),
-    "axe-core": ("4.14.1", "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b73"
-                           "4f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5"),
-}
 RUNTIME = "ort-wasm-simd-threaded"   # the smallest build: processor only, no WebGPU; it runs single-threaded as well
-
-
-def npm_package(name: str) -> Path:
-    "The folder of a pinned npm package; fetched once, its archive checked."
-    version, wanted = PINNED[name]
-    folder = PACKAGES / f"{name}-{version}"
-    if not folder.is_dir():
-        PACKAGES.mkdir(parents=True, exist_ok=True)
-        archive = PACKAGES / f"{name}-{version}.tgz"
-        if not archive.is_file():
-            if not (npm := shutil.which("npm")):
-                raise Failure(f"{name} {version} comes from npm, which is not here; install Node.js and run this again.")
-            done = subprocess.run([npm, "pack", "--silent", f"{name}@{version}"], cwd=PACKAGES, capture_output=True, text=True)
-            if done.returncode:
-                raise Failure(f"npm could not fetch {name} {version}: {done.stderr.strip()[-300:]}")
-        if sha512(archive.read_bytes()).hexdigest() != wanted:
-            archive.unlink()
-            raise Failure(f"{archive.name} is not the archive that was tested; it is removed: run this again.")
-        with tarfile.open(archive) as tar:
-            tar.extractall(folder.with_suffix(".part"), filter="data")
-        (folder.with_suffix(".part") / "package").rename(folder)
-        folder.with_suffix(".part").rmdir()
-    return folder
 
 
 def law_of(tokens: list[str], place: int) -> list | None:
@@ -133,7 +102,7 @@ def packed(parts: Iterable[tuple[str, bytes]]) -> str:
 def build(out: Path, home: str = "", draws: int = 4000) -> dict[str, int]:
     "Write the page; file name → bytes."
     models = {name: load(READY / folder) for name, folder in RUNS.items()}
-    dist = npm_package("onnxruntime-web") / "dist"
+    dist = package("onnxruntime-web") / "dist"
     parts = [("data.json", json.dumps(page_data(models, draws), ensure_ascii=False).encode())]
     parts += [(f"{name}.onnx", onnx_graph(latent.model).SerializeToString()) for name, latent in models.items()]
     parts += [(f"runtime.{end}", (dist / f"{RUNTIME}.{end}").read_bytes()) for end in ("mjs", "wasm")]

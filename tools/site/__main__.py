@@ -1,0 +1,47 @@
+"""Build the documentation site from the notebooks, into _docs/ (needs the `docs` extra; `make docs` installs it).
+
+usage: python -m tools.site
+
+In the order in which things happen:
+  vendor.py      takes the scripts that a page needs from npm, once, so that no page asks another host for anything
+  chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
+  reference.py   module → page: every public name with its signature, its parameters and an example from a chapter
+  film.py        a page with a slider that works without Python: the map of a table while it was trained
+  conf.py        Sphinx's settings; a warning fails the build
+  check.py       every link, anchor and picture of the finished pages leads somewhere
+"""
+import shutil
+import sys
+import time
+
+from sphinx.cmd.build import build_main
+
+from tools.site import chapters, check, film, reference, vendor
+from tools.site.chapters import BUILD, DOCS, ROOT
+
+def main() -> int:
+    "Build and check the site; the exit code."
+    began, pages, html = time.perf_counter(), BUILD / "pages", BUILD / "html"
+    for folder in (pages, html, DOCS):
+        shutil.rmtree(folder, ignore_errors=True)
+    vendor.fetch()
+    book = chapters.read()
+    live = ROOT / "build" / "live"                       # the page that fills blanks in the browser, where it was made
+    chapters.write(book, pages, live.is_dir())
+    reference.write(book, pages / "api")
+    film.write(pages / "film.ipynb")
+    settings = ["-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
+    if code := build_main(["-q", "-E", "-W", "--keep-going", *settings, str(pages), str(html)]):
+        return code
+    html.rename(DOCS)                                    # whole, or not at all
+    if live.is_dir():
+        shutil.copytree(live, DOCS / "live")
+    (DOCS / ".nojekyll").touch()                         # GitHub Pages shall not leave out _static
+    faults = check.faults(DOCS)
+    print("\n".join(faults) or f"{len(list(DOCS.rglob('*.html')))} pages in {time.perf_counter() - began:.0f} s: "
+          f"open {(DOCS / 'index.html').relative_to(ROOT)}")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""Notebooks → pages: the cells a reader should see, with their stored outputs. Nothing is run."""
+import ast
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+from nbdev.process import NBProcessor
+from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
+
+ROOT = Path(__file__).resolve().parents[2]
+NBS, BUILD, DOCS = ROOT / "nbs", ROOT / "build" / "site", ROOT / "_docs"
+PARTS = {"": "Chapters", "lab": "The laboratory", "claims": "Claims, put to the test"}   # folders of nbs/
+
+
+@dataclass
+class Chapter:
+    "A notebook, as the site shows it."
+    path: Path                                        # relative to nbs/: lab/01_decoder.ipynb
+    cells: list                                       # of nbdev, directives taken out
+    module: str                                       # the module it exports, tofy.masking; or nothing
+    defines: dict[str, int] = field(default_factory=dict)     # public name → number of the cell that exports it
+    scope: dict[str, str] = field(default_factory=dict)       # name, as its text uses it → full name
+
+    @property
+    def page(self) -> str: return page_of(self.path.as_posix())
+
+    @property
+    def number(self) -> str:
+        "`02a_hub` is chapter 2a."
+        found = re.match(r"0?(\d+\w?)_", self.path.name)
+        return found[1] if found else ""
+
+    @property
+    def title(self) -> str:
+        return next(line[2:] for c in self.cells if c.cell_type == "markdown" for line in c.source.splitlines()
+                    if line.startswith("# "))
+
+
+def page_of(notebook: str) -> str:
+    "The name of its page: no number, no ending."
+    return re.sub(r"(^|/)\d+\w?_", r"\1", notebook).removesuffix(".ipynb")
+
+
+def slug(title: str) -> str:
+    "The anchor of a heading, as Jupyter makes it."
+    return title.strip().replace(" ", "-")
+
+
+def label(name: str) -> str:
+    "The anchor, in its chapter, of the cell that defines a name: `Grammar` and `grammar` must differ in more than capitals."
+    return f"chapter-{name}-{sum(map(str.isupper, name))}"
+
+
+# ---- reading
+
+def read() -> list[Chapter]:
+    "All notebooks: those of the index's table of numbered chapters in its order, then what it does not list, by name."
+    paths = {p.relative_to(NBS) for p in NBS.rglob("*.ipynb")
+             if not any(part[0] in "._" for part in p.relative_to(NBS).parts)}
+    index = nbformat.read(NBS / "index.ipynb", as_version=4)
+    rows = [line for cell in index.cells for line in cell.source.splitlines() if re.match(r"\|\s*\d", line)]
+    listed = [Path(name) for row in rows for name in re.findall(r"\]\(([\w/]+\.ipynb)\)", row)]
+    ordered = list(dict.fromkeys([Path("index.ipynb"), *(p for p in listed if p in paths)]))
+    return [read_one(p) for p in [*ordered, *sorted(paths - {*ordered})]]
+
+
+def read_one(path: Path) -> Chapter:
+    "One notebook, without what is hidden."
+    hidden = [c.source for c in nbformat.read(NBS / path, as_version=4).cells if c.cell_type == "code"]
+    module = next((m[1] for s in hidden if (m := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), "")
+    processor = NBProcessor(NBS / path, [hide_, hide_line, filter_stream_, strip_ansi, clean_magics])
+    processor.process()
+    cells = [c for c in processor.nb.cells if "default_exp" not in c.directives_ and (c.source or c.get("outputs"))]
+    chapter = Chapter(path, cells, f"tofy.{module}" if module else "")
+    for i, cell in enumerate(cells):
+        if exported(cell):
+            chapter.defines |= {name: i for name in assigned(cell.source) if name not in chapter.defines}
+    imported = {name: full for source in hidden for name, full in imports(source).items()}
+    chapter.scope = imported | {name: f"{chapter.module}.{name}" for name in chapter.defines}
+    return chapter
+
+
+def exported(cell) -> bool:
+    return cell.cell_type == "code" and bool({"export", "exports"} & cell.directives_.keys())
+
+
+def parsed(source: str) -> ast.Module:
+    "Its syntax; nothing where it is no Python (a shell command, say)."
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        return ast.Module([], [])
+
+
+def assigned(source: str) -> list[str]:
+    "The public functions, classes and constants that a cell defines."
+    names = []
+    for node in parsed(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else [node]
+        parts = [e for t in targets for e in (t.elts if isinstance(t, ast.Tuple) else [t])]
+        names += [getattr(p, "id", None) or getattr(p, "name", "_") for p in parts]
+    return [name for name in names if not name.startswith("_")]
+
+
+def imports(source: str) -> dict[str, str]:
+    "What a cell takes from the package: name → full name."
+    found = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("tofy")]
+    return {a.asname or a.name: f"{n.module}.{a.name}" for n in found for a in n.names}
+
+
+# ---- writing
+
+def write(book: list[Chapter], pages: Path, live: bool) -> None:
+    "A page for every chapter, and for Sphinx the list of what names mean on which page."
+    numbers = {c.path.as_posix(): c for c in book}
+    for chapter in book:
+        cells = [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)]
+        if chapter.page == "index":
+            cells.insert(1, markdown(welcome(live)))
+            cells.append(markdown(contents(book)))
+        save(pages / f"{chapter.page}.ipynb", cells)
+    (pages / "scopes.json").write_text(json.dumps({c.page: c.scope for c in book}))
+
+
+def convert(chapter: Chapter, i: int, cell, numbers: dict[str, Chapter]) -> list:
+    "The cells of the page for one cell of the notebook."
+    if cell.cell_type != "code":
+        text = relink(cell.source, chapter, numbers)
+        if text.startswith("# ") and chapter.page != "index":
+            text += "\n\n" + own_copy(chapter)
+        return [markdown(text)]
+    shown = code(cell, picture_words(chapter.cells, i))
+    names = [name for name, at in chapter.defines.items() if at == i]
+    if not names:
+        return [shown]
+    labels = "\n".join(f"({label(f'{chapter.module}.{name}')})=" for name in names)
+    words = ", ".join(f"`{name}`" for name in names)
+    return [markdown(f"{labels}\n```{{container}} exported\n`{chapter.module}`: {words}\n```"), shown]
+
+
+def markdown(text: str):
+    return nbformat.v4.new_markdown_cell(text)
+
+
+def code(cell, words: str):
+    "A code cell with its outputs; its pictures say what they show to those who cannot see them."
+    source, tags = cell.source.strip(), []
+    if cell.directives_.get("echo:") == ["false"] or not source:
+        tags.append("remove-input")
+    if cell.directives_.get("output:") == ["false"]:
+        tags.append("remove-output")
+    if {"code-fold:", "hide_input"} & cell.directives_.keys():
+        tags.append("hide-input")
+    if exported(cell):
+        tags.append("exported")
+    source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
+    outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))
+    meta = dict(tags=tags, mystnb=dict(image=dict(alt=words)))
+    return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
+
+
+def picture_words(cells: list, i: int) -> str:
+    "Its `#| fig-alt:` or `#| fig-cap:`; else the heading it stands under and the sentence before it."
+    for name in ("fig-alt:", "fig-cap:"):
+        if name in cells[i].directives_:
+            return " ".join(cells[i].directives_[name]).strip("\"'")
+    above = [c.source for c in cells[:i] if c.cell_type == "markdown"]
+    heading = next((h for text in reversed(above) for h in re.findall(r"^#+ (.+)$", text, re.M)[::-1]), "")
+    text = [p for p in above[-1].split("\n\n") if p[:1] not in "#|<`$:>"] if above else []
+    sentence = re.split(r"(?<=[.?!:]) (?=[A-Z`*])", plain(text[-1]))[-1] if text else ""
+    return f"Picture for “{plain(heading)}”: {sentence}".removesuffix(": ")
+
+
+def plain(text: str) -> str:
+    "Markdown without its signs."
+    return re.sub(r"[*`$_]|\[([^]]*)\]\([^)]*\)", lambda m: m[1] or "", text.replace("\n", " ")).strip()
+
+
+def relink(text: str, chapter: Chapter, numbers: dict[str, Chapter]) -> str:
+    "Links to notebooks become links to their pages."
+    def link(found):
+        target = os.path.normpath(chapter.path.parent / found[1])
+        if target not in numbers:
+            raise SystemExit(f"nbs/{chapter.path} links to {found[1]}, which is not there.")
+        return f"]({os.path.relpath(numbers[target].page, Path(chapter.page).parent)}.ipynb{found[2] or ''})"
+    return re.sub(r"\]\((?!https?:)([\w./]+\.ipynb)(#[^)]*)?\)", link, text)
+
+
+def own_copy(chapter: Chapter) -> str:
+    "The line under a title: how to get the notebook, and how to run it."
+    up = os.path.relpath(NBS / chapter.path, BUILD / "pages" / Path(chapter.page).parent)
+    return (f"```{{container}} own-copy\n{{download}}`Download {chapter.path.name} <{up}>`, or open it in JupyterLab, "
+            f"in a clone of the project: `jupyter lab nbs/{chapter.path}`\n```")
+
+
+def welcome(live: bool) -> str:
+    "What this site has beside the README."
+    try_it = '- <a href="live/index.html">Fill a blank in your browser</a>: nothing to install.\n' if live else ""
+    return ("```{container} on-this-site\n" + try_it +
+            "- Move a slider, right here: {doc}`film`.\n"
+            "- Read the first chapter: {doc}`corpus`. Every chapter can be downloaded as a notebook.\n"
+            "- Look a function up, with its arguments and an example: {doc}`api/index`.\n```")
+
+
+def contents(book: list[Chapter]) -> str:
+    "The navigation, as Sphinx wants it."
+    trees = [toctree(title, [f"{c.number} {c.title} <{c.page}>".strip() for c in book if c.page != "index"
+                             and (c.path.parent.as_posix() if len(c.path.parts) > 1 else "") == part])
+             for part, title in PARTS.items()]
+    return "\n\n".join([*trees, toctree("More", ["film", "Reference <api/index>"])])
+
+
+def toctree(caption: str, entries: list[str]) -> str:
+    return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```"]) if entries else ""
+
+
+def save(path: Path, cells: list, **metadata) -> None:
+    "A notebook for MyST-NB to read."
+    kernel = dict(kernelspec=dict(name="python3", display_name="Python 3", language="python"),
+                  language_info=dict(name="python"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel | metadata), path)

@@ -1,0 +1,92 @@
+"""Sphinx's settings, and the two things that it is taught: names in backticks become links; sources are read, not imported."""
+import json
+import re
+from configparser import ConfigParser
+from functools import cache
+from pathlib import Path
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.pycode import ModuleAnalyzer
+from sphinx.transforms import SphinxTransform
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ROOT / "build" / "site" / "pages"
+settings = ConfigParser(delimiters=["="])
+settings.read(ROOT / "settings.ini", encoding="utf-8")
+settings = settings["DEFAULT"]
+
+project, author, copyright = settings["title"], settings["author"], settings["copyright"]
+version = release = settings["version"]
+language = "en"
+extensions = ["myst_nb", "sphinx.ext.viewcode"]
+viewcode_follow_imported_members = False
+add_module_names = False
+python_maximum_signature_line_length = 70
+toc_object_entries_show_parents = "hide"
+
+nb_execution_mode = "off"                          # chapters are committed with their outputs
+nb_merge_streams = True
+nb_ipywidgets_js = {f"{path}.js": {} for path in ("vendor/requirejs/require", "widgets", "vendor/html-manager/embed-amd")}
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 4
+myst_heading_slug_func = "tools.site.chapters.slug"
+mathjax_path = "vendor/mathjax/tex-svg.js"
+
+html_theme = "sphinx_book_theme"
+html_title = project
+html_static_path = ["static", str(ROOT / "build" / "site" / "static")]
+html_css_files, html_js_files = ["site.css"], ["site.js"]
+html_copy_source = html_show_sourcelink = False
+html_theme_options = dict(use_download_button=False, use_fullscreen_button=False, home_page_in_toc=True, show_toc_level=2,
+                          repository_url=settings["git_url"], use_repository_button=True, show_navbar_depth=1,
+                          navbar_persistent=[])     # the search field stands in the sidebar
+
+
+class NamesAreLinks(SphinxTransform):
+    "`mask_batch` in a text is a link to its reference, where the page exports or imports that name."
+    default_priority = 800
+
+    def apply(self, **kwargs):
+        docname = self.env.docname
+        scope = SCOPES.get(docname, {})
+        for literal in list(self.document.findall(nodes.literal)):
+            name = re.sub(r"\(.*\)$", "", literal.astext()).strip()
+            head, _, member = name.partition(".")
+            full = name if name in KNOWN else scope.get(head, EVERYWHERE.get(head, "") if docname == "index" else "")
+            full += f".{member}" if member and full != name else ""
+            if full in KNOWN and not inside(literal, (nodes.title, nodes.reference, addnodes.pending_xref, addnodes.desc_signature)):
+                link = addnodes.pending_xref("", refdomain="py", reftype="obj", reftarget=full, refexplicit=True,
+                                             refwarn=True, refdoc=docname)
+                literal.replace_self(link)
+                link += literal
+
+
+def inside(node, kinds: tuple) -> bool:
+    while node := node.parent:
+        if isinstance(node, kinds):
+            return True
+    return False
+
+
+def find_source(app, modname: str): return source_of(modname)
+
+
+@cache
+def source_of(modname: str) -> tuple[str, dict]:
+    "For the pages that show the source: its text, and where each name stands in it."
+    path = ROOT.joinpath(*modname.split("."))
+    text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+    analyzer = ModuleAnalyzer.for_string(text, modname)
+    analyzer.find_tags()
+    return text, analyzer.tags
+
+
+def setup(app):
+    app.add_transform(NamesAreLinks)
+    app.connect("viewcode-find-source", find_source)
+
+
+SCOPES = json.loads((PAGES / "scopes.json").read_text())
+KNOWN = {full for scope in SCOPES.values() for full in scope.values()}
+EVERYWHERE = {full.rsplit(".", 1)[1]: full for full in KNOWN}
