@@ -199,7 +199,7 @@ def in_words(lines: list[LogRecord], references: dict) -> str:
 BUSY = .1   # share of the time that may go into drawing
 
 
-def how_far(run: Background, config: TrainConfig) -> tuple[float, str]:
+def how_far(run: Background) -> tuple[float, str]:
     "The share of the run that is done, and a sentence."
     if not run.records:
         return 0., "starting: a new process reads the text" if run.state == "starting" else run.state
@@ -227,18 +227,18 @@ class Live(VBox):
         self.doctor = widgets.HTML().add_class("tofy-doctor")
         super().__init__([HBox([self.bar, self.status]), self.words, self.lower, self.upper, self.doctor])
 
-    def follow(self, run: Background, config: TrainConfig, at_end: Callable[[], None]) -> None:
+    def follow(self, run: Background, at_end: Callable[[], None]) -> None:
         "Watch a run from a thread, until it ends."
         self.references = {}
-        self.thread = threading.Thread(target=self._watch, args=(run, config, at_end), daemon=True)
+        self.thread = threading.Thread(target=self._watch, args=(run, at_end), daemon=True)
         self.thread.start()
 
-    def _watch(self, run: Background, config: TrainConfig, at_end: Callable[[], None]) -> None:
+    def _watch(self, run: Background, at_end: Callable[[], None]) -> None:
         error = None
         try:
             known, due, measuring = -1, 0., None
             while not run.ended:
-                self.tell(run, config)
+                self.tell(run)
                 if run.lines and not self.references:
                     measuring = measuring or background.start_references(run.out)
                     self.references = references_of(run.out) if measuring.poll() == 0 else {}
@@ -247,7 +247,7 @@ class Live(VBox):
                     self.draw(run.lines, run.out)
                     due = time.monotonic() + min((time.thread_time() - began) / BUSY, 5.)     # the first is slow
                 time.sleep(.1)
-            self.tell(run, config)
+            self.tell(run)
             self.draw(run.lines, run.out)
         except Exception as caught:
             error = caught
@@ -255,9 +255,9 @@ class Live(VBox):
         if error or run.state == "failed":
             self.fail(error or as_error(run))
 
-    def tell(self, run: Background, config: TrainConfig) -> None:
+    def tell(self, run: Background) -> None:
         "The bar and the sentence beside it."
-        self.bar.value, said = how_far(run, config)
+        self.bar.value, said = how_far(run)
         self.status.value = f'<span role="status">{html.escape(said)}</span>'
 
     def draw(self, lines: list[LogRecord], folder: Path) -> None:
@@ -519,9 +519,8 @@ class TrainingPanel(Panel):
     def _go(self, resume: bool) -> None:
         self.live.clear()
         self.tabs.selected_index = 0
-        config = self.order[2]
         self.run = Background(*self.order, self.out, resume)
-        self.live.follow(self.run, config, self.at_end)
+        self.live.follow(self.run, self.at_end)
         self.enable()
 
     def at_end(self) -> None:
@@ -535,6 +534,7 @@ class TrainingPanel(Panel):
         wanted = ("training",) if self.run.state == "paused" else ("paused",)
         with suppress(TofyError):
             self.run.wait(lambda run: run.state in wanted, seconds=2)
+        self.live.tell(self.run)                   # at once, even while a picture is drawn
         self.enable()
 
     def end(self) -> None:

@@ -16,6 +16,7 @@ import time
 
 from sphinx.cmd.build import build_main
 
+from tools import figures
 from tools.site import chapters, check, film, reference, vendor
 from tools.site.chapters import BUILD, DOCS, ROOT
 
@@ -36,6 +37,7 @@ def main() -> int:
     html.rename(DOCS)                                    # whole, or not at all
     if live.is_dir():
         shutil.copytree(live, DOCS / "live")
+    figures.write([figure for chapter in book for figure in figures.figures(chapter)], DOCS / "figures")
     (DOCS / ".nojekyll").touch()                         # GitHub Pages shall not leave out _static
     faults = check.faults(DOCS)
     print("\n".join(faults) or f"{len(list(DOCS.rglob('*.html')))} pages in {time.perf_counter() - began:.0f} s: "

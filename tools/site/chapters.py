@@ -10,6 +10,8 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
+from tools.glossary import link_terms, terms
+
 ROOT = Path(__file__).resolve().parents[2]
 NBS, BUILD, DOCS = ROOT / "nbs", ROOT / "build" / "site", ROOT / "_docs"
 PARTS = {"": "Chapters", "lab": "The laboratory", "claims": "Claims, put to the test"}   # folders of nbs/
@@ -23,6 +25,7 @@ class Chapter:
     module: str                                       # the module it exports, tofy.masking; or nothing
     defines: dict[str, int] = field(default_factory=dict)     # public name → number of the cell that exports it
     scope: dict[str, str] = field(default_factory=dict)       # name, as its text uses it → full name
+    explained: set[str] = field(default_factory=set)          # terms of the glossary that its page has linked already
 
     @property
     def page(self) -> str: return page_of(self.path.as_posix())
@@ -128,17 +131,27 @@ def write(book: list[Chapter], pages: Path, live: bool) -> None:
 def convert(chapter: Chapter, i: int, cell, numbers: dict[str, Chapter]) -> list:
     "The cells of the page for one cell of the notebook."
     if cell.cell_type != "code":
-        text = relink(cell.source, chapter, numbers)
+        text = relink(explain(cell.source, chapter), chapter, numbers)
         if text.startswith("# ") and chapter.page != "index":
             text += "\n\n" + own_copy(chapter)
         return [markdown(text)]
     shown = code(cell, picture_words(chapter.cells, i))
+    for output in shown.outputs:                                  # a table that a chapter made has links as well
+        if text := output.get("data", {}).get("text/markdown"):
+            output["data"]["text/markdown"] = relink("".join(text), chapter, numbers).replace(".ipynb", ".html")
     names = [name for name, at in chapter.defines.items() if at == i]
     if not names:
         return [shown]
     labels = "\n".join(f"({label(f'{chapter.module}.{name}')})=" for name in names)
     words = ", ".join(f"`{name}`" for name in names)
     return [markdown(f"{labels}\n```{{container}} exported\n`{chapter.module}`: {words}\n```"), shown]
+
+
+def explain(text: str, chapter: Chapter) -> str:
+    "Words of the glossary become links to it where a chapter uses them first."
+    if chapter.page in ("index", "glossary"):
+        return text
+    return link_terms(text, terms(), chapter.explained, os.path.relpath("22_glossary.ipynb", chapter.path.parent))
 
 
 def markdown(text: str):
@@ -202,7 +215,8 @@ def welcome(live: bool) -> str:
     return ("```{container} on-this-site\n" + try_it +
             "- Move a slider, right here: {doc}`film`.\n"
             "- Read the first chapter: {doc}`corpus`. Every chapter can be downloaded as a notebook.\n"
-            "- Look a function up, with its arguments and an example: {doc}`api/index`.\n```")
+            "- Look a function up, with its arguments and an example: {doc}`api/index`.\n"
+            '- <a href="figures/index.html">All figures</a>, for slides; <a href="figures.zip">as a zip</a>.\n```')
 
 
 def contents(book: list[Chapter]) -> str:

@@ -1,0 +1,114 @@
+"""Collect the exercises of all chapters, with the solutions that readers find folded away: the teachers' key.
+
+usage: python -m tools.key      writes build/key.md; says what a chapter lacks, and then ends with exit code 1
+"""
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+NBS, KEY = ROOT / "nbs", ROOT / "build" / "key.md"
+APPARATUS = 20                                     # notebooks from this number on are about the book, and have no exercises
+EXERCISE = re.compile(r"\*\*Exercise(?: \d+)?\.\*\*(?P<question>.*?)"
+                      r"<details>\s*<summary>\w+</summary>(?P<solution>.*?)</details>", re.DOTALL)
+CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
+ASKS = re.compile(r"\b(guess|predict|expect|what would you)\b", re.IGNORECASE)
+
+
+@dataclass
+class Exercise:
+    question: str        # markdown
+    solution: str        # markdown
+
+    @property
+    def check(self) -> str:
+        "The code that a reader completes and runs, `answer = ...` first of all; or nothing."
+        return next((code for code in CODE.findall(self.question) if "\nanswer = ..." in "\n" + code), "")
+
+    @property
+    def answer(self) -> str:
+        "The line of the solution that completes the check."
+        return next((code for code in CODE.findall(self.solution) if code.startswith("answer = ")), "")
+
+
+@dataclass
+class Lesson:
+    "What a chapter says about itself."
+    path: Path                       # relative to nbs/
+    title: str
+    text: str                        # its markdown, all of it
+    exercises: list[Exercise]
+
+    @property
+    def aim(self) -> str:
+        "The paragraph that tells what the reader will be able to do."
+        return next((p for p in self.text.split("\n\n") if p.startswith("**After this chapter** ")), "")
+
+    @property
+    def minutes(self) -> int:
+        found = re.search(r"[Aa]bout (\d+) minutes", self.aim)
+        return int(found[1]) if found else 0
+
+    @property
+    def needs(self) -> list[str]:
+        "The notebooks that it says it builds on, relative to nbs/."
+        said = re.search(r"[Ii]t builds on (.*?)(?:;|\.(?: |$))", re.sub(r"\.ipynb\)", ")", self.aim))
+        links = re.findall(r"\]\(([^)]+)\)", said[1]) if said else []
+        return [(self.path.parent / f"{link}.ipynb").as_posix().replace("lab/../", "") for link in links]
+
+    @property
+    def number(self) -> str:
+        return re.match(r"\d+[a-z]?", self.path.name)[0]
+
+    def missing(self) -> list[str]:
+        "What every chapter owes its reader, and this one lacks."
+        body, _, end = self.text.partition("## Summary")
+        owed = {"what the reader will be able to do": self.aim, "what it builds on": "builds on" in self.aim,
+                "minutes": self.minutes, "a summary": end, "a prediction asked before a run": ASKS.search(body),
+                "two exercises with hidden solutions": len(self.exercises) >= 2,
+                "a solution for every exercise": self.text.count("**Exercise") == len(self.exercises)}
+        return [what for what, there in owed.items() if not there]
+
+
+def read(path: Path) -> Lesson:
+    "One notebook."
+    cells = nbformat.read(path, as_version=4).cells
+    text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    found = [Exercise(m["question"].strip(), m["solution"].strip()) for m in EXERCISE.finditer(text)]
+    return Lesson(path.relative_to(NBS), re.search(r"^# (.+)$", text, re.MULTILINE)[1], text, found)
+
+
+def lessons() -> Iterator[Lesson]:
+    "Every numbered chapter, the laboratory's too, in reading order."
+    for folder in (NBS, NBS / "lab"):
+        for path in sorted(folder.glob("[0-9]*.ipynb"), key=lambda p: p.name):
+            if folder != NBS or int(path.name[:2]) < APPARATUS:
+                yield read(path)
+
+
+def key(chapters: list[Lesson], notebooks: str = "../nbs/") -> str:
+    "The key as markdown; `notebooks` leads from where it will lie to the notebooks."
+    parts = ["# The key", "All exercises with their solutions, made from the chapters by `python -m tools.key`."]
+    for lesson in chapters:
+        folder = notebooks + "lab/" * (lesson.path.parts[0] == "lab")
+        own = [f"## {'Laboratory' if folder != notebooks else 'Chapter'} {lesson.number}: [{lesson.title}]({lesson.path.name})",
+               lesson.aim]
+        for i, exercise in enumerate(lesson.exercises, 1):
+            own += [f"### Exercise {i}", exercise.question, "**Solution.**", exercise.solution]
+        parts += [re.sub(r"\]\((?=[\w./]+\.ipynb)", f"]({folder}", part) for part in own if part]
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    found = list(lessons())
+    KEY.parent.mkdir(exist_ok=True)
+    KEY.write_text(key(found), encoding="utf-8")
+    print(f"{KEY.relative_to(ROOT)}: {sum(len(c.exercises) for c in found)} exercises of {len(found)} chapters, "
+          f"{sum(bool(e.check) for c in found for e in c.exercises)} of which check themselves")
+    lacking = [f"{c.path} lacks {', '.join(c.missing())}" for c in found if c.missing()]
+    print("\n".join(lacking))
+    sys.exit(bool(lacking))
