@@ -149,8 +149,8 @@ class Background:
         if self.process.returncode == -9:
             return ("The training process was killed, most likely for want of memory; "
                     f"make these smaller, in this order: {SMALLER}.")
-        return (f"The training process ended by itself (exit {self.process.returncode}); what was saved before is kept, "
-                "and it can go on from there.")
+        return (f"The training process ended by itself (exit {self.process.returncode}); what was saved before is "
+                "kept, and it can go on from there.")
 
     @property
     def lines(self) -> list[LogRecord]:
@@ -245,7 +245,8 @@ def as_command(data: dict, model: ModelConfig, config: TrainConfig, out: str | P
         return f"tofy train --config {Path(out) / checkpoint.SETTINGS} {again}"
     given = {OPTIONS[k]: v for k, v in told.items()} | {k: here[k] for k in DATA_OPTIONS if k in here}
     given |= dict(negatives=given["negatives"] or "all") if "negatives" in given else {}
-    words = ["tofy train", str(data.get("source", "builtin"))] + [f"--recipe {config.recipe}"] * (config.recipe != "tofy")
+    words = ["tofy train", str(data.get("source", "builtin"))]
+    words += [f"--recipe {config.recipe}"] * (config.recipe != "tofy")
     return " ".join([*words, *(f"--{k.replace('_', '-')} {as_text(v)}" for k, v in given.items()), again])
 
 

@@ -341,7 +341,8 @@ def too_short(case: Case) -> Finding | None:
     "A log that ends before it can tell anything."
     done, rows = planned(case), len(case.columns["step"])
     if (done < TOO_EARLY or rows < FEWEST_ROWS) and "NaN" not in case.outcome:
-        return Finding("too short to judge", f"The log has {rows} row{'s' * (rows != 1)} and covers {done:.0%} of the planned run.",
+        return Finding("too short to judge",
+                       f"The log has {rows} row{'s' * (rows != 1)} and covers {done:.0%} of the planned run.",
                        "What is not named here may still come.",
                        "Let it run on (tofy train --resume) and ask again." if done < 1
                        else "More steps, or a row more often (--log-every).", "09_training")

@@ -299,8 +299,8 @@ def run_data(folder: str | Path) -> Data:
     except Misuse as error:
         raise Failure(f"The text that {folder} was trained on cannot be read again: {error}") from error
     if vocab_hash(data.vocab) != vocab_hash(vocab):
-        raise Failure(f"{settings.get('source', 'builtin')} is not the text that {folder} was trained on: its words or their order differ; "
-                      "put the old text back, or train again.")
+        raise Failure(f"{settings.get('source', 'builtin')} is not the text that {folder} was trained on: its words or "
+                      "their order differ; put the old text back, or train again.")
     return data
 
 

@@ -183,7 +183,7 @@ def memory(model: ModelConfig,
     fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "teacher")
     kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
-    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # the weights' gradients are not there yet
+    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # no gradients of the weights yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
                  ranking=kept, workspace=max(0, beside))

@@ -360,7 +360,7 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
     origin = {}
     if isinstance(model, Writer):
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
-            raise Misuse("The text was encoded with another tokenizer than the model's; encode it with the model's own.")
+            raise Misuse("The text was encoded with another tokenizer than the model's; encode it with that.")
         model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):

@@ -43,7 +43,8 @@ small = partial(widgets.FloatLogSlider, base=10, min=-6, max=-1, step=.05, reado
 choice = lambda *options: partial(widgets.Dropdown, options=options)  # noqa: E731
 
 MODEL = dict(
-    dim=(partial(widgets.SelectionSlider, options=(8, 16, 32, 64, 96, 128, 192, 256, 384, 512)), "width of the embeddings"),
+    dim=(partial(widgets.SelectionSlider, options=(8, 16, 32, 64, 96, 128, 192, 256, 384, 512)),
+         "width of the embeddings"),
     layers=(partial(widgets.IntSlider, min=0, max=12), "transformer blocks"),
     heads=(choice(1, 2, 4, 8, 16), "attention heads; they divide dim"),
     dropout=(partial(share, max=.9), "share of the activations dropped while training"),
@@ -74,7 +75,7 @@ LOSS = dict(
     negatives=(whole, "random rivals a word; 0: all words"),
     smoothing=(partial(share, max=.5), "share of the answer that all words have alike"),
     reduction=(choice("sum", "notes"), "the direction term over D: sum, or the notes' mean"),
-    target=(choice("table", "stopgrad", "teacher"), "what is predicted: the table, it without gradient, or its slow copy"),
+    target=(choice("table", "stopgrad", "teacher"), "what is predicted: the table, that without gradient, or its copy"),
     ema_decay=(partial(share, min=.9, step=.001, readout_format=".3f"), "how slow the teacher is"),
     spread=(choice("none", "vicreg", "uniformity", "sigreg"), "a term that keeps rows apart"),
     spread_weight=(weight, "weight of that term"))
@@ -129,8 +130,9 @@ class Settings:
                          for group in GROUPS.values() for name, (make, help) in group.items()}
         self.length = widgets.ToggleButtons(options=["seconds", "steps"], tooltip="how the length is given",
                                             style=dict(button_width="6em"))
-        self.amount = widgets.BoundedFloatText(value=100., min=1., max=10**9, description="for", layout=Layout(width="13em"),
-                                               tooltip="how many seconds or steps").add_class("tofy-amount")
+        self.amount = widgets.BoundedFloatText(value=100., min=1., max=10**9, description="for",
+                                               tooltip="how many seconds or steps", layout=Layout(width="13em"))
+        self.amount.add_class("tofy-amount")
         self["dim"].observe(lambda _: self.fit_heads(), "value")
 
     def __getitem__(self, name: str) -> widgets.Widget: return self.controls[name]
@@ -144,15 +146,17 @@ class Settings:
 
     def group(self, name: str) -> widgets.Widget:
         "The controls of a group, each with its meaning below, two or three a line."
-        told = [VBox([self[field], widgets.HTML(f'<small style="color:#555">{html.escape(GROUPS[name][field][1])}</small>')])
-                for field in GROUPS[name]]
+        small = '<small style="color:#555">{}</small>'
+        told = [VBox([self[field], widgets.HTML(small.format(html.escape(help)))])
+                for field, (_, help) in GROUPS[name].items()]
         return widgets.GridBox(told, layout=Layout(grid_template_columns="repeat(auto-fill, minmax(25em, 1fr))"))
 
     def show(self, data: dict, model: ModelConfig, config: TrainConfig) -> None:
         "Set every control."
         values = asdict(model) | asdict(config)
         values |= dict(max_vocab=data.get("max_vocab", model.vocab_size), max_seq=data.get("max_seq", model.max_seq))
-        values |= dict(valid=data.get("valid", .05), split=data.get("split", "none"), tokens=data.get("tokens", "unicode"))
+        for name, default in dict(valid=.05, split="none", tokens="unicode").items():
+            values[name] = data.get(name, default)
         if values["dim"] not in self["dim"].options:
             self["dim"].options = sorted({*self["dim"].options, values["dim"]})
         for name in ("dim", *self.controls):                       # dim first: it decides which heads there are
@@ -165,7 +169,9 @@ class Settings:
         values = {name: meant(name, control.value) for name, control in self.controls.items()}
         data = {name: values[name] for name in OWN_DATA} | dict(seed=values["seed"])
         amount = self.amount.value
-        length = dict(steps=int(amount), seconds=None) if self.length.value == "steps" else dict(steps=None, seconds=amount)
+        length = dict(steps=None, seconds=amount)
+        if self.length.value == "steps":
+            length = dict(steps=int(amount), seconds=None)
         values |= length | dict(vocab_size=values["max_vocab"], recipe=recipe_name)
         pick = lambda kind: kind(**{f.name: values[f.name] for f in fields(kind)})  # noqa: E731
         return data, pick(ModelConfig), pick(TrainConfig)
@@ -289,8 +295,8 @@ def findings(report: list) -> str:
     "The doctor's findings as HTML: name and evidence, the rest folded."
     if not report:
         return "<b>doctor:</b> nothing found so far"
-    rows = (f"<details><summary><b>{html.escape(f.name)}</b>: {html.escape(f.evidence)}</summary>"
-            f"{html.escape(f.meaning)} <b>Try:</b> {html.escape(f.advice)} ({html.escape(f.read)})</details>" for f in report)
+    row = "<details><summary><b>{}</b>: {}</summary>{} <b>Try:</b> {} ({})</details>"
+    rows = (row.format(*map(html.escape, (f.name, f.evidence, f.meaning, f.advice, f.read))) for f in report)
     return "<b>doctor:</b>" + "".join(rows)
 
 # %% ../../nbs/15c_panel_training.ipynb #6fb88431
@@ -311,7 +317,8 @@ class Shelf(VBox):
         self.home, self.load = home, load
         self.list = widgets.SelectMultiple(rows=8, description="runs", layout=Layout(width="100%"),
                                            tooltip="choose one or several").add_class("tofy-runs")
-        self.name = widgets.Text(placeholder="new name", layout=Layout(width="14em"), tooltip="a new name for the chosen run")
+        self.name = widgets.Text(placeholder="new name", tooltip="a new name for the chosen run",
+                                 layout=Layout(width="14em"))
         self.picture, self.told = Picture(9, 3.2).add_class("tofy-overlay"), widgets.HTML()
         buttons = dict(rename=button("Rename", "give the chosen run the name beside"),
                        load=button("Load settings", "set all controls as in the chosen run, to go on or to vary it"),
@@ -388,7 +395,7 @@ class TrainingPanel(Panel):
         buttons = self._make_buttons()
         self.live, self.code = Live(lambda error: self.notice.fail(error)), widgets.HTML().add_class("tofy-code")
         self.shelf = Shelf(self.home, self.guard, self.load)
-        groups = widgets.Accordion([self.settings.group(name) for name in GROUPS], titles=list(GROUPS), selected_index=0)
+        groups = widgets.Accordion(list(map(self.settings.group, GROUPS)), titles=list(GROUPS), selected_index=0)
         self.tabs = widgets.Tab([self.live, groups, self.shelf, self.code],
                                 titles=["Run", "Settings", "Finished runs", "Code"]).add_class("tofy-tabs")
         super().__init__(self.choices, self.estimate, buttons, self.tabs)
@@ -409,7 +416,7 @@ class TrainingPanel(Panel):
         self.source = widgets.Combobox(value=source, options=["builtin", "builtin:20000", "builtin:3700:2000"],
                                        ensure_option=False, description="data", continuous_update=False,
                                        tooltip="a text file, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
-        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv", description="upload a text", tooltip="a phrase a line")
+        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv", description="upload", tooltip="a phrase a line")
         self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", layout=narrow,
                                        tooltip="where the settings start").add_class("tofy-recipe")
         self.size = widgets.Dropdown(options=list(SIZES), description="size", layout=narrow,
@@ -488,7 +495,8 @@ class TrainingPanel(Panel):
         data, model, config = self.asked()
         out = self.home / self.name.value
         parts = [f"<b>{title}</b><pre>{html.escape(text)}</pre>" for title, text in (
-            ("a cell", background.as_cell(data, model, config, out)), ("a command line", background.as_command(data, model, config, out)))]
+            ("a cell", background.as_cell(data, model, config, out)),
+            ("a command line", background.as_command(data, model, config, out)))]
         self.code.value = "".join(parts)
         text = self.look_at(data)
         if text is None:
@@ -500,7 +508,8 @@ class TrainingPanel(Panel):
         cells = "".join(f"<tr><td><b>{what}</b></td><td>{html.escape(said)}</td></tr>" for what, said in told)
         short = f"{sum(advice.parameters.values()):,} parameters, {advice.examples['counted']:,} effective examples"
         warned = "".join(f"<br>⚠ {html.escape(sentence)}" for sentence in advice.warnings)
-        self.estimate.value = f"<details {'open' * bool(seconds)}><summary>{short}{warned}</summary><table>{cells}</table></details>"
+        opened = "open" if seconds else ""
+        self.estimate.value = f"<details {opened}><summary>{short}{warned}</summary><table>{cells}</table></details>"
 
     def try_it(self) -> None: self.tell_size(2.)
 
