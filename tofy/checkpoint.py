@@ -205,8 +205,8 @@ def log_row(record: LogRecord) -> str:
     values = (getattr(record, name) for name in columns(type(record)))
     return ",".join("" if v != v else f"{v:.6g}" if isinstance(v, float) else str(int(v)) for v in values)
 
-# %% ../nbs/08_checkpoint.ipynb #b18285a4
-def read_log(folder: str | Path, kind: type = LogRecord) -> list[LogRecord]:
+# %% ../nbs/08_checkpoint.ipynb #6147eb15
+def read_log(folder: str | Path, kind: type[LogRecord] = LogRecord) -> list[LogRecord]:
     "The rows of a log; a last row that a crash cut short is dropped."
     path, names, kinds = Path(folder) / kind.file, columns(kind), {f.name: f.type for f in fields(kind)}
     read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
@@ -218,8 +218,8 @@ def read_log(folder: str | Path, kind: type = LogRecord) -> list[LogRecord]:
     except ValueError as error:
         raise Failure(f"{path} is damaged ({error}); mend or remove that row.") from error
 
-# %% ../nbs/08_checkpoint.ipynb #dcfa52b4
-def trim_log(folder: str | Path, step: int, kind: type = LogRecord) -> None:
+# %% ../nbs/08_checkpoint.ipynb #9fb8e188
+def trim_log(folder: str | Path, step: int, kind: type[LogRecord] = LogRecord) -> None:
     "Forget the rows after `step`: the run goes on from there and will write them again."
     kept = [log_row(record) for record in read_log(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())

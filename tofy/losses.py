@@ -121,7 +121,7 @@ def term_pulls(pred: Tensor,       # (M,D); stands for the hidden vector, too, a
     pred, found = pred.detach().clone().requires_grad_(), {}
     for i, name in enumerate(("mse", "rank", "aux")):
         alone = tuple(w if i == j else 0. for j, w in enumerate(weights))
-        loss = latent_loss(pred, pred, targets, table, weights=alone, measure=False, **settings)[0]
+        loss = latent_loss(pred, pred, targets, table, weights=alone, measure=False, **settings)[0]  # type: ignore
         gradient = torch.autograd.grad(loss, pred)[0] if weights[i] else torch.zeros_like(pred)
         found[name] = loss.item(), gradient
     return found

@@ -100,7 +100,7 @@ class TrainConfig:
                 raise Misuse(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
 
 
-def check_loop(config: object, positive: tuple[str, ...], shares: tuple[str, ...]) -> None:
+def check_loop(config: TrainConfig, positive: tuple[str, ...], shares: tuple[str, ...]) -> None:
     "Refuse what no training loop can do; `positive` and `shares` name the settings that must be such."
     check_types(config)
     for name in shares:

@@ -124,8 +124,8 @@ def describe(setting: Setting) -> str:
             f"Counting alone gives {s.nats_per_token:.2f} nats a token, {s.bits_per_byte:.2f} bits a byte.")
 
 
-def size_slider(settings: Sequence[Setting]):
-    "A slider over sizes, with what each gives in words; an ipywidgets `VBox`."
+def size_slider(settings: Sequence[Setting]) -> object:   # an ipywidgets `VBox`
+    "A slider over sizes, with what each gives in words."
     import ipywidgets as widgets
     slider = widgets.SelectionSlider(options=[(f"{s.size.vocab_size:,}", i) for i, s in enumerate(settings)],
                                      description="tokens", tooltip="How many tokens the tokenizer has",

@@ -11,6 +11,7 @@ import html
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -153,7 +154,7 @@ class PlaygroundPanel(Panel):
         self.words.value = (f"<details><summary>each step in words</summary><pre>{html.escape(written.words())}</pre>"
                             "</details>")
 
-    def insert(self, operation, what: str) -> None:
+    def insert(self, operation: Callable[[Writer], Writer], what: str) -> None:
         "Make a child, and pick it."
         folder = free_name(self.run.value, what)
         growth.save_writer(folder, operation(self.chosen()))
