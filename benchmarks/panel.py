@@ -34,6 +34,8 @@ def within(page) -> float:
     "Examples a second of the panel's run, from start to end."
     page.locator(".tofy-start").click()
     status = page.locator(".tofy-status")
+    while "training, step" not in status.inner_text():               # or an earlier run's "finished" would be read
+        page.wait_for_timeout(50)
     while "finished" not in status.inner_text():
         page.wait_for_timeout(200)
     return float(status.inner_text().split(", ")[-1].split()[0].replace(",", ""))
