@@ -34,9 +34,10 @@ def watch(run: training.Run, seconds: float, report: Report) -> None:
     "Follow a run and report; the run's clock stands still between two of its records."
     due = 0.
     for record in follow(run):
-        if record.seconds >= due or run.progress >= 1 and not run.pending:
-            due = record.seconds + seconds / LOOKS
-            report(record.seconds, record.examples, scorer(run.model))
+        now = run.clock.seconds                        # a record may be older than the check-up that came with it
+        if now >= due or run.progress >= 1 and not run.pending:
+            due = now + seconds / LOOKS
+            report(now, record.examples, scorer(run.model))
 
 
 def scorer(model: LatentModel) -> Callable[[Masked], Tensor]:
