@@ -176,6 +176,15 @@ def loaded(tmp_path_factory) -> None:
     list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
 
 
+@pytest.fixture(scope="module")
+def browser():
+    "Chromium; a module's own, since Playwright allows one at a time."
+    from tools.lab import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
 @pytest.fixture
 def tofy(tmp_path, loaded) -> Tofy:
     return Tofy(tmp_path)

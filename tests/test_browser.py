@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.lab import CHROMIUM, ROOT, chromium, jupyterlab, open_notebook, write_notebook
+from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
 
 PICTURES = ROOT / "build" / "screenshots"
 pytestmark = [pytest.mark.browser,
@@ -22,12 +22,6 @@ def lab(tmp_path_factory):
     shutil.copytree(ROOT / "nbs", home / "nbs", ignore=shutil.ignore_patterns(".ipynb_checkpoints", "runs"))
     with jupyterlab(home) as address:
         yield address, home
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture

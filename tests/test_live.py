@@ -21,7 +21,7 @@ from tofy.gap import uniform_odds
 from tofy.inference import READY, diff, fill, load, nearest_words, read_blank
 from tofy.vocab import MASK, SPECIALS, UNK, Failure, Misuse, tokenize
 from tools.graph import onnx_graph, run_onnx
-from tools.lab import CHROMIUM, chromium
+from tools.lab import CHROMIUM
 from tools.live import ROOT, RUNS, build, law_of
 from tools.npm import package
 
@@ -35,7 +35,7 @@ def recipe(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def latents() -> dict:
     return {name: load(READY / folder) for name, folder in RUNS.items()}
 
@@ -100,7 +100,7 @@ def test_law_of_a_blank():
 on_site = [pytest.mark.site, pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def built(tmp_path_factory):
     try:
         package("onnxruntime-web")
@@ -111,18 +111,12 @@ def built(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def browser():
-    with chromium() as browser:
-        yield browser
-
-
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, *args):
         pass
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(built):
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(built)))
     Thread(target=server.serve_forever, daemon=True).start()

