@@ -18,14 +18,14 @@ from statistics import mean
 from tools.lab import chromium, jupyterlab, open_notebook, write_notebook
 
 PANEL = """from tofy.panels.training import TrainingPanel
-panel = TrainingPanel("builtin")
+panel = TrainingPanel({source!r})
 panel.settings["threads"].value, panel.settings.amount.value = {threads}, {seconds}
 panel"""
 
 
-def without(seconds: float, threads: int, folder: Path) -> float:
+def without(source: str, seconds: float, threads: int, folder: Path) -> float:
     "Examples a second of the command line."
-    told = subprocess.run([sys.executable, "-m", "tofy", "train", "builtin", "--seconds", str(seconds), "--threads",
+    told = subprocess.run([sys.executable, "-m", "tofy", "train", source, "--seconds", str(seconds), "--threads",
                            str(threads), "--out", str(folder), "--json"], capture_output=True, text=True, check=True)
     return json.loads(told.stdout)["examples_per_second"]
 
@@ -61,17 +61,18 @@ def pauses(page, times: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="builtin", help="of builtin the reference lines are known; of others measured")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--threads", type=int, default=max(1, os.cpu_count() - 1))
     o = parser.parse_args()
     home, plain, shown = Path(tempfile.mkdtemp()), [], []
-    write_notebook(home / "panel.ipynb", PANEL.format(threads=o.threads, seconds=o.seconds))
+    write_notebook(home / "panel.ipynb", PANEL.format(source=o.source, threads=o.threads, seconds=o.seconds))
     with jupyterlab(home) as address, chromium() as browser:
         page = open_notebook(browser, address, "panel.ipynb")
         page.wait_for_selector(".tofy-training")
         for i in range(o.times):
-            plain.append(without(o.seconds, o.threads, home / f"plain-{i}"))
+            plain.append(without(o.source, o.seconds, o.threads, home / f"plain-{i}"))
             shown.append(within(page))
             print(f"without {plain[-1]:,.0f} examples/s, with the panel {shown[-1]:,.0f}", flush=True)
         waits = pauses(page, 10)

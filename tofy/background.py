@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['ENDED', 'WORDS', 'FROM_DATA', 'OPTIONS', 'DATA_OPTIONS', 'STYLES', 'Ears', 'tell', 'follow_orders', 'main',
-           'Background', 'start_python', 'start_references', 'changes', 'unusual', 'as_cell', 'as_command', 'as_text',
-           'settings_of', 'plot_runs', 'plot_columns', 'one_table', 'rename_run']
+           'Background', 'start_python', 'start_references', 'find_references', 'changes', 'unusual', 'as_cell',
+           'as_command', 'as_text', 'settings_of', 'plot_runs', 'plot_columns', 'one_table', 'rename_run']
 
 # %% ../nbs/14a_background.ipynb #23e4d6b5
 import atexit
@@ -20,7 +20,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import IO
@@ -30,6 +30,7 @@ from .checkpoint import LogRecord, load_settings, read_experiments, read_log, wr
 from .data import load_data
 from .encoder import ModelConfig
 from .hub import load_source
+from .inference import known_references
 from .metrics import draw_lines
 from .training import RECIPES, SMALLER, TrainConfig, recipe, train
 from .vocab import Failure, Misuse, TofyError
@@ -198,9 +199,21 @@ def start_python(code: str, errors: IO[str]) -> subprocess.Popen:
 
 # %% ../nbs/14a_background.ipynb #b8e630e4
 def start_references(folder: str | Path) -> subprocess.Popen:
-    "A process that measures the reference lines of a run and keeps them in its folder, as `run_references` does."
-    code = f"from tofy.inference import run_references; run_references({str(folder)!r})"
+    "A process that measures a run's reference lines as `run_references` does, where nothing else wants the processor."
+    code = ("import os, tofy.inference; getattr(os, 'nice', abs)(19); "            # Windows has no nice
+            f"tofy.inference.run_references({str(folder)!r})")
     return start_python(code, subprocess.DEVNULL)
+
+
+def find_references(folder: str | Path) -> Iterator[dict[str, dict]]:
+    "The reference lines of a run, each time they are asked for: nothing while a process measures them."
+    lines = known_references(folder)
+    if not lines:
+        measuring = start_references(folder)
+        while measuring.poll() is None:
+            yield {}
+        lines = known_references(folder)
+    yield from itertools.repeat(lines)
 
 # %% ../nbs/14a_background.ipynb #c0eb625c
 def changes(model: ModelConfig, config: TrainConfig) -> dict:

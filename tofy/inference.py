@@ -5,13 +5,13 @@
 # %% auto #0
 __all__ = ['BLANK', 'READY', 'read_blank', 'Latent', 'load', 'Answer', 'fill', 'rank_answer', 'nearest_words', 'reference_ranks',
            'plot_answer', 'diff', 'in_columns', 'Answers', 'strip_word', 'encode_phrases', 'evaluate', 'run_data',
-           'run_references', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'phrase_words', 'plot_attention',
-           'hide_word']
+           'twins', 'known_references', 'run_references', 'heldout_phrases', 'evaluate_run', 'shares', 'attention',
+           'phrase_words', 'plot_attention', 'hide_word']
 
-# %% ../nbs/10_inference.ipynb #49800d2b
+# %% ../nbs/10_inference.ipynb #549ae370
 import html
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import corpus
-from .checkpoint import HELDOUT, load_model, load_references, save_references
+from . import checkpoint, corpus
+from .checkpoint import HELDOUT, REFERENCES, load_model, load_references, save_references, write_whole
 from .data import Data, Phrases, read_phrases, source_lines
 from .encoder import LatentModel
 from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, by_frequency, judge, ranks, reference_lines
-from .vocab import MASK, SPECIALS, UNK, Failure, Misuse, Vocab, nearest_spellings, vocab_hash
+from .vocab import MASK, SPECIALS, UNK, Failure, Misuse, TofyError, Vocab, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #0be4c23b
 BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)
@@ -304,11 +304,40 @@ def run_data(folder: str | Path) -> Data:
     return data
 
 
-def run_references(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
-    "The reference lines of a run on its held-out blanks, from its folder, or measured and kept there."
-    folder, latent = Path(folder), load(folder)
-    if lines := load_references(folder, latent.vocab)[1]:
+def twins(folder: Path) -> Iterator[Path]:
+    "Runs beside this one, or ready-made, on the very same held-out blanks of the built-in corpus."
+    def asked(run: Path) -> tuple:
+        settings = checkpoint.load_settings(run / checkpoint.SETTINGS)
+        blanks = settings["train"].get("eval_queries")
+        return settings["data"], blanks, *((run / name).read_bytes() for name in (checkpoint.VOCAB, HELDOUT))
+
+    with suppress(OSError, KeyError, TofyError):
+        if not str(asked(folder)[0]["source"]).startswith("builtin"):        # a file may have become another
+            return
+        for found in (*folder.parent.glob(f"*/{REFERENCES}"), *READY.glob(f"*/{REFERENCES}")):
+            if found.parent != folder and asked(found.parent) == asked(folder):
+                yield found.parent
+
+
+def known_references(folder: str | Path) -> dict[str, dict]:
+    "The reference lines that a run folder holds, or a twin's, copied into it; nothing where they must be measured."
+    folder, vocab = Path(folder), load_model(folder)[1]
+    if lines := load_references(folder, vocab)[1]:
         return lines
+    for twin in twins(folder):
+        if lines := load_references(twin, vocab)[1]:
+            with suppress(Failure):                                                      # a folder that is read only
+                write_whole(folder / REFERENCES, (twin / REFERENCES).read_bytes())
+            return lines
+    return {}
+
+
+def run_references(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
+    "The reference lines of a run on its held-out blanks, known, or measured and kept in its folder."
+    folder = Path(folder)
+    if lines := known_references(folder):
+        return lines
+    latent = load(folder)
     with suppress(Failure):
         data = data or run_data(folder)
     if data:

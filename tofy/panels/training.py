@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['whole', 'share', 'weight', 'small', 'choice', 'MODEL', 'DATA', 'LOSS', 'RUNNING', 'GROUPS', 'OWN_DATA', 'BF16',
            'NONE_IS_0', 'NONE_IS_EMPTY', 'BUSY', 'SIZES', 'THREADS', 'shown', 'meant', 'Settings', 'painters',
-           'in_words', 'how_far', 'references_of', 'Live', 'as_error', 'findings', 'label', 'Shelf', 'button',
-           'TrainingPanel']
+           'in_words', 'how_far', 'Live', 'as_error', 'findings', 'label', 'Shelf', 'button', 'TrainingPanel']
 
 # %% ../../nbs/15c_panel_training.ipynb #3983e32d
 import base64
@@ -25,11 +24,12 @@ from ipywidgets import HBox, Layout, VBox
 
 from .. import background, checkpoint
 from ..background import Background, plot_columns, plot_runs
-from ..checkpoint import LogRecord, load_references, read_log, write_whole
+from ..checkpoint import LogRecord, read_log, write_whole
 from ..data import Data
 from ..doctor import diagnose
 from ..encoder import ModelConfig
 from ..hub import load_source
+from ..inference import known_references
 from ..sizing import advise
 from ..training import RECIPES, TrainConfig, recipe
 from ..vocab import Misuse, TofyError
@@ -217,11 +217,6 @@ def how_far(run: Background) -> tuple[float, str]:
     return last.progress, said
 
 
-def references_of(folder: Path) -> dict[str, dict]:
-    "The reference lines that a run folder holds; nothing where they were not measured."
-    return load_references(folder, checkpoint.load_model(folder)[1])[1]
-
-
 class Live(VBox):
     "Progress, pictures, and what the doctor finds."
     def __init__(self, fail: Callable[[BaseException], None]):   # told of what goes wrong in the thread
@@ -242,17 +237,15 @@ class Live(VBox):
     def _watch(self, run: Background, at_end: Callable[[], None]) -> None:
         error = None
         try:
-            known, due, measuring = -1, 0., None
+            self.draw(run.lines, run.out)                            # the axes, while the new process starts
+            known, due, search = 0, 0., background.find_references(run.out)
             while not run.ended:
-                self.tell(run)
-                if run.lines and not self.references:
-                    measuring = measuring or background.start_references(run.out)
-                    self.references = references_of(run.out) if measuring.poll() == 0 else {}
-                if len(run.lines) > known and run.lines and time.monotonic() >= due:
+                self.rest(run)
+                self.references = next(search) if run.lines else {}
+                if len(run.lines) > known and time.monotonic() >= due:
                     known, began = len(run.lines), time.thread_time()
-                    self.draw(run.lines, run.out)
-                    due = time.monotonic() + min((time.thread_time() - began) / BUSY, 5.)     # the first is slow
-                time.sleep(.1)
+                    self.draw(run.lines, run.out, partial(self.rest, run))
+                    due = time.monotonic() + min((time.thread_time() - began) / BUSY, 5.)
             self.tell(run)
             self.draw(run.lines, run.out)
         except Exception as caught:
@@ -261,17 +254,24 @@ class Live(VBox):
         if error or run.state == "failed":
             self.fail(error or as_error(run))
 
+    def rest(self, run: Background) -> None:
+        "Let others work for a tenth of a second, and say how far the run is."
+        time.sleep(.1)
+        self.tell(run)
+
     def tell(self, run: Background) -> None:
         "The bar and the sentence beside it."
         self.bar.value, said = how_far(run)
         self.status.value = f'<span role="status">{html.escape(said)}</span>'
 
-    def draw(self, lines: list[LogRecord], folder: Path) -> None:
-        "Pictures, words and findings."
+    def draw(self, lines: list[LogRecord], folder: Path, breathe: Callable[[], None] = lambda: None) -> None:
+        "Pictures, words and findings; `breathe()` is called between them."
         said, drawn = in_words(lines, self.references), painters(lines, self.references)
         self.words.value = html.escape(said)
         self.upper.draw(*drawn[:2], words=said)
+        breathe()
         self.lower.draw(*drawn[2:], words=said)
+        breathe()
         with suppress(TofyError):
             self.doctor.value = findings(diagnose(lines, folder))
 
@@ -342,7 +342,7 @@ class Shelf(VBox):
         "Draw the chosen runs together, with the reference lines of the first that has some."
         if not self.list.value:
             return
-        lines = next(filter(None, map(references_of, self.list.value)), {})
+        lines = next(filter(None, map(known_references, self.list.value)), {})
         histories = {folder.name: read_log(folder) for folder in self.list.value}
         said = "; ".join(text for text, folder in self.list.options if folder in self.list.value)
         self.picture.draw(partial(plot_runs, histories, lines), words=said)
@@ -539,10 +539,10 @@ class TrainingPanel(Panel):
         self.enable()
 
     def pause_or_go(self) -> None:
-        self.run.go() if self.run.state == "paused" else self.run.pause()
-        wanted = ("training",) if self.run.state == "paused" else ("paused",)
+        order, wanted = (self.run.go, "training") if self.run.state == "paused" else (self.run.pause, "paused")
+        order()
         with suppress(TofyError):
-            self.run.wait(lambda run: run.state in wanted, seconds=2)
+            self.run.wait(lambda run: run.state == wanted, seconds=2)
         self.live.tell(self.run)                   # at once, even while a picture is drawn
         self.enable()
 
@@ -564,7 +564,7 @@ class TrainingPanel(Panel):
             self.source.value, self.recipe.value = data.get("source", "builtin"), config.recipe
             self.settings.show(data, model, config)
         self.order, self.out = (data, model, config), folder
-        self.live.references = references_of(folder)
+        self.live.references = known_references(folder)
         self.live.draw(read_log(folder), folder)
         self.live.status.value = f"the run in {html.escape(str(folder))}"
         self.tabs.selected_index = 0
