@@ -17,6 +17,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the children below are fork
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from notebook_runs import result_file  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
@@ -174,6 +175,29 @@ def loaded(tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("loaded") / "text.txt"
     path.write_text(make_text())
     list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def notebook_runs(request, tmp_path_factory):
+    "How a notebook's run ended. All that are asked for begin before the first test, behind it, each on one thread."
+    asked = [str(t.callspec.params["notebook"]) for t in request.session.items if t.name.startswith("test_notebook_runs")]
+    if not asked:
+        yield None
+        return
+    folder = tmp_path_factory.mktemp("notebooks")
+    command = [sys.executable, str(ROOT / "tests" / "notebook_runs.py"), str(folder), *asked]
+    with subprocess.Popen(command, start_new_session=True) as runner:
+
+        def ended(notebook: Path) -> dict:
+            file = result_file(folder, notebook)
+            while not file.exists():
+                assert runner.poll() is None or file.exists(), "the runner of the notebooks has ended"
+                time.sleep(0.1)
+            return json.loads(file.read_text())
+
+        yield ended
+        if runner.poll() is None:
+            os.killpg(runner.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")

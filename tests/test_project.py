@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -75,18 +74,8 @@ def test_notebook_has_outputs_and_no_error(notebook):
     assert all(c["outputs"] for c in slow), "a slow cell has lost its stored output"
 
 
-@pytest.fixture(scope="module")
-def runs(request):
-    "The notebooks that are asked for, each on one thread, as many at a time as there are cores; notebook → its run."
-    asked = {item.callspec.params["notebook"] for item in request.session.items if item.name.startswith("test_notebook_runs")}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {notebook: pool.submit(run, str(BIN / "nbdev_test"), "--path", str(notebook), "--n_workers", "0")
-               for notebook in NOTEBOOKS if notebook in asked}
-        pool.shutdown(cancel_futures=True)
-
-
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
-def test_notebook_runs(notebook, runs):
+def test_notebook_runs(notebook, notebook_runs):
     "Top to bottom, without the cells marked slow."
-    done = runs[notebook].result()
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    done = notebook_runs(notebook)
+    assert done["code"] == 0, done["said"]
