@@ -7,6 +7,7 @@ import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -114,6 +115,52 @@ def test_docments_are_read_as_nbdev_reads_them(tmp_path, monkeypatch):
     assert [(row[0], row[-1]) for row in rows] == [("`a`", ""), ("`b`", "of b"), ("`c`", "of c"), ("**returns**", "what comes out")]
     assert reference.docments(module, module.nodes["C"]) == [("`a`", "`int`", "`1`", "(B,T)")]
     assert reference.signature(module.nodes["C"]) == "(a: int = 1)" and reference.summary(module, "N") == "three"
+
+
+def test_every_public_name_has_a_description_and_an_example():
+    from tools.site.chapters import read
+    from tools.site.reference import faults
+    assert faults(read()) == []
+
+
+def cell(source: str, *directives: str):
+    from types import SimpleNamespace
+    return SimpleNamespace(cell_type="code", source=source, directives_={d: [] for d in directives}, get=lambda name: None)
+
+
+def test_what_counts_as_an_example(tmp_path, monkeypatch):
+    "A demonstration that reads the name; of a class also what gives one; of a command its word. Nothing in the module itself."
+    from tools.site import reference
+    from tools.site.chapters import Chapter
+    path = tmp_path / "tofy" / "one.py"
+    path.parent.mkdir()
+    path.write_text('__all__ = ["C", "D", "make", "lone", "N", "M", "ask_all"]\n'
+                    'class C:\n    "A thing."\nclass D(C):\n    "A kind of it."\n'
+                    'def make() -> list[D]:\n    "Things."\ndef lone():\n    "Unused."\n'
+                    'N = 3   # three\nM = 4\n@app.command()\ndef ask_all():\n    pass\n')
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    names = ["C", "D", "make", "lone", "N", "M", "ask_all"]
+    cells = [cell("def lone(): lone()", "exporti"), cell("# lone\nlone = x.lone; print('lone')"), cell("made = make()"),
+             cell("run('ask-all')")]
+    book = [Chapter(Path("01_one.ipynb"), cells, "tofy.one", {}, {name: f"tofy.one.{name}" for name in names})]
+    assert reference.faults(book) == ["tofy.one.lone has no example", "tofy.one.M has no description",
+                                      "tofy.one.ask_all has no description"]
+    (module,) = reference.modules()
+    assert [reference.example(module, name, book)[1] for name in ("C", "D", "make", "ask_all")] == [2, 2, 2, 3]
+
+
+def test_a_constant_is_shown_with_its_value(monkeypatch):
+    from types import SimpleNamespace
+
+    from tools.site import reference
+    module = SimpleNamespace(name="some.module")
+    held = SimpleNamespace(SHORT=("a", 1), LONG=list(range(1000)), FOUND=print, PLACE=reference.ROOT / "x")
+    monkeypatch.setattr(reference.importlib, "import_module", lambda name: {"some.module": held}[name])
+    shown = {name: reference.value(module, name) for name in vars(held)}
+    assert shown["SHORT"].source == "from some.module import SHORT\nSHORT"
+    texts = {name: cell.outputs[0]["data"]["text/plain"] for name, cell in shown.items()}
+    assert texts["SHORT"] == "('a', 1)" and texts["LONG"].startswith("[0,") and texts["LONG"].endswith("\n…")
+    assert str(reference.ROOT) not in texts["PLACE"] and "/x" in texts["PLACE"]
 
 
 def test_every_chapter_has_its_page_and_its_notebook(site):

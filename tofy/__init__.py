@@ -5,6 +5,7 @@ Written by hand, but for the version. What is named here is loaded when it is fi
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+# The version of the package.
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'REFERENCES', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS',
-           'write_whole', 'sync_folder', 'cannot_save', 'add_line', 'save_tensors', 'load_tensors', 'save_model',
-           'load_model', 'check_fit', 'fit_weights', 'LogRecord', 'columns', 'append_log', 'log_row', 'read_log',
-           'trim_log', 'save_settings', 'load_settings', 'save_references', 'load_references', 'machine',
-           'record_experiment', 'read_experiments']
+           'write_whole', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model', 'check_fit',
+           'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
+           'load_settings', 'save_references', 'load_references', 'record_experiment', 'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
@@ -33,9 +32,9 @@ from .metrics import Bigram
 from .vocab import Failure, Misuse, Vocab, load_vocab, vocab_bytes, vocab_hash
 
 # %% ../nbs/08_checkpoint.ipynb #3f1cfac0
-MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"
-HELDOUT, STATE, SETTINGS = "heldout.txt", "state_latent.safetensors", "run.toml"
-REFERENCES = "references_latent.safetensors"
+MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
+HELDOUT, STATE, SETTINGS = "heldout.txt", "state_latent.safetensors", "run.toml"       # files of a run folder
+REFERENCES = "references_latent.safetensors"   # in the run folder: counts that the reference lines are made from
 EXPERIMENTS = "experiments.jsonl"   # beside the run folders: a line a run
 
 # %% ../nbs/08_checkpoint.ipynb #09aa6e4f
@@ -55,7 +54,7 @@ def write_whole(path: str | Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
         raise cannot_save(path, error) from error
 
-# %% ../nbs/08_checkpoint.ipynb #e2080210
+# %% ../nbs/08_checkpoint.ipynb #d819c221
 def sync_folder(folder: Path) -> None:
     "Push a folder's list of names to the disk, where the system can."
     if hasattr(os, "O_DIRECTORY"):
@@ -63,7 +62,7 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
         os.close(descriptor)
 
-# %% ../nbs/08_checkpoint.ipynb #54584bfe
+# %% ../nbs/08_checkpoint.ipynb #d28e64cf
 def cannot_save(path: Path, error: OSError) -> Failure:
     "The sentence for a file that could not be written."
     why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
@@ -154,8 +153,8 @@ def fit_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: s
     check_fit(tensors, model.state_dict(), source)
     model.load_state_dict(tensors)
 
-# %% ../nbs/08_checkpoint.ipynb #ab25b3da
-NAN = float("nan")
+# %% ../nbs/08_checkpoint.ipynb #953e1bdb
+NAN = float("nan")   # what was not measured
 
 
 @dataclass
@@ -183,13 +182,13 @@ class LogRecord:
     is_line: bool = True     # False: only a sign of life between two log lines, not a column
     file: ClassVar[str] = LOG
 
-
+# %% ../nbs/08_checkpoint.ipynb #4d7e27a6
 def columns(kind: type) -> tuple[str, ...]:
     "The columns that a kind of record has in the log: its numbers."
     return tuple(f.name for f in fields(kind) if f.name not in ("progress", "is_line") and f.type is not str)
 
-
-LOG_COLUMNS = columns(LogRecord)
+# %% ../nbs/08_checkpoint.ipynb #8dc28a58
+LOG_COLUMNS = columns(LogRecord)   # of the log of a run, in their order
 
 # %% ../nbs/08_checkpoint.ipynb #bd5379de
 def append_log(folder: str | Path, record: LogRecord) -> None:
@@ -256,12 +255,12 @@ def load_references(folder: str | Path, vocab: Vocab) -> tuple[Bigram | None, di
             return Bigram(tensors["pairs"], tensors["counts"], len(vocab)), json.loads(header["lines"])
     return None, {}
 
-# %% ../nbs/08_checkpoint.ipynb #56cdef82
+# %% ../nbs/08_checkpoint.ipynb #dd45fb5c
 def machine() -> str:
     "The machine in words: system, processor kind, cores, PyTorch."
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
 
-
+# %% ../nbs/08_checkpoint.ipynb #65da0dd6
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line for the run in `folder` to the experiment log beside it."
     folder = Path(folder).resolve()

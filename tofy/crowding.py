@@ -4,11 +4,10 @@
 
 # %% auto #0
 __all__ = ['CELLS', 'SIZES', 'FRAMES', 'log_cap_share', 'wrong_by_theory', 'wrong_by_simulation', 'plot_wrong', 'word_rows',
-           'draw_rows', 'pair_cosines', 'plot_pairs', 'nearest', 'usual_neighbour', 'plot_neighbours', 'effective_rank',
-           'spread', 'common_words', 'table_figures', 'duels', 'by_posterior', 'crowding', 'share', 'cosine_bins',
-           'plot_crowding', 'plot_bars', 'aim', 'predictions', 'cleaned', 'with_prior', 'compare', 'Frame', 'frames',
-           'plot_frames', 'plane', 'map2d', 'plot_map', 'mark_words', 'Film', 'save_frames', 'load_frames', 'hubness',
-           'skewness', 'csls']
+           'pair_cosines', 'plot_pairs', 'nearest', 'usual_neighbour', 'plot_neighbours', 'effective_rank', 'spread',
+           'common_words', 'table_figures', 'duels', 'by_posterior', 'crowding', 'cosine_bins', 'plot_crowding',
+           'plot_bars', 'predictions', 'cleaned', 'with_prior', 'compare', 'Frame', 'frames', 'plot_frames', 'plane',
+           'map2d', 'plot_map', 'mark_words', 'Film', 'save_frames', 'load_frames', 'hubness', 'skewness', 'csls']
 
 # %% ../nbs/11_crowding.ipynb #d6da9c62
 import math
@@ -99,12 +98,12 @@ def word_rows(model: LatentModel) -> Tensor:   # (n,D)
         raise Failure("The table holds values that are no numbers: the training diverged; train anew, --lr lower.")
     return rows
 
-# %% ../nbs/11_crowding.ipynb #958e051d
+# %% ../nbs/11_crowding.ipynb #4e6a4aa8
 def draw_rows(rows: Tensor, limit: int) -> Tensor:
     "At most `limit` of the rows, drawn by seed 0."
     return rows if len(rows) <= limit else rows[torch.randperm(len(rows), generator=Generator().manual_seed(0))[:limit]]
 
-
+# %% ../nbs/11_crowding.ipynb #c4fc239c
 def pair_cosines(rows: Tensor,          # (n,D)
                  bins: int = 100,       # equal, from −1 to 1
                  limit: int = 20_000,   # of more rows, so many are drawn by seed 0
@@ -259,13 +258,13 @@ def crowding(latent: Latent,
         misses_by_neighbour=share((lost & (rank == 2))[missed]),        # hits, were the neighbour not there
         bins=cosine_bins(near[answers - first], above))
 
-
+# %% ../nbs/11_crowding.ipynb #1ad98044
 def share(flags: Tensor) -> float | None:
     "Mean of the figures that are numbers; None where there are none."
     flags = flags.double()[~flags.isnan()]
     return flags.mean().item() if len(flags) else None
 
-
+# %% ../nbs/11_crowding.ipynb #209cf9fa
 def cosine_bins(cosines: Tensor, above: dict[str, Tensor], width: float = .1) -> list[dict]:
     "In bins of the neighbour's cosine that are not empty: how many blanks, and the share lost by each scorer."
     place = (cosines / width).floor().clamp(max=1 / width - 1).long()
@@ -314,12 +313,12 @@ def plot_bars(values: dict[str, float],
         ax.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))
     return ax
 
-# %% ../nbs/11_crowding.ipynb #d20b41f4
+# %% ../nbs/11_crowding.ipynb #0d3522d6
 def aim(latent: Latent, questions: Masked) -> Tensor:
     "The unit predictions `(M,D)`."
     return F.normalize(latent.model(questions.inputs, questions.mask)[0], dim=-1)
 
-
+# %% ../nbs/11_crowding.ipynb #b76de912
 def predictions(latent: Latent, phrases: Phrases, blanks: Blanks) -> Tensor:
     "The unit predictions at these blanks `(Q,D)`, the short phrases first."
     if not len(blanks.rows):
@@ -460,8 +459,8 @@ def mark_words(ax,
                     weight="normal" if i else "bold", bbox=dict(facecolor="white", edgecolor="none", pad=.5, alpha=.7))
     return ax
 
-# %% ../nbs/11_crowding.ipynb #efb61c3a
-FRAMES = "frames.safetensors"
+# %% ../nbs/11_crowding.ipynb #ce19bbaf
+FRAMES = "frames.safetensors"   # in the run folder: the film of its table
 
 
 class Film(NamedTuple):

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CASUAL', 'HubId', 'parse_hub', 'cache_file', 'one_line', 'Counts', 'write_lines', 'whole', 'rows', 'text_column',
-           'open_hub', 'stretch', 'write_together', 'fetch', 'resolve', 'load_source', 'read_qa', 'casual_pairs']
+           'stretch', 'write_together', 'fetch', 'resolve', 'load_source', 'read_qa', 'casual_pairs']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
 import csv
@@ -305,7 +305,7 @@ def _small_steps(
         builder.config.batch_size = 1000
         builder.config.fragment_scan_options = ParquetFragmentScanOptions(pre_buffer=False)
 
-# %% ../nbs/02a_hub.ipynb #a14bd342
+# %% ../nbs/02a_hub.ipynb #9ba898c9
 def open_hub(
     hub: HubId,                              # what is wanted
     pick: Callable[[Any], list[str]],        # schema → the columns to read; raises `Misuse` if they are not there

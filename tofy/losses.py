@@ -207,7 +207,8 @@ def sigreg(x: Tensor,                   # (n,D)
     gap = (angle.cos().mean(0) - normal).square() + angle.sin().mean(0).square()    # (directions,points)
     return torch.trapezoid(gap * normal / math.sqrt(2 * math.pi), t, dim=-1).mean()
 
-# %% ../nbs/06_losses.ipynb #a038f57f
+# %% ../nbs/06_losses.ipynb #9e48779f
+# The terms that keep rows apart, by name: each a function of x `(M,D)` and a generator.
 SPREADS = dict(vicreg=lambda x, generator: vicreg_variance(x) + vicreg_covariance(x),
                uniformity=lambda x, generator: uniformity(x), sigreg=sigreg)
 

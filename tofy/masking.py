@@ -57,7 +57,8 @@ def mask_batch(ids: Tensor,                       # int64 (B,T), not changed
     inputs = torch.where(mask & (fate >= corrupt[0]) & (fate < corrupt[0] + corrupt[1]), random_words, inputs)
     return Masked(inputs, mask, ids[mask])
 
-# %% ../nbs/03_masking.ipynb #02aeff37
+# %% ../nbs/03_masking.ipynb #4f67b1d6
+# What may become of a chosen word, with the colours of its picture.
 FATES = dict(hidden="#0072B2; color: white", random="#E69F00; color: black", kept="#009E73; color: black")
 
 

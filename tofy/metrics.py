@@ -191,9 +191,10 @@ def unigram_entropy(vocab: Vocab) -> float:
     p = counts / counts.sum().clamp(min=1)
     return -torch.special.xlogy(p, p).sum().item()
 
-# %% ../nbs/07_metrics.ipynb #b2267bbe
+# %% ../nbs/07_metrics.ipynb #a3dfc1bb
+# Colours of the reference lines and of the model (Okabe and Ito).
 COLOURS = dict(chance="#999999", frequency="#E69F00", bigram="#CC79A7", best="#009E73", model="#0072B2")
-NAMES = dict(best="best possible")
+NAMES = dict(best="best possible")   # how a picture names a line, where not by its own name
 
 
 def draw_lines(ax, lines: dict[str, dict], figure: str = "mrr", vertical: bool = False) -> None:

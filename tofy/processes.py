@@ -124,7 +124,8 @@ def pooled(figures: dict[str, float],   # means over this process's blanks
     sums = total(torch.tensor(list(figures.values()), dtype=torch.double) * (weight / world()))
     return dict(zip(figures, sums.tolist(), strict=True))
 
-# %% ../nbs/08a_processes.ipynb #c509b591
+# %% ../nbs/08a_processes.ipynb #75ff6415
+# What a process says that has lost another.
 LOST = ("Another process of this run has stopped or does not answer; if it left a message, that says why. "
         "What was saved is kept: go on with --resume.")
 

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['PRESETS', 'SIZES', 'FAR_FETCHED', 'CARD', 'parameters', 'notes_rule', 'preset', 'plot_presets', 'plot_parameters',
            'askable', 'expected_blanks', 'blanks_a_step', 'passes', 'steps_for', 'suggest', 'activations', 'ranking',
-           'memory', 'profile_step', 'plot_memory', 'Probe', 'probe', 'plot_speed', 'size_warnings', 'survey',
-           'what_is_there', 'what_it_costs', 'Advice', 'advise']
+           'memory', 'profile_step', 'plot_memory', 'Probe', 'probe', 'plot_speed', 'survey', 'Advice', 'advise']
 
 # %% ../nbs/14_sizing.ipynb #1d541517
 import html
@@ -307,7 +306,7 @@ def plot_speed(seconds: dict[int, float],   # dim → seconds a step
 # %% ../nbs/14_sizing.ipynb #70ee0e20
 FAR_FETCHED, CARD = 500, 8e9   # parameters an example, beyond all that was tried here; bytes of the notes' card
 
-
+# %% ../nbs/14_sizing.ipynb #3a5ce427
 def size_warnings(data: Data, train: TrainConfig, holds: dict, size: dict) -> list[str]:
     "Sentences about sizes that don't fit together."
     n, per, batch = size["parameters"], size["per_example"], train.batch or suited_batch(data.train)
@@ -340,7 +339,7 @@ def survey(data: Data) -> dict:
                 cut_share=report["cut"] / max(report["pieces"], 1),
                 lengths=dict(median=at(.5), p90=at(.9), p99=at(.99), longest=at(1.)))
 
-# %% ../nbs/14_sizing.ipynb #d70b346b
+# %% ../nbs/14_sizing.ipynb #3e0c3ef3
 def _parts(sizes: dict, show) -> str: return ", ".join(f"{name} {show(size)}" for name, size in sizes.items() if size)
 
 
@@ -362,7 +361,7 @@ def what_is_there(advice: "Advice") -> list[tuple[str, str]]:
             ("", _parts(advice.parameters, "{:,}".format)),
             ("suggestion", _shape(best["model"], best["parameters"])), ("", best["reason"])]
 
-# %% ../nbs/14_sizing.ipynb #8d6dbf2e
+# %% ../nbs/14_sizing.ipynb #48183cdc
 def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
     "Labels and sentences about steps, memory and time."
     s, t = advice.steps, advice.time

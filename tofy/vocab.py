@@ -47,7 +47,8 @@ def extra(name: str) -> Iterator[None]:
         package = (error.name or "a package").split(".")[0]
         raise Missing(f'{package} is not installed; it comes with: pip install "tofy[{name}]"') from None
 
-# %% ../nbs/01_vocab.ipynb #3b1e9e92
+# %% ../nbs/01_vocab.ipynb #fd05c84e
+# How a text is cut: any script, or ASCII alone as the original did.
 TOKEN_RULES = {"unicode": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
                "notes": regex.compile(r"[A-Za-z0-9']+|\S")}
 
@@ -64,9 +65,9 @@ def tokenize(text: str,                 # a phrase, any script
         text = unicodedata.normalize("NFC", text).replace("’", "'")
     return TOKEN_RULES[tokens].findall(text)
 
-# %% ../nbs/01_vocab.ipynb #6f37bc26
-SPECIALS = ("<pad>", "<unk>", "<mask>")
-PAD, UNK, MASK = range(3)
+# %% ../nbs/01_vocab.ipynb #b9484285
+SPECIALS = ("<pad>", "<unk>", "<mask>")   # the first rows of every vocabulary
+PAD, UNK, MASK = range(3)                 # numbers of the specials: padding, a word without a row, the blank
 
 
 @dataclass(frozen=True)

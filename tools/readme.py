@@ -18,9 +18,12 @@ def make() -> tuple[str, dict[str, bytes]]:
     nb = nbformat.read(ROOT / "nbs" / "index.ipynb", as_version=4)
     nb.cells = [c for c in nb.cells if "#| hide" not in c.source]
     nb.metadata["language_info"] = {"name": "python"}                              # cleaning took it away
+    words = iter([found for c in nb.cells for found in re.findall(r"^#\| fig-alt: (.+)", c.source, re.M)])
+    for cell in nb.cells:
+        cell.source = re.sub(r"^#\|.*\n", "", cell.source, flags=re.M)               # directives are for the site
     text, resources = MarkdownExporter().from_notebook_node(nb)
     pictures = {name.replace("output", "picture"): data for name, data in resources["outputs"].items()}
-    text = re.sub(r"!\[\w+\]\(output(\S+)\)", r"![The nearest words](nbs/readme/picture\1)", text)
+    text = re.sub(r"!\[\w+\]\(output(\S+)\)", lambda found: f"![{next(words)}](nbs/readme/picture{found[1]})", text)
     text = re.sub(r"\]\((?!http|nbs/|#)([\w/]+\.ipynb)", r"](nbs/\1", text)       # chapters lie in nbs/
     return re.sub(r"\n{3,}", "\n\n", text).strip() + "\n", pictures
 

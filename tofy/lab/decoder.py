@@ -73,6 +73,7 @@ class DecoderConfig:
             raise Misuse(f"dropout is {self.dropout}; it must be in [0, 1).")
 
 
+# Sizes of a decoder by name; the vocabulary comes from the tokenizer.
 PRESETS = dict(
     nano=DecoderConfig(dim=64, layers=2, heads=2, context=64),
     tiny=DecoderConfig(),

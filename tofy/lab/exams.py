@@ -64,6 +64,7 @@ class Course:
 
 
 _SURE, _SMALL = Sampling(temperature=0), DecoderConfig(dim=48, layers=1, heads=8, context=32, rotary_base=30.)
+# How a decoder learns each of the made texts, by name.
 COURSES = dict(
     words=Course(20_000, DecoderConfig(dim=72, layers=1, heads=12, context=32, rotary_base=30.), 2700, lr=2e-3),
     actions=Course(40_000, DecoderConfig(dim=96, layers=2, heads=4, context=48, rotary_base=30.), 6000, lr=2e-3),

@@ -25,7 +25,7 @@ from ..vocab import Misuse
 
 # %% ../../nbs/lab/03_synthetic.ipynb #6e00a42f
 Piece = tuple[str, float]   # some characters, and their surprise in nats given everything before them
-Line = list[Piece]
+Line = list[Piece]          # a line, piece by piece, with what each was worth
 
 
 def draw(rng: Random,
@@ -47,8 +47,8 @@ def price(lines: Iterable[Line]) -> float:
     "The surprise of some lines in nats: what the best possible model pays for them."
     return math.fsum(nats for line in lines for _, nats in line)
 
-# %% ../../nbs/lab/03_synthetic.ipynb #647f960c
-CONSONANTS, VOWELS = "bcdfghjk", "aeiou"
+# %% ../../nbs/lab/03_synthetic.ipynb #f5ec1276
+CONSONANTS, VOWELS = "bcdfghjk", "aeiou"   # letters of the made-up words
 
 
 def words(rng: Random) -> Iterator[Line]:
@@ -86,7 +86,8 @@ def actions(rng: Random) -> Iterator[Line]:
                (result_of(int(digit), data, before), 0.), (";\n", 0.)]
         before = data
 
-# %% ../../nbs/lab/03_synthetic.ipynb #4a4ca231
+# %% ../../nbs/lab/03_synthetic.ipynb #933dd666
+# Periods of a row's columns, share of wrong signs, and the signs.
 CYCLES, NOISE, SIGNS = (3, 4, 5, 7, 7, 11), .002, "abcdefghijk;\n"
 
 
@@ -123,11 +124,13 @@ def sequence2(rng: Random) -> Iterator[Line]:
                for sign in row(i)]
         i += 1
 
-# %% ../../nbs/lab/03_synthetic.ipynb #8b513c6c
+# %% ../../nbs/lab/03_synthetic.ipynb #71f417b1
+# What may stand before a noun of the stories.
 ADJECTIVES = "old orange ugly shiny red big little kind eager wise".split()
+# Nouns of the stories.
 NOUNS = ("boy girl cat dog kite apple egg umbrella ball drum owl elf duck bear "
          "park forest attic orchard garden inn heart end").split()
-DETERMINERS = "a an the his her its".split()
+DETERMINERS = "a an the his her its".split()   # what a noun phrase of the stories begins with
 
 
 def with_article(phrase: str) -> str:
@@ -150,6 +153,7 @@ def _thing(*words: str) -> dict[str, str]:
 # %% ../../nbs/lab/03_synthetic.ipynb #032d59c0
 _PEOPLE = ("boy Tim Ben Max|he him his", "girl Mia Lily Anna|she her her", "cat Kit Tom Bella|it it its",
            "dog Rex Spot Lucky|it it its")
+# What may stand in each slot of a story.
 SLOTS: dict[str, list[dict[str, str]]] = dict(
     hero=[_hero(adjective, who.split()[0], name, pronouns) for who, pronouns in (p.split("|") for p in _PEOPLE)
           for name in who.split()[1:] for adjective in ("little", "kind", "eager")],
@@ -470,6 +474,7 @@ class DataSet:
 # %% ../../nbs/lab/03_synthetic.ipynb #96669f2d
 _ASKED = tuple((item(i) + item(i + 1))[:4] for i in (18, 29, 3))                     # c%%d, f^^g, d%%e
 _ASKED2 = tuple("".join(map(row, range(i, i + 10))) for i in (0, 1000, 4000))
+# The made texts by name.
 SETS = dict(
     words=DataSet(words, words_law, partial(check_lines, check_word), {"pattern": .95, "first letter": .7}),
     actions=DataSet(actions, actions_law, partial(check_lines, check_action),

@@ -212,8 +212,8 @@ def reserved_tokens(tokenizer: TextTokenizer) -> list[str]:
     added = tokenizer.inner.get_added_tokens_decoder()
     return [t.content for _, t in sorted(added.items()) if t.content not in (END, UNKNOWN)]
 
-# %% ../../nbs/lab/00_tokenizers.ipynb #004f20a5
-TOKENIZER = "tokenizer.json"
+# %% ../../nbs/lab/00_tokenizers.ipynb #e3df5caa
+TOKENIZER = "tokenizer.json"   # its file, in a folder that holds one
 
 
 def save_tokenizer(tokenizer: TextTokenizer, path: str | Path) -> None:

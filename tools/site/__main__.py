@@ -5,7 +5,8 @@ usage: python -m tools.site
 In the order in which things happen:
   vendor.py      takes the scripts that a page needs from npm, once, so that no page asks another host for anything
   chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
-  reference.py   module → page: every public name with its signature, its parameters and an example from a chapter
+  reference.py   module → page: every public name with its signature, its parameters and an example that ran; a name
+                 without an example or a description fails the build
   film.py        a page with a slider that works without Python: the map of a table while it was trained
   conf.py        Sphinx's settings; a warning fails the build
   check.py       every link, anchor and picture of the finished pages leads somewhere
@@ -27,6 +28,9 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
     vendor.fetch()
     book = chapters.read()
+    if lacking := reference.faults(book):
+        print("\n".join(lacking))
+        return 1
     live = ROOT / "build" / "live"                       # the page that fills blanks in the browser, where it was made
     chapters.write(book, pages, live.is_dir())
     reference.write(book, pages / "api")

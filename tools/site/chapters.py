@@ -4,6 +4,7 @@ import json
 import os
 import re
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -87,7 +88,13 @@ def read_one(path: Path) -> Chapter:
 
 
 def exported(cell) -> bool:
+    "Whether its names are public."
     return cell.cell_type == "code" and bool({"export", "exports"} & cell.directives_.keys())
+
+
+def in_module(cell) -> bool:
+    "Whether it becomes part of the module; the names of an `exporti` cell are the module's own."
+    return exported(cell) or cell.cell_type == "code" and "exporti" in cell.directives_
 
 
 def parsed(source: str) -> ast.Module:
@@ -112,6 +119,19 @@ def imports(source: str) -> dict[str, str]:
     "What a cell takes from the package: name → full name."
     found = [n for n in ast.walk(parsed(source)) if isinstance(n, ast.ImportFrom) and (n.module or "").startswith("tofy")]
     return {a.asname or a.name: f"{n.module}.{a.name}" for n in found for a in n.names}
+
+
+def shows(cell, words: set[str]) -> bool:
+    "Whether a cell says one of these words, and is a demonstration: no part of the module."
+    return cell.cell_type == "code" and not in_module(cell) and bool(words & said(cell.source))
+
+
+@cache
+def said(source: str) -> set[str]:
+    "The names that a cell reads, as `name` or `module.name`, and what it has in quotes."
+    kinds = ast.Name | ast.Attribute | ast.Constant
+    return {ast.unparse(n) for n in ast.walk(parsed(source))
+            if isinstance(n, kinds) and not isinstance(getattr(n, "ctx", None), ast.Store)}
 
 
 # ---- writing
@@ -167,7 +187,7 @@ def code(cell, words: str):
         tags.append("remove-output")
     if {"code-fold:", "hide_input"} & cell.directives_.keys():
         tags.append("hide-input")
-    if exported(cell):
+    if in_module(cell):
         tags.append("exported")
     source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
     outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))

@@ -1,17 +1,22 @@
-"""Modules → reference pages: every public name with its signature, its docments and an example that ran in a chapter.
+"""Modules → reference pages: every public name with its signature, its docments and an example that ran.
 
-The modules are read, not imported: a signature is shown as its author wrote it, and the build needs no torch.
+The modules are read: a signature is shown as its author wrote it. Examples are cells of the chapters; only of a constant
+is the value asked here, when the site is built.
 """
 import ast
 import copy
+import importlib
 import inspect
 import io
 import json
+import pprint
 import re
 import tokenize
 from pathlib import Path
 
-from tools.site.chapters import ROOT, Chapter, code, exported, imports, label, markdown, picture_words, save, toctree
+from nbformat.v4 import new_code_cell, new_output
+
+from tools.site.chapters import ROOT, Chapter, code, imports, label, markdown, picture_words, save, shows, toctree
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
 FIELDS = {"dataclass", "NamedTuple"}              # decorators and bases that make annotated names into arguments
@@ -38,11 +43,6 @@ class Module:
                     names += ast.literal_eval(node.value)
         self.public = sorted(dict.fromkeys(n for n in names if n in self.nodes), key=lambda n: self.nodes[n].lineno)
         self.scope |= {name: f"{self.name}.{name}" for name in self.public}
-
-    def used_by(self, name: str) -> list[str]:
-        "The public names of the module whose definition says this one."
-        text = {n: "\n".join(self.lines[node.lineno - 1:node.end_lineno]) for n, node in self.nodes.items() if n in self.public}
-        return [n for n in self.public if n != name and re.search(rf"\b{name}\b", text[n])]
 
     def comment(self, first: int, last: int) -> str:
         "The docment of what stands on these lines: behind it, or on the lines above it."
@@ -78,46 +78,60 @@ def write(book: list[Chapter], folder: Path) -> None:
         save(folder / f"{module.name}.ipynb", page(module, book))
     rows = [f"| [`{m.name}`]({m.name}.ipynb) | {escape(m.doc.splitlines()[0]) if m.doc else ''} |" for m in found]
     text = ["# Reference", "Every public name of the package. Each entry links to the cell of the chapter that defines and "
-            "explains it, and shows an example that ran there.", "| module | what it holds |\n|---|---|\n" + "\n".join(rows),
+            "explains it, and shows an example that ran.", "| module | what it holds |\n|---|---|\n" + "\n".join(rows),
             toctree("Modules", [f"{m.name} <{m.name}>" for m in found])]
     save(folder / "index.ipynb", [markdown("\n\n".join(text))])
-    scopes = folder.parent / "scopes.json"
-    scopes.write_text(json.dumps(json.loads(scopes.read_text()) | {f"api/{m.name}": m.scope for m in found}))
+    scopes, public = folder.parent / "scopes.json", {f"{m.name}.{name}" for m in found for name in m.public}
+    pages = json.loads(scopes.read_text()) | {f"api/{m.name}": m.scope for m in found}
+    scopes.write_text(json.dumps({page: {name: full for name, full in scope.items() if full in public}
+                                  for page, scope in pages.items()}))
 
 
 def page(module: Module, book: list[Chapter]) -> list:
     "The cells of a module's page."
-    chapter = next((c for c in book if c.module == module.name), None)
+    chapter = chapter_of(module, book)
     told = f"From the chapter [{chapter.title}](/{chapter.page}.ipynb)." if chapter else ""
     contents = "\n".join(f"| {{py:obj}}`{n} <{module.name}.{n}>` | {escape(summary(module, n))} |" for n in module.public)
     cells = [markdown(f"# {module.name}\n\n{escape(module.doc)}\n\n{told}\n\n| name | what it is |\n|---|---|\n{contents}\n\n"
                       f"```{{py:module}} {module.name}\n```")]
     for name in module.public:
-        shown = example(name, f"{module.name}.{name}", chapter, book)
-        cells.append(markdown(entry(module, name, chapter, shown)))
-        if shown:
+        cells.append(markdown(entry(module, name, chapter)))
+        if is_constant(module.nodes[name]):
+            cells.append(value(module, name))
+        if shown := example(module, name, book):
             home, i = shown
+            cells.append(markdown("Example:" if home is chapter else f"Example, from [{home.title}](/{home.page}.ipynb):"))
             cells.append(code(home.cells[i], picture_words(home.cells, i)))
     return cells
 
 
-def entry(module: Module, name: str, chapter: Chapter | None, shown: tuple[Chapter, int] | None) -> str:
+def chapter_of(module: Module, book: list[Chapter]) -> Chapter | None:
+    return next((c for c in book if c.module == module.name), None)
+
+
+def entry(module: Module, name: str, chapter: Chapter | None) -> str:
     "One public name."
-    node, links = module.nodes[name], []
+    node, last = module.nodes[name], ""
     if chapter and name in chapter.defines:
-        links.append(f"Explained in [{chapter.title}](#{label(f'{module.name}.{name}')}).")
-    if shown:
-        links.append("Example:" if shown[0] is chapter else f"Example, from [{shown[0].title}](/{shown[0].page}.ipynb):")
-    elif users := module.used_by(name):
-        links.append(f"Used by {', '.join(f'`{user}`' for user in users[:4])}.")
-    last = " ".join(links)
+        last = f"Explained in [{chapter.title}](#{label(f'{module.name}.{name}')})."
     if isinstance(node, FUNCTION):
         return directive("function", name + signature(node), described(module, node), last)
     if isinstance(node, ast.ClassDef):
         return directive("class", name + signature(node), described(module, node), *members(module, node)) + "\n\n" + last
-    value = " ".join(ast.unparse(node.value).split()) if node.value else ""
-    value = "" if len(value) > 100 else f":value: {json.dumps(value, ensure_ascii=False)}"   # of a long table its comment must do
-    return directive("data", name, summary(module, name), last, option=value)
+    return directive("data", name, summary(module, name), last)
+
+
+def is_constant(node: ast.stmt) -> bool:
+    return not isinstance(node, FUNCTION | ast.ClassDef)
+
+
+def value(module: Module, name: str):
+    "A cell that shows a constant's value, or the first lines of it."
+    text = pprint.pformat(getattr(importlib.import_module(module.name), name), width=100, compact=True, sort_dicts=False)
+    lines = re.sub(r" at 0x\w+", "", text).replace(str(ROOT), "…").splitlines()
+    text = "\n".join(lines[:12] + ["…"] * (len(lines) > 12))
+    shown = new_output("execute_result", {"text/plain": text}, execution_count=None)
+    return new_code_cell(f"from {module.name} import {name}\n{name}", outputs=[shown])
 
 
 def members(module: Module, node: ast.ClassDef) -> list[str]:
@@ -233,14 +247,48 @@ def escape(text: str) -> str:
 
 # ---- examples
 
-def example(name: str, full: str, chapter: Chapter | None, book: list[Chapter]) -> tuple[Chapter, int] | None:
+def faults(book: list[Chapter]) -> list[str]:
+    "A line for every public name without a description, or without an example; of a constant the value will do."
+    found = []
+    for module in modules():
+        for name in module.public:
+            full = f"{module.name}.{name}"
+            found += [] if summary(module, name) else [f"{full} has no description"]
+            found += [] if is_constant(module.nodes[name]) or example(module, name, book) else [f"{full} has no example"]
+    return found
+
+
+def example(module: Module, name: str, book: list[Chapter]) -> tuple[Chapter, int] | None:
+    "The first cell that uses a name; else, of a class, one that uses a function which gives such an object, or a kind of it."
+    if shown := first_use(module, name, book):
+        return shown
+    kin = [n for n in module.public if re.search(rf"\b{name}\b", given_by(module.nodes[n]))]
+    return next(filter(None, (example(module, n, book) for n in kin)), None)
+
+
+def given_by(node: ast.stmt) -> str:
+    "What a function's result is said to be; what a class is a kind of."
+    if isinstance(node, ast.ClassDef):
+        return " ".join(map(ast.unparse, node.bases))
+    return ast.unparse(node.returns) if isinstance(node, FUNCTION) and node.returns else ""
+
+
+def first_use(module: Module, name: str, book: list[Chapter]) -> tuple[Chapter, int] | None:
     "The first cell that uses a name and prints or draws something; else the first that uses it: its own chapter before others."
-    others = [c for c in book if c is not chapter and c.scope.get(name) == full]
-    homes = [(c, range(len(c.cells)) if c is not chapter else range(c.defines.get(name, -1) + 1, len(c.cells)))
-             for c in ([chapter] if chapter else []) + others]
-    used = [(c, i) for c, cells in homes for i in cells if uses(c.cells[i], name)]
-    return min(used, key=lambda at: (at[0] is not chapter, not at[0].cells[at[1]].get("outputs")), default=None)
+    own, command, used = chapter_of(module, book), command_of(module.nodes[name]), []
+    full = f"{module.name}.{name}"
+    for chapter in book:
+        words = {known if target == full else f"{known}.{name}"                # diagnose, or doctor.diagnose
+                 for known, target in chapter.scope.items() if target in (full, module.name)}
+        words |= {repr(command)} if command and (words or chapter is own) else set()
+        begin = chapter.defines.get(name, -1) + 1 if chapter is own else 0
+        used += [(chapter, i) for i in range(begin, len(chapter.cells) if words else 0) if shows(chapter.cells[i], words)]
+    return min(used, key=lambda at: (at[0] is not own, not at[0].cells[at[1]].get("outputs")), default=None)
 
 
-def uses(cell, name: str) -> bool:
-    return cell.cell_type == "code" and not exported(cell) and bool(re.search(rf"\b{name}\b", cell.source))
+def command_of(node: ast.stmt) -> str | None:
+    "The word by which a command of the command line is called."
+    for mark in node.decorator_list if isinstance(node, FUNCTION) else []:
+        if isinstance(mark, ast.Call) and ast.unparse(mark.func).endswith(".command"):
+            return ast.literal_eval(mark.args[0]) if mark.args else node.name.replace("_", "-")
+    return None
