@@ -32,7 +32,7 @@ from .hub import load_source
 from .inference import known_references
 from .metrics import draw_lines
 from .training import RECIPES, SMALLER, TrainConfig, recipe, train
-from .vocab import Failure, Misuse, TofyError
+from .vocab import TOKEN_RULES, Failure, Misuse, TofyError
 
 # %% ../nbs/14a_background.ipynb #c7061851
 class Ears:
@@ -256,6 +256,8 @@ def as_command(data: dict, model: ModelConfig, config: TrainConfig, out: str | P
     if told.keys() - OPTIONS or not plain:
         return f"tofy train --config {Path(out) / checkpoint.SETTINGS} {again}"
     given = {OPTIONS[k]: v for k, v in told.items()} | {k: here[k] for k in DATA_OPTIONS if k in here}
+    if "tokens" in given and given["tokens"] not in TOKEN_RULES:
+        given["tokenizer"] = given.pop("tokens")
     given |= dict(negatives=given["negatives"] or "all") if "negatives" in given else {}
     words = ["tofy train", str(data.get("source", "builtin"))]
     words += [f"--recipe {config.recipe}"] * (config.recipe != "tofy")

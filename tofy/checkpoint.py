@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'REFERENCES', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS',
-           'write_whole', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model', 'check_fit',
-           'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
-           'load_settings', 'save_references', 'load_references', 'record_experiment', 'read_experiments']
+           'write_whole', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'stored_rule', 'check_tokenizer',
+           'load_model', 'check_fit', 'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log',
+           'save_settings', 'load_settings', 'save_references', 'load_references', 'record_experiment',
+           'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
@@ -29,7 +30,7 @@ from torch import Tensor
 from . import __version__
 from .encoder import LatentModel, ModelConfig
 from .metrics import Bigram
-from .vocab import Failure, Misuse, Vocab, load_vocab, vocab_bytes, vocab_hash
+from .vocab import TOKENIZER, Failure, Misuse, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
 
 # %% ../nbs/08_checkpoint.ipynb #3f1cfac0
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
@@ -104,16 +105,44 @@ def save_model(folder: str | Path,
                vocab: Vocab,
                about: Mapping[str, object] | None = None,   # more to remember: recipe, training settings, step
               ) -> None:
-    "Write model_latent.safetensors, and vocab_latent.txt where it is not there yet."
+    "Write model_latent.safetensors, and vocab_latent.txt and the tokenizer where they are not there yet."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    words = vocab_bytes(vocab)
-    if not (folder / VOCAB).is_file() or (folder / VOCAB).read_bytes() != words:
-        write_whole(folder / VOCAB, words)
+    files = {VOCAB: vocab_bytes(vocab)}
     own = dict(format="tofy-latent", tofy=__version__, config=asdict(model.config), vocab_sha256=vocab_hash(vocab),
-               tokens=vocab.tokens, lower=vocab.lower)
+               tokens=vocab.rule, lower=vocab.lower)
+    if isinstance(vocab.tokens, PieceRule):
+        files[TOKENIZER] = vocab.tokens.content.encode()
+        own |= dict(tokenizer_sha256=vocab.tokens.sha256)
+    for name, content in files.items():
+        if not (folder / name).is_file() or (folder / name).read_bytes() != content:
+            write_whole(folder / name, content)
     save_tensors(folder / MODEL, {**model.state_dict(), "vocab.counts": torch.tensor(vocab.counts)},
                  {key: json.dumps(value) for key, value in {**(about or {}), **own}.items()})
+
+# %% ../nbs/08_checkpoint.ipynb #9478fb92
+def stored_rule(folder: Path,
+                name: str,            # of the rule, as the header has it
+                sha256: str | None,   # of the tokenizer, where there is one
+               ) -> str | PieceRule:
+    "The rule that a run's text was cut by: a name, or the tokenizer in its folder."
+    if sha256 is None:
+        return name
+    rule = read_rule(folder / TOKENIZER)
+    check_tokenizer(rule, sha256, folder)
+    return rule
+
+
+def check_tokenizer(rule: str | PieceRule,
+                    began: str | None,       # SHA-256 of the tokenizer that the run began with; None: it had none
+                    folder: str | Path,
+                   ) -> None:
+    "Refuse another tokenizer than the run's own."
+    own = rule.sha256 if isinstance(rule, PieceRule) else None
+    if own != began:
+        names = [f"SHA-256 {sha[:12]}…" if sha else "a rule for words" for sha in (own, began)]
+        raise Misuse(f"The tokenizer is not the one that {folder} was trained with ({names[0]}, not {names[1]}); "
+                     f"put the right {TOKENIZER} into the folder, or train anew.")
 
 # %% ../nbs/08_checkpoint.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
@@ -125,12 +154,13 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     try:
         header = {key: json.loads(value) for key, value in texts.items()}
         config, expected = ModelConfig(**header["config"]), header["vocab_sha256"]
-        rule, counts = dict(tokens=header["tokens"], lower=header["lower"]), tensors.pop("vocab.counts").tolist()
+        tokens, lower, sha256 = header["tokens"], header["lower"], header.get("tokenizer_sha256")
+        counts = tensors.pop("vocab.counts").tolist()
     except (KeyError, TypeError, ValueError) as error:
         raise Failure(f"{folder / MODEL} was not written by this version of tofy ({error}); train again.") from error
     if not (folder / VOCAB).is_file():
         raise Failure(f"{folder} holds a model and no {VOCAB}; copy the vocabulary that was saved with it.")
-    vocab = load_vocab(folder / VOCAB, counts, **rule)
+    vocab = load_vocab(folder / VOCAB, counts, stored_rule(folder, tokens, sha256), lower)
     if vocab_hash(vocab) != expected:
         raise Failure(f"{folder / VOCAB} is not the vocabulary this model was trained with (its SHA-256 is "
                       f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); copy the right one beside it.")
@@ -234,11 +264,15 @@ def save_settings(path: str | Path, settings: Mapping[str, Mapping[str, object]]
 def load_settings(path: str | Path) -> dict[str, dict[str, object]]:
     "Read a TOML file of tables of settings."
     try:
-        return tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
+        tables = tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
     except FileNotFoundError:
         raise Misuse(f"There is no settings file {path}; every run folder holds one, {SETTINGS}.") from None
     except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
         raise Misuse(f"{path} is not valid TOML: {error}.") from None
+    data = tables.get("data")
+    if isinstance(data, dict) and data.get("tokens") == TOKENIZER:
+        data["tokens"] = str(Path(path).parent / TOKENIZER)
+    return tables
 
 # %% ../nbs/08_checkpoint.ipynb #0b0fa826
 def save_references(folder: str | Path, vocab: Vocab, bigram: Bigram, lines: Mapping[str, Mapping]) -> None:

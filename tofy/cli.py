@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .lab.cli import app as lab
-from .vocab import Misuse, TofyError, extra
+from .vocab import Misuse, TofyError, extra, token_rule
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # The commands, as Typer keeps them; `main` runs one.
@@ -68,7 +68,7 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # positional too, in the notes' order
 DATA_SETTINGS = ("source", "valid", "split", "tokens", "cache")
 PLAIN = ("seconds", "lr", "mse_weight", "rank_weight", "aux_weight", "mask_rate", "dropout", "ngrams", "split",
-         "tokens", "cache", "eval_every", "log_every", "seed", "threads", "device")
+         "tokens", "tokenizer", "cache", "eval_every", "log_every", "seed", "threads", "device")
 
 # %% ../nbs/16_cli.ipynb #59ee0e9d
 def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -> tuple[dict, object, object]:
@@ -77,6 +77,10 @@ def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -
     given = {name: value for name, value in options.items() if value is not None}
     if "steps" in given and "seconds" in given:
         raise Misuse("Give either steps or seconds, not both.")
+    if "tokenizer" in given:
+        if "tokens" in given:
+            raise Misuse("Give either tokens or tokenizer, not both: words by a rule, or the pieces of a tokenizer.")
+        given["tokens"] = given.pop("tokenizer")
     tables = read_tables(file) if file else {}
     data = tables.get("data", {}) | {k: given[k] for k in (*DATA_SETTINGS, "seed") if k in given}
     changes = {**tables.get("model", {}), **tables.get("train", {})}
@@ -216,6 +220,7 @@ def train(
     column: Column = None,
     cache: option("A folder that keeps the text as ids: for texts larger than memory, and a quick start.", str) = None,
     tokens: option("Token rule: unicode or notes.", str, "unicode") = None,
+    tokenizer: option("A tokenizer.json: its pieces instead of words.", Path) = None,
     eval_every: option("Steps between check-ups.", default="ten a run") = None,
     log_every: option("Steps between log lines.", default="100") = None,
     seed: option("Draws the split, the weights and the masks.", default="0") = None,
@@ -236,6 +241,8 @@ def train(
       tofy train my.txt --seconds 300 --out runs/mine
 
       tofy train my.txt 2500 16 128 --recipe notes
+
+      tofy train my.txt --tokenizer tokenizer.json      pieces of words: tofy lab tokenizer train
 
       tofy train --resume --out runs/mine         after Ctrl-C or a crash
 
@@ -283,6 +290,7 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
         check_resume(options | dict(column=column), config, recipe_name)
         config = out / SETTINGS
     settings, model, train_config = gather_settings(recipe_name, config, options)
+    token_rule(settings.get("tokens", "unicode"))                # so that a wrong file is known now
     source = settings.pop("source", "builtin")
     column = settings.pop("column", None) if column is None else column
     if isinstance(settings.get("valid"), str):
@@ -447,8 +455,9 @@ def evaluate(
     figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
     lines = {name: figures[name] for name in ("chance", "frequency", "bigram", "best") if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
-    text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} words; "
-            f"{figures['unknown']:,} unknown words are not asked for", figure_table(dict(model=figures) | lines),
+    unit = figures.get("unit", "words")
+    text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} {unit}; "
+            f"{figures['unknown']:,} unknown {unit} are not asked for", figure_table(dict(model=figures) | lines),
             f"cos_mean {figures['cos_mean']:.3f}; acc_neg {figures['acc_neg']:.3f} against 32 random words ({neg})"]
     text += ["best: the exact posterior on 20,000 fresh draws"] * ("best" in figures)
     text += ["no bigram line: the training text cannot be read any more"] * ("bigram" not in figures)
@@ -568,7 +577,7 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
         result |= dict(references=run_references(folder), **measure(folder, latent))
     except Misuse as error:                                      # nothing held out: the log can still be read
         result["why"] = str(error)
-    figures = [result["why"]] if "why" in result else diagnosis(result)
+    figures = [result["why"]] if "why" in result else diagnosis(result, latent.vocab.unit)
     show(result, as_json, "\n\n".join([f"{folder}: {latent}", *figures, repr(findings)]))
 
 # %% ../nbs/16_cli.ipynb #f9647efa
@@ -585,12 +594,12 @@ def measure(folder: Path, latent) -> dict:
     return dict(crowding=crowding(latent, phrases, afford(2, 3000)),
                 gap=gap(folder, max_queries=afford(.6, 1000), brief=2000 * cost > 3))   # asked ten times
 
-# %% ../nbs/16_cli.ipynb #f7909742
-def diagnosis(result: dict) -> Iterator[str]:
+# %% ../nbs/16_cli.ipynb #984e8c58
+def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
     "The figures of `tofy diagnose` as paragraphs."
     table, gap, lines = result["crowding"], result["gap"], result["references"]
     rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
-    yield f"Of all {table['words']:,} words, one blank at a time\n" + figure_table(rows)
+    yield f"Of all {table['words']:,} {unit}, one blank at a time\n" + figure_table(rows)
     curve = gap["curves"]["heldout"]
     among = {k: v for k, v in zip(curve["candidates"], curve["uniform"]["top1"])}
     ways = ", ".join(f"{name} {way['mrr']:.3f}" for name, way in gap["ways"].items())
@@ -598,15 +607,15 @@ def diagnosis(result: dict) -> Iterator[str]:
     failed = sum(check["passed"] is False for check in gap["parity"])
     checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is not True]
     yield "\n  ".join([
-        "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + " words",
+        "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
         f"MRR {ways}", f"training and use agree: {passed} checks passed, {failed} failed", *checks])
     beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
                      if table.get(f"crowded_{name}") is not None)
     yield "\n  ".join([
         "The table", f"effective rank {table['effective_rank']:.0f} of {table['dim']}, spread {table['spread']:.2f} "
-        f"(the {table['common_words']:,} commonest words: {table['common_effective_rank']:.0f}, "
+        f"(the {table['common_words']:,} commonest {unit}: {table['common_effective_rank']:.0f}, "
         f"{table['common_spread']:.2f}), mean cosine {table['anisotropy']:.2f}, "
-        f"cosine with the nearest word {table['nn_cosine_median']:.2f} (median)",
+        f"cosine with the nearest {unit[:-1]} {table['nn_cosine_median']:.2f} (median)",
         f"the answer's nearest neighbour outranks it at {table['crowded']:.0%} of the blanks{beside}"])
 
 # %% ../nbs/16_cli.ipynb #6dfdec0f

@@ -243,7 +243,7 @@ def crowding(latent: Latent,
     near, index = nearest(rows)
     first = len(SPECIALS)
     scorers = dict(model=latent.score) | ({"bigram": latent.bigram} if latent.bigram else {})
-    kind, *sizes = latent.source.split(":")
+    kind, *sizes = latent.law.split(":")
     if kind == "builtin":
         scorers["best"] = by_posterior(latent.vocab, int(sizes[1]) if len(sizes) > 1 else 0)
     fought = {name: duels(s, phrases, blanks, F.pad(index + first, (first, 0))) for name, s in scorers.items()}

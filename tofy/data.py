@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_lines', 'context', 'split_text', 'Phrases', 'pack', 'gather', 'mapped', 'Reading', 'read_phrases',
-           'first_of_each', 'Data', 'source_lines', 'n_heldout', 'draw_heldout', 'read_data', 'load_data', 'Epoch',
-           'epoch_batches', 'padding_share', 'cache_place']
+           'first_of_each', 'Data', 'source_lines', 'n_heldout', 'draw_heldout', 'read_data', 'numbered', 'load_data',
+           'Epoch', 'epoch_batches', 'padding_share', 'cache_place']
 
 # %% ../nbs/02_data.ipynb #b5292640
 import hashlib
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from . import __file__ as package_file
 from .corpus import lines as builtin_lines
-from .vocab import PAD, SPECIALS, UNK, Failure, Misuse, Vocab, make_vocab, tokenize, vocab_hash
+from .vocab import PAD, SPECIALS, UNK, Failure, Misuse, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -57,7 +57,7 @@ def context(line: str) -> str:
 def split_text(text: str,             # one row
                how: str,              # "none", "sentences" or "windows"
                max_seq: int,          # tokens the model reads
-               tokens: str = "unicode",
+               tokens: str | PieceRule = "unicode",
                lower: bool = True,
               ) -> Iterator[list[str]]:   # the tokens of each piece; none is cut here
     "The pieces of a row."
@@ -237,7 +237,7 @@ class Reading:
 def read_phrases(lines: Iterable[str],       # the rows of a phrase file
                  max_seq: int = 72,          # longer phrases are cut
                  split: str = "none",        # see `split_text`
-                 tokens: str = "unicode",
+                 tokens: str | PieceRule = "unicode",
                  lower: bool = True,
                  into: Reading | None = None,   # go on from here
                  unique: bool = True,        # keep digests, so that `first_of_each` can find duplicates
@@ -282,7 +282,7 @@ class Data:
     vocab: Vocab
     train: Phrases
     valid: Phrases
-    heldout: list[str]      # the held-out phrases as text: their tokens, joined by spaces
+    heldout: list[str]      # the held-out phrases as text: their tokens, joined
     report: dict[str, int]  # rows, short, blank, cut, duplicates, pieces, all_unknown (dropped: nothing to ask for)
     settings: dict          # the arguments of `load_data` that repeat this
 
@@ -290,7 +290,7 @@ class Data:
     def warnings(self) -> list[str]: return data_warnings(self)
 
     def __repr__(self) -> str:
-        sizes = f"{len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} words"
+        sizes = f"{len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} {self.vocab.unit}"
         return f"Data({self.settings['source']}: {sizes})"
 
     @cached_property
@@ -365,6 +365,13 @@ def read_data(settings: dict,               # the arguments of `load_data`
         is_valid = draw_heldout(first, valid, settings["seed"], rows)
     return number(reading, first & ~is_valid, is_valid, settings, folder)
 
+# %% ../nbs/02_data.ipynb #09299762
+def numbered(reading: Reading, vocab: Vocab) -> Phrases:
+    "What was read, by the ids of a vocabulary that was there before."
+    ids = torch.tensor([vocab.ids.get(word, UNK) for word in reading.words], dtype=torch.int32)
+    offsets = torch.tensor([0, *reading.lengths]).cumsum(0)
+    return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets)
+
 # %% ../nbs/02_data.ipynb #562a153b
 def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict, folder: Path | None = None) -> Data:
     "Count the training words, give every word its final id, and part the two sides."
@@ -377,8 +384,12 @@ def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict,
     counted = {w: n for w, n in zip(words, counts.tolist()) if n}
     vocab = make_vocab(counted, settings["max_vocab"], settings["tokens"], settings["lower"])
     final = torch.tensor([vocab.ids.get(w, UNK) for w in words], dtype=torch.int32)
-    heldout = [" ".join(words[t] for t in p[i].tolist()) for p in raw.pieces(is_valid) for i in range(len(p))]
-    valid = gather((Phrases(final[p.flat], p.offsets) for p in raw.pieces(is_valid)), folder and folder / "valid")
+    heldout = [vocab.join(words[t] for t in p[i].tolist()) for p in raw.pieces(is_valid) for i in range(len(p))]
+    if isinstance(settings["tokens"], str):
+        valid = (Phrases(final[p.flat], p.offsets) for p in raw.pieces(is_valid))
+    else:                                                        # as their text is read again
+        valid = iter([numbered(read_phrases(heldout, settings["max_seq"], tokens=settings["tokens"]), vocab)])
+    valid = gather(valid, folder and folder / "valid")
     train = (Phrases(final[p.flat], p.offsets) for p in raw.pieces(is_train))
     train = gather((p.take((p.known() > 0).nonzero()[:, 0]) for p in train), folder and folder / "train")
     report = dict(reading.report, all_unknown=int(is_train.sum()) - len(train))
@@ -391,16 +402,20 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
               valid: float | str | Path = .05,    # held-out share, count, or file
               seed: int = 0,                      # draws the held-out rows
               split: str = "none",                # none, sentences or windows
-              tokens: str = "unicode",            # the rule of `tokenize`
-              lower: bool = True,
+              tokens: str | Path = "unicode",     # the rule of `tokenize`, or a tokenizer file
+              lower: bool = True,                 # of words; a tokenizer folds case or does not
               cache: str | Path | None = None,    # a folder that keeps what was read, for texts larger than memory
              ) -> Data:
     "Phrases to train on and phrases held out, from a source."
     if max_seq < 2:
         raise Misuse(f"max_seq is {max_seq}; a phrase with a blank needs at least 2 tokens.")
+    rule = token_rule(tokens)
     settings = dict(source=str(source), max_vocab=max_vocab, valid=str(valid) if isinstance(valid, Path) else valid,
-                    seed=seed, max_seq=max_seq, split=split, tokens=tokens, lower=lower)
-    return read_data(settings) if cache is None else cached_data(Path(cache), settings)
+                    seed=seed, max_seq=max_seq, split=split, tokens=rule,
+                    lower=lower if isinstance(rule, str) else rule.lower)
+    data = read_data(settings) if cache is None else cached_data(Path(cache), settings)
+    data.settings["tokens"] = str(tokens)
+    return data
 
 # %% ../nbs/02_data.ipynb #43f796fd
 def nothing_to_learn(source: str | Path, report: Mapping[str, int]) -> str:
@@ -423,6 +438,8 @@ def data_warnings(data: Data) -> list[str]:
         found.append("No known word is held out, so nothing will show whether the model learns or memorises.")
     if n_words < 2:
         found.append("The text holds one word only: every blank has the same answer and there is nothing to learn.")
+    if data.vocab.unit == "pieces" and len(data.vocab) == data.settings["max_vocab"] and data.vocab.counts[UNK]:
+        found.append(f"{data.vocab.counts[UNK]:,} pieces of the text have no row; a larger --max-vocab gives them one.")
     return found
 
 # %% ../nbs/02_data.ipynb #b5c0052f
@@ -483,7 +500,7 @@ def cache_place(cache: Path,      # the folder of all caches
     "The folder for these data, named after all that they depend on."
     texts = {name: fingerprint(settings[name]) for name in ("source", "valid") if isinstance(settings[name], str)}
     code = [file_hash(Path(package_file).with_name(f"{name}.py")) for name in ("corpus", "vocab", "data")]
-    key = hashlib.sha256(json.dumps([code, settings | texts]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([code, settings | texts], default=repr).encode()).hexdigest()
     return cache / f"{Path(settings['source']).stem.replace(':', '-')[:40]}-{key[:16]}"
 
 # %% ../nbs/02_data.ipynb #c726bc2c

@@ -204,7 +204,8 @@ def add_model(case: Case, folder: Path) -> None:
         blanks = all_blanks(asked, HELD_BLANKS)
         case.held_acc_neg = judge(latent.score, asked, blanks, len(case.vocab))["acc_neg"] if len(blanks.rows) else None
     held = folder / store.HELDOUT
-    phrases = [line.split() for line in held.read_text(encoding="utf-8").splitlines()] if held.is_file() else []
+    lines = held.read_text(encoding="utf-8").splitlines() if held.is_file() else []
+    phrases = [case.vocab.tokenize(line) for line in lines]
     case.lengths = [len(phrase) for phrase in phrases]
     case.unknown = sum(word not in case.vocab.ids for phrase in phrases for word in phrase)
     case.table, case.trained = latent.model.table.detach(), int(latent.header.get("step", 0))

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from .checkpoint import HELDOUT, read_log
 from .data import Data, Phrases, pack
-from .inference import BLANK, Latent, diff, heldout_phrases, load, read_blank, run_data, run_references
+from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_data, run_references
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
 from .metrics import COLOURS, NAMES, Bigram, Scorer, by_frequency, draw_lines, rank_batches, rank_blanks, ranks, summary
@@ -192,6 +192,8 @@ def broken_ways(latent: Latent,
                "all three at once": lambda side, answer: spaces(strip(side, answer), answer)}   # in long rows
     right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
     found = {"asked right": _way(right, right, 0.)}
+    if vocab.unit == "pieces":                                                # cut at spaces they are no pieces
+        changes = {"answer stripped": strip}
     rows = row_ways(latent)
     for name, (width, scorer) in rows.items():
         fits = lengths <= width
@@ -391,11 +393,12 @@ class Checks(list):
 def check_tokens(latent: Latent) -> Check:
     "Whether typed phrases are cut by the rule that cut the training text."
     vocab, told = latent.vocab, latent.header.get("data", {})
-    rule, trained = (vocab.tokens, vocab.lower), (told.get("tokens", vocab.tokens), told.get("lower", vocab.lower))
+    rule, trained = (vocab.rule, vocab.lower), (told.get("tokens", vocab.rule), told.get("lower", vocab.lower))
     spelt = lambda r: f"{r[0]}, {'case folded' if r[1] else 'case kept'}"  # noqa: E731
     if rule != trained:
         return Check("tokenizer rule", False, f"use cuts by {spelt(rule)}, and training cut by {spelt(trained)}")
-    broken = [word for word in vocab.words[len(SPECIALS):] if vocab.tokenize(word) != [word]]
+    words = [word for word in vocab.words[len(SPECIALS):] if vocab.unit == "words" or word.strip("·")[:1] not in "�"]
+    broken = [word for word in words if vocab.tokenize(vocab.join([word])) != [word]]
     if broken:
         return Check("tokenizer rule", False, f"{len(broken)} words can never be typed, such as {broken[0]!r}: "
                      f"the rule ({spelt(rule)}) cuts or changes them")
@@ -448,9 +451,9 @@ def check_typing(latent: Latent, heldout: Phrases, texts: list[str], blanks: Bla
     targets, differ, asked = ask(heldout, blanks).targets, 0, 0
     latent = replace(latent, bigram=None)                                       # only the model is in question
     for i, (row, place) in enumerate(zip(blanks.rows.tolist(), blanks.positions.tolist())):
-        tokens = texts[row].split()
-        if not BLANK.search(texts[row]):                                        # a phrase that itself holds a _
-            answer = diff(latent, " ".join([*tokens[:place], "_", *tokens[place + 1:], "=>", tokens[place]]))
+        tokens = texts[row].split() if latent.vocab.unit == "words" else latent.vocab.tokenize(texts[row])
+        if not BLANK.search(texts[row]) and "�" not in "".join(tokens):         # a _ of its own, half a letter
+            answer = diff(latent, question_for(latent.vocab, tokens, place))
             same = answer.rank == ranks(scores[i:i + 1], targets[i:i + 1]).item()
             differ += not same and abs(answer.cosine - scores[i, targets[i]].item()) > 1e-5   # else a tie by rounding
             asked += 1

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['BLANK', 'READY', 'read_blank', 'Latent', 'load', 'Answer', 'fill', 'nearest_words', 'reference_ranks', 'plot_answer',
-           'diff', 'in_columns', 'Answers', 'strip_word', 'encode_phrases', 'evaluate', 'run_data', 'known_references',
-           'run_references', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'phrase_words', 'plot_attention',
-           'hide_word']
+           'answer_tokens', 'question_for', 'one_token', 'diff', 'in_columns', 'Answers', 'strip_word',
+           'encode_phrases', 'evaluate', 'run_data', 'known_references', 'run_references', 'heldout_phrases',
+           'evaluate_run', 'shares', 'attention', 'phrase_words', 'plot_attention', 'hide_word']
 
 # %% ../nbs/10_inference.ipynb #549ae370
 import html
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from . import checkpoint, corpus
 from .checkpoint import HELDOUT, REFERENCES, load_model, load_references, save_references, write_whole
-from .data import Data, Phrases, read_phrases, source_lines
+from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
 from .hub import load_source
 from .layers import Attention, rotate, turns
@@ -35,7 +35,7 @@ BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written
 
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
     "The ids of a phrase with exactly one blank, `<mask>` in its place."
-    pieces = BLANK.split(phrase)
+    pieces = BLANK.split(phrase.rstrip())
     if len(pieces) == 1:
         raise Failure(f"no blank found in {phrase.strip()!r}; write _ or [MASK] where the word is missing."
                       if phrase.strip() else "the phrase is empty; type some words with _ where one is missing.")
@@ -60,6 +60,11 @@ class Latent:
         "What it was trained on: a file, hub:<id>, or builtin[:N[:NAMES]]."
         return str(self.header.get("data", {}).get("source", ""))
 
+    @property
+    def law(self) -> str:
+        "The source, where the best possible may be asked of it: that is known of words, not of pieces."
+        return self.source if self.vocab.unit == "words" else ""
+
     @torch.no_grad()
     def predict(self, ids: list[int]) -> Tensor:
         "ids with one `<mask>` → the predicted vector `(D,)`."
@@ -79,8 +84,8 @@ class Latent:
 
     def __repr__(self) -> str:
         c = self.model.config
-        shape = f"dim {c.dim}, {c.layers} layers, {c.heads} heads"
-        return f"{type(self).__name__}({len(self.vocab):,} words, {shape}, step {self.header.get('step', '?')})"
+        shape = f"{self.vocab.unit}, dim {c.dim}, {c.layers} layers, {c.heads} heads"
+        return f"{type(self).__name__}({len(self.vocab):,} {shape}, step {self.header.get('step', '?')})"
 
 
 READY = Path(corpus.__file__).with_name("runs")   # run folders that come with the package: tools/ready_runs.py
@@ -133,7 +138,10 @@ def fill(latent: Latent, phrase: str, top: int = 5) -> Answer:
     "The words nearest to what the model predicts at the blank."
     return rank_answer(latent, phrase, None, top)
 
-# %% ../nbs/10_inference.ipynb #f767cdd6
+# %% ../nbs/10_inference.ipynb #41384bc5
+PIECES = "these are pieces of words; · stands for a space"
+
+
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "Ask for the blank in `phrase`, and place `word` among all words."
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
@@ -144,7 +152,7 @@ def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answ
     n_words = len(words) - len(SPECIALS)
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
     nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
-    answer = Answer(phrase.strip(), nearest, n_words, word)
+    answer = Answer(phrase.strip(), nearest, n_words, word, note=PIECES if vocab.unit == "pieces" else None)
     if word is not None:
         target = torch.tensor([vocab.ids.get(word, len(vocab))])
         answer.rank = int(ranks(cosines, target))
@@ -174,7 +182,7 @@ def reference_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
     scorers = dict(frequency=by_frequency(vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
     found = dict(chance=(len(vocab) - len(SPECIALS) + 1) / 2)
     found |= {name: ranks(scorer(question), target).item() for name, scorer in scorers.items()}
-    kind, *sizes = latent.source.split(":")
+    kind, *sizes = latent.law.split(":")
     if kind == "builtin":
         left, right = map(vocab.tokenize, BLANK.split(phrase))
         with suppress(ValueError):                                                       # the grammar can't make it
@@ -192,6 +200,46 @@ def plot_answer(answer: Answer, ax=None):
     ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=answer.phrase)
     return ax
 
+# %% ../nbs/10_inference.ipynb #d45e8a9b
+def answer_tokens(vocab: Vocab, phrase: str, answer: str) -> list[str]:
+    "The tokens of an answer as it would stand at the blank; a piece may also be typed as it is shown."
+    text = answer.strip()
+    if vocab.unit == "words" or not text or text[0] in "·�" and text in vocab.ids:
+        return vocab.tokenize(text) if vocab.unit == "words" else [text] * bool(text)
+    begins = " " if vocab.spaced and BLANK.split(phrase)[0].endswith(" ") else ""
+    return vocab.tokenize(begins + text)
+
+
+def question_for(vocab: Vocab,
+                 tokens: Sequence[str],   # of a whole phrase
+                 place: int,              # of the one to hide
+                ) -> str:
+    'The question "phrase with _ => answer" that hides one of the tokens.'
+    hidden = tokens[place]
+    if vocab.unit == "words":
+        return f"{vocab.join([*tokens[:place], '_', *tokens[place + 1:]])} => {hidden}"
+    left, right = vocab.join(tokens[:place]), vocab.join(tokens[place + 1:])
+    if vocab.spaced and hidden[0] == "·" and hidden.strip("·"):          # its space stands before the blank
+        left, hidden = left + " ", hidden[1:]
+    elif vocab.spaced and hidden[0] in "·�" and left.endswith(" "):      # no space of its own, and one is left out
+        left += " "
+    return f"{left}_{right} => {hidden}"
+
+
+def one_token(vocab: Vocab, phrase: str, answer: str) -> tuple[str, str]:
+    "The phrase, and the one token that is asked for; a `Failure` where the answer is none or several."
+    tokens = answer_tokens(vocab, phrase, answer)
+    if vocab.unit == "pieces" and len(tokens) > 1 and tokens[0] == "·":   # a space that is a piece by itself …
+        phrase, tokens = BLANK.sub(" _", phrase), tokens[1:]              # … is not hidden
+    if len(tokens) == 1:
+        return phrase, tokens[0]
+    if vocab.unit == "words" or not tokens:
+        raise Failure(f"the answer {answer.strip()!r} is {len(tokens)} words; give exactly one after =>.")
+    read_blank(vocab, phrase + " x")                                      # refuses any but one blank
+    left, right = map(vocab.tokenize, BLANK.split(phrase.rstrip()))
+    raise Failure(f"the answer {answer.strip()!r} is {len(tokens)} pieces here ({' '.join(tokens)}), and a blank hides "
+                  f"one; give the others, such as: {question_for(vocab, [*left, *tokens, *right], len(left))}")
+
 # %% ../nbs/10_inference.ipynb #9389f06e
 def diff(latent: Latent,
          question: str,               # "phrase with _ => answer"
@@ -204,22 +252,20 @@ def diff(latent: Latent,
         raise Failure("the phrase is empty; type some words with _ where one is missing, => and the answer.")
     if not arrow:
         raise Failure("the answer is missing (use =>), for example: how are _ ? => you")
-    tokens = latent.vocab.tokenize(word)
-    if len(tokens) != 1:
-        raise Failure(f"the answer {word.strip()!r} is {len(tokens)} words; give exactly one after =>.")
+    phrase, token = one_token(latent.vocab, phrase, word)
     note = None
     if strip_answer:
-        phrase, removed = strip_word(latent.vocab, phrase, tokens[0])
-        note = f"removed {removed} of {tokens[0]!r} from the phrase" if removed else None
+        phrase, removed = strip_word(latent.vocab, phrase, token)
+        note = f"removed {removed} of {token!r} from the phrase" if removed else None
     ids = read_blank(latent.vocab, phrase)
-    if latent.row(tokens[0]) is None:
-        near = nearest_spellings(latent.vocab, tokens[0])
+    if latent.row(token) is None:
+        near = nearest_spellings(latent.vocab, token)
         hint = f"; spelt most like it: {', '.join(near)}." if near else "."
-        raise Failure(f"answer token {tokens[0]!r} not in vocab{hint}")
+        raise Failure(f"answer token {token!r} not in vocab{hint}")
     unknown = [t for piece in BLANK.split(phrase) for t in latent.vocab.tokenize(piece) if t not in latent.vocab.ids]
-    answer = rank_answer(latent, phrase, tokens[0], top)
-    outside = f"{tokens[0]} is not in the vocabulary; its embedding comes from its spelling"
-    notes = [note, None if tokens[0] in latent.vocab.ids else outside,
+    answer = rank_answer(latent, phrase, token, top)
+    outside = f"{token} is not in the vocabulary; its embedding comes from its spelling"
+    notes = [answer.note, note, None if token in latent.vocab.ids else outside,
              f"not in the vocabulary, read as unknown: {', '.join(unknown)}" if UNK in ids else None]
     answer.note = "; ".join(n for n in notes if n) or None
     return answer
@@ -254,6 +300,8 @@ class Answers(list):
 # %% ../nbs/10_inference.ipynb #e068cb31
 def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     "The phrase without any copy of `word`, its blank kept, and how many were removed."
+    if vocab.unit == "pieces":
+        raise Misuse("Stripping the answer is the notes' way with words, and this run reads pieces; leave it out.")
     kept, removed = [], 0
     for piece in re.split(f"({BLANK.pattern})", phrase, flags=re.IGNORECASE):
         tokens = [piece] if BLANK.fullmatch(piece) else vocab.tokenize(piece)
@@ -270,9 +318,7 @@ def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, by
     "The phrases of a file as the model reads them, duplicates kept, and a report of what was cut or skipped."
     lines = source_lines(source, seed=1)
     reading = read_phrases(lines, max_seq, split, vocab.tokens, vocab.lower, unique=False)
-    ids = torch.tensor([vocab.ids.get(w, UNK) for w in reading.words], dtype=torch.int32)
-    offsets = torch.tensor([0, *reading.lengths]).cumsum(0)
-    return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets), dict(reading.report)
+    return numbered(reading, vocab), dict(reading.report)
 
 # %% ../nbs/10_inference.ipynb #e98575dc
 def evaluate(latent: Latent,
@@ -280,6 +326,7 @@ def evaluate(latent: Latent,
              max_queries: int | None = None,   # at most so many blanks, drawn by seed 0
              source: str = "",                 # of the phrases: builtin[:N[:NAMES]] adds the best possible
             ) -> dict:   # queries, vocab, top1 … mean_rank, cos_mean, acc_neg, unknown; chance, frequency, bigram, best
+                         # and, of a run on pieces, unit
     "Full-vocabulary figures over every known token, each hidden alone."
     blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
     if not len(blanks.rows):
@@ -287,6 +334,8 @@ def evaluate(latent: Latent,
     scorers = dict(frequency=by_frequency(latent.vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
     figures = judge(latent.score, phrases, blanks, V)
     figures |= dict(cos_mean=figures.pop("score"), vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
+    if latent.vocab.unit == "pieces":                                        # other questions than those of words:
+        figures, source = figures | dict(unit="pieces"), ""                  # said in the figures, and no best known
     return figures | reference_lines(scorers, phrases, blanks, V, source)
 
 # %% ../nbs/10_inference.ipynb #85125032
@@ -294,6 +343,8 @@ def run_data(folder: str | Path) -> Data:
     "The data a run was trained on, read again; a `Failure` where the text is gone or is not the same."
     _, vocab, header = load_model(folder)
     settings = header.get("data", {})
+    if vocab.unit == "pieces":
+        settings = settings | dict(tokens=Path(folder) / vocab.rule)
     try:
         data = load_source(**settings)
     except Misuse as error:
@@ -345,7 +396,7 @@ def run_references(folder: str | Path, data: Data | None = None) -> dict[str, di
     phrases = data.valid if data else heldout_phrases(folder, latent)
     scorers = dict(frequency=by_frequency(latent.vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
     blanks = all_blanks(phrases, latent.header.get("train", {}).get("eval_queries", 2000))
-    lines = reference_lines(scorers, phrases, blanks, len(latent.vocab), latent.source) if len(blanks.rows) else {}
+    lines = reference_lines(scorers, phrases, blanks, len(latent.vocab), latent.law) if len(blanks.rows) else {}
     if lines and latent.bigram:
         with suppress(Failure):                                                          # a folder that is read only
             save_references(folder, latent.vocab, latent.bigram, lines)
@@ -405,7 +456,7 @@ def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
 # %% ../nbs/10_inference.ipynb #95af4db1
 def phrase_words(vocab: Vocab, phrase: str) -> list[str]:
     "The tokens of a phrase; a blank is _."
-    return [word for piece in BLANK.split(phrase) for word in (*vocab.tokenize(piece), "_")][:-1]
+    return [word for piece in BLANK.split(phrase.rstrip()) for word in (*vocab.tokenize(piece), "_")][:-1]
 
 
 def plot_attention(looks: Tensor,      # (layers,H,T) of `attention`
@@ -440,9 +491,9 @@ def hide_word(vocab: Vocab,
     "The question that hides a word and asks for it; an earlier blank gets its word back, as does one hidden twice."
     phrase, _, answer = question.partition("=>")
     words = phrase_words(vocab, phrase)
-    hidden = words[place]
-    words = [answer.strip() or filler if word == "_" else word for word in words]
-    if hidden == "_":
-        return " ".join(words)
-    words[place] = "_"
-    return f"{' '.join(words)} => {hidden}"
+    given = answer_tokens(vocab, phrase, answer) or [filler]
+    left, right = ([t for word in part for t in (given if word == "_" else [word])] for part in
+                   (words[:place], words[place + 1:]))
+    if words[place] == "_":
+        return vocab.join([*left, *given, *right])
+    return question_for(vocab, [*left, words[place], *right], len(left))

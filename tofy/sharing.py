@@ -22,7 +22,7 @@ from . import __version__, checkpoint
 from .checkpoint import LOG, MODEL, REFERENCES, SETTINGS, STATE, VOCAB, load_references, read_log, write_whole
 from .encoder import count_parameters
 from .inference import Answer, Latent, diff, fill, load
-from .vocab import PAD, SPECIALS, Failure, Misuse, extra
+from .vocab import PAD, SPECIALS, TOKENIZER, Failure, Misuse, extra
 
 # %% ../nbs/18_sharing.ipynb #3ff3dc51
 def pool(hidden: Tensor,   # (B,T,D)
@@ -76,7 +76,7 @@ def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
         if not isinstance(value, (str, Path)) or str(value).startswith(("hub:", "builtin")):
             return value
         return re.split(r"[/\\]", str(value).rstrip("/\\"))[-1]
-    return {k: bare(v) if k in ("source", "valid", "cache", "init_from") else v for k, v in settings.items()}
+    return {k: bare(v) if k in ("source", "valid", "cache", "init_from", "tokens") else v for k, v in settings.items()}
 
 # %% ../nbs/18_sharing.ipynb #9e262412
 def card_header(name: str, source: str, rows: Mapping[str, Mapping[str, float]], license: str | None) -> str:
@@ -115,8 +115,8 @@ def model_card(latent: Latent,
     for who, row in rows.items():
         cells = (f"{row[c]:g}" if c == "median_rank" else f"{row[c]:.3f}" for c in COLUMNS)
         table.append(f"| {who} | {' | '.join(cells)} |")
-    words = f"{len(latent.vocab) - len(SPECIALS):,}"
-    judged = [f"Blanks of held-out phrases, the answer ranked among all {words} words. *Chance*, *frequency* (always "
+    words = f"{len(latent.vocab) - len(SPECIALS):,} {latent.vocab.unit}"
+    judged = [f"Blanks of held-out phrases, the answer ranked among all {words}. *Chance*, *frequency* (always "
               "the commonest words) and *bigram* (pairs of neighbours) need no training; *best*, where it is known, "
               "is what nothing can beat.", "\n".join(table)]
     judged = judged if rows else ["It was not measured on held-out phrases."]
@@ -129,7 +129,7 @@ def model_card(latent: Latent,
         "## How good it is", *judged,
         "## How it was made", f"Trained on {text} by the recipe `{about.get('recipe', 'unknown')}`, saved at step "
         f"{about.get('step', 'unknown')}: {count_parameters(latent.model):,} parameters, dim {config.dim}, "
-        f"{config.layers} layers, {config.heads} heads, phrases up to {config.max_seq} tokens, {words} words. "
+        f"{config.layers} layers, {config.heads} heads, phrases up to {config.max_seq} tokens, {words}. "
         f"`{SETTINGS}` has every setting.", "## What it can't do", LIMITS, f"Written by tofy {__version__}."]) + "\n"
 
 # %% ../nbs/18_sharing.ipynb #e9afbd50
@@ -192,8 +192,8 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     write_whole(folder / CARD, model_card(model, model.folder, name, license).encode())
     return folder
 
-# %% ../nbs/18_sharing.ipynb #9a28d50e
-FILES = (MODEL, VOCAB, SETTINGS, LOG, REFERENCES, CARD)
+# %% ../nbs/18_sharing.ipynb #631fb01e
+FILES = (MODEL, VOCAB, SETTINGS, LOG, REFERENCES, CARD)   # and the tokenizer of a run that has one
 
 
 @contextmanager
@@ -229,7 +229,7 @@ def download(name: str, revision: str | None = None, token: str | None = None) -
     if "/" not in name:
         raise Misuse(f"There is no folder {name}; a model on the Hub has a name of two parts, such as anna/small-talk.")
     with told_plainly(name):
-        folder = Path(snapshot_download(name, revision=revision, token=token, allow_patterns=list(FILES)))
+        folder = Path(snapshot_download(name, revision=revision, token=token, allow_patterns=[*FILES, TOKENIZER]))
     if not (folder / MODEL).is_file():
         raise Misuse(f"{name} holds no {MODEL}, so it was not saved by tofy; choose another model.")
     return folder

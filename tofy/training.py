@@ -33,7 +33,7 @@ from tofy.masking import Blanks, all_blanks, mask_batch
 from tofy.metrics import acc_neg, cos_mean_notes, draw_lines, rank_batches, ranks, summary
 from tofy.processes import agree, anyone, everyone, parallel, pooled, rank, share, total, weighed, world
 from tofy.spelling import own_rows, spelling_of
-from tofy.vocab import SPECIALS, UNK, Failure, Misuse, Vocab
+from tofy.vocab import SPECIALS, TOKENIZER, UNK, Failure, Misuse, Vocab
 
 logger = logging.getLogger("tofy")
 
@@ -559,7 +559,8 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
     generator = Generator().manual_seed(config.seed)
-    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings, processes=world())
+    settings = data.settings | dict(tokens=data.vocab.rule)              # a tokenizer: the copy in the run folder
+    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world())
     return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
 
 # %% ../nbs/09_training.ipynb #0e7b5bcc
@@ -570,6 +571,9 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
         torch.set_num_threads(config.threads)
     if folder:
         agree(lambda: claim_folder(folder, resume, overwrite))
+        if resume and (folder / store.MODEL).is_file():
+            began = store.load_tensors(folder / store.MODEL)[1].get("tokenizer_sha256", "null")
+            store.check_tokenizer(data.vocab.tokens, json.loads(began), folder)
     run = new_run(data, model_config, config, folder)
     if config.init_from and not resume:
         words = warm_start(run.model, data.vocab, config.init_from)
@@ -608,9 +612,9 @@ def join_in(run: Run) -> None:
 # %% ../nbs/09_training.ipynb #d43b3df1
 def furnish(run: Run, resume: bool) -> None:
     "Write the settings, and of a new run all files, in place of an older run's."
-    settings = dict(data=run.data.settings, model=_stored(run.model.config), train=_stored(run.config))
+    settings = dict(data=run.about["data"], model=_stored(run.model.config), train=_stored(run.config))
     if not resume:
-        for name in (run.MODEL, run.STATE, run.RECORD.file, store.REFERENCES):
+        for name in (run.MODEL, run.STATE, run.RECORD.file, store.REFERENCES, TOKENIZER):
             (run.folder / name).unlink(missing_ok=True)
         store.write_whole(run.folder / store.HELDOUT, "".join(text + "\n" for text in run.data.heldout).encode())
         save_state(run)

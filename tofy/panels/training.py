@@ -157,6 +157,8 @@ class Settings:
             values[name] = data.get(name, default)
         if values["dim"] not in self["dim"].options:
             self["dim"].options = sorted({*self["dim"].options, values["dim"]})
+        if values["tokens"] not in self["tokens"].options:         # a tokenizer file
+            self["tokens"].options = (*self["tokens"].options, values["tokens"])
         for name in ("dim", *self.controls):                       # dim first: it decides which heads there are
             self[name].value = shown(name, values[name])
         self.length.value = "steps" if config.steps else "seconds"
