@@ -170,6 +170,36 @@ def test_the_crowding_map(show):
     picture(page, "crowding-before-training")
 
 
+def test_the_playground_writes_and_grows(show, lab):
+    "Insert a layer and a head by buttons: the text stays, the tree grows; another prompt; back to the parent."
+    from tofy.lab import growth
+    from tofy.lab.decoder import preset
+    from tofy.lab.tokenizers import train_tokenizer
+    from tofy.lab.writing import Writer
+    tokenizer = train_tokenizer(["we saw the old dog"], "character")
+    first = growth.drawn(preset("nano", vocab_size=len(tokenizer), layers=1))
+    growth.save_writer(lab[1] / "nbs" / "toys" / "first", Writer(first, tokenizer))
+    page = show(None, "from tofy.panels.playground import PlaygroundPanel\nPlaygroundPanel('toys')", wait=".tofy-playground")
+    part = lambda name: page.locator(f".tofy-playground-{name}")  # noqa: E731
+    shape_and_text = lambda: part("text").inner_text().split("\n", 1)  # noqa: E731
+    wait_for(page, lambda: "one layer, 2 heads" in part("text").inner_text() and part("tree").is_visible())
+    written, tree = shape_and_text()[1], source_of(page, ".tofy-playground-tree")
+    part("layer").click()
+    wait_for(page, lambda: "2 layers" in shape_and_text()[0] and source_of(page, ".tofy-playground-tree") != tree)
+    part("head").click()
+    wait_for(page, lambda: "2 layers, 3 heads" in shape_and_text()[0])
+    assert shape_and_text()[1] == written                                      # silent layers and heads
+    part("prompt").locator("input").fill("the old ")
+    page.keyboard.press("Tab")
+    wait_for(page, lambda: shape_and_text()[1].startswith("the·old·"))
+    part("back").click()
+    wait_for(page, lambda: "2 layers, 2 heads" in shape_and_text()[0])
+    part("generate").click()
+    picture(page, "playground")
+    assert not page.locator('.tofy-playground [role="alert"]').count()
+    assert {f.name for f in (lab[1] / "nbs" / "toys").iterdir()} == {"first", "first-layer", "first-layer-head"}
+
+
 def test_a_chapter_from_top_to_bottom(show):
     "Chapter 6 as a reader runs it: no error in any cell, and its panel answers."
     page = show("06_losses.ipynb", wait=".tofy-loss")

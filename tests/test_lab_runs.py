@@ -10,13 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tofy.lab.decoder import IGNORED, Decoder, DecoderConfig, next_loss
-from tofy.lab.exams import COURSES, continue_texts, sit_exam, take_course
-from tofy.lab.stretches import ask_by, documents_of, loss_by_place, middle_marks
+from tofy.lab.exams import COURSES, Course, continue_texts, sit_exam, take_course
+from tofy.lab.stretches import ask_by, documents_of, fill_middle, loss_by_place, middle_marks
 from tofy.lab.synthetic import SETS
 from tofy.lab.tokenizers import train_tokenizer, with_size
-from tofy.lab.training import TextConfig, TextData, new_run, side_by_side, train, window_losses
+from tofy.lab.training import TextConfig, TextData, join, load_texts, new_run, side_by_side, train, window_losses
 from tofy.lab.vocabulary import slide
-from tofy.lab.writing import Writer, load_decoder
+from tofy.lab.writing import Sampling, Writer, load_decoder, write_grid
 from tofy.vocab import Misuse
 
 # ---- exams
@@ -29,8 +29,9 @@ def graduate(name: str, folder, **changes):
 
 
 def test_words_are_learned_in_seconds(tmp_path):
-    "Half of the course: the pattern holds far more often than without memory (51%, worked in the chapter)."
-    marks, _ = graduate("words", tmp_path, steps=COURSES["words"].steps // 2)
+    "A small course, one layer: the pattern holds far more often than without memory (51%, worked in the chapter)."
+    shape = DecoderConfig(dim=72, layers=1, heads=12, context=32, rotary_base=30.0)
+    marks, _ = graduate("words", tmp_path, course=Course(20_000, shape, 1350, lr=2e-3))
     assert marks.rows["pattern"][1] >= 1000 and marks.share("pattern") > 0.75
 
 
@@ -48,7 +49,8 @@ def test_every_exam_is_passed_from_scratch(name, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_words_do_not_hang_on_the_seed(seed, tmp_path):
-    assert graduate("words", tmp_path, seed=seed)[0].passes("pattern")
+    marks, _ = graduate("words", tmp_path, seed=seed)
+    assert marks.passes("pattern") and marks.share("first letter") > 0.9, f"\n{marks}"
 
 
 class Parrot(Decoder):
@@ -178,6 +180,96 @@ def test_the_loss_by_place_is_the_loss(tmp_path):
     assert bins[0].n == len(every) and bins[0].mean == pytest.approx(every[:, 0].mean().item(), rel=1e-5)
 
 
+# ---- hidden middles
+
+
+SURE = Sampling(temperature=0)
+
+
+def pupil(data: TextData, geometric_p: float, context: int, **settings) -> Writer:
+    "A decoder trained on these documents, with or without hidden middles."
+    shape = DecoderConfig(dim=settings.pop("dim", 32), layers=settings.pop("layers", 1), heads=4, context=context,
+                          rotary_base=30.0)
+    steps = settings.pop("steps")
+    config = TextConfig(steps=steps, seconds=None, sample=0, threads=1, eval_every=steps, **settings)
+    run = new_run(ask_by(data, context, geometric_p=geometric_p), shape, config)
+    list(train(run.data, run.model, config))
+    return Writer(run.model.eval(), data.tokenizer)
+
+
+def test_a_beginning_is_read_off_the_end():
+    "Documents such as A=a: only the end tells the beginning, and from the left one greedy answer serves for all four."
+    tokenizer = train_tokenizer(["abcdABCD="], "character", reserved=4)
+    stream = join([torch.tensor(tokenizer.encode(f"{c.upper()}={c}"), dtype=torch.int32) for c in "abcd"])
+    data = TextData(tokenizer, stream, stream, 12, [], "hash", {"source": "by hand"})
+    both, left = (pupil(data, p, 12, steps=300, batch=8, lr=3e-3, dim=64) for p in (0.4, 1.0))
+    found, guessed = ([fill_middle(w, "", f"={c}", how=SURE, whole=True).text for c in "abcd"] for w in (both, left))
+    assert found == list("ABCD") and sum(map(str.__eq__, guessed, "ABCD")) <= 1
+
+
+@pytest.mark.slow
+def test_middles_of_unseen_lines_are_filled(tmp_path):
+    "The text of the chapter: what is sent to whom stands on both sides. Half as good must not pass."
+    parts = ("tim mia ben zoe max ida leo ann kim sam eve joe", "kites balls drums cakes hats maps bells lamps books cups",
+             "rome oslo bonn paris delhi cairo kyiv lima tokyo accra seoul quito")
+    lines = [f"{a} sent {b} to {c} ; {c} got {b} from {a}" for a in parts[0].split() for b in parts[1].split()
+             for c in parts[2].split()]
+    (tmp_path / "home.txt").write_text("\n".join(lines))
+    data = load_texts(tmp_path / "home.txt", train_tokenizer(lines, "bpe", 400, reserved=4), delimiter="\n")
+    writer = pupil(data, 0.4, 18, steps=1500, batch=32, lr=4e-3, dim=64, layers=2, seed=3)
+    asked = right = 0
+    for name in data.heldout[:100]:
+        a, sent, b, to, c, *rest = lines[int(name.split()[1])].split()
+        for before, middle, after in (("", a, [sent, b, to, c]), (f"{a} {sent}", f" {b}", [to, c]),
+                                      (f"{a}", f" {sent} {b} {to} {c}", [])):
+            found = fill_middle(writer, before, " " + " ".join(after + rest), how=SURE, whole=True).text
+            asked, right = asked + 1, right + (found == middle)
+    assert right / asked > 0.8
+
+
+@pytest.mark.parametrize("before, after", [("abcdefghabcdefgh", "a"), ("", "abcdefghabcdefgh")])
+def test_two_texts_too_long_for_the_decoder_are_refused(before, after):
+    tokenizer = train_tokenizer(["abcdefgh"], "character", reserved=4)
+    writer = Writer(Decoder(DecoderConfig(len(tokenizer), 16, 1, 2, context=16)), tokenizer)
+    with pytest.raises(Misuse, match="give less of both"):
+        fill_middle(writer, before, after)
+    assert len(fill_middle(writer, "abcdefg", "abcde", n=50).steps) <= 2       # 15 tokens read: two can be written
+
+
+# ---- several decoders, several prompts
+
+
+def test_a_grid_holds_what_each_decoder_writes():
+    tokenizer = train_tokenizer(["abcdefgh"], "character")
+    writers = {}
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        writers[f"run {seed}"] = Writer(Decoder(DecoderConfig(len(tokenizer), 16, 1, 2, context=16)), tokenizer)
+    grid = write_grid(writers, ["a", "bc"], 12, Sampling(seed=5))
+    assert grid.names == ["run 0", "run 1"] and [row[0].prompt for row in grid.rows] == ["a", "bc"]
+    assert grid.rows[1][0].text == writers["run 0"].write("bc", 12, Sampling(seed=5)).text
+    assert repr(grid).splitlines()[3] == "'bc'" and repr(grid).count("run 1") == 2
+    assert grid._repr_html_().count("<tr>") == 3
+
+
+def test_a_compiled_run_asks_the_compiler_and_stays_the_same(monkeypatch):
+    "The kernels' compiler is given the model, and what it returns is what a step calls."
+    seen = []
+
+    def compiler(model):
+        seen.append(model)
+        return lambda ids: seen.append(ids.shape) or model(ids)
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    weights = []
+    for compiled in (False, True):
+        config = TextConfig(steps=3, seconds=None, batch=2, sample=0, threads=1, compile=compiled)
+        run = new_run(text_data([30, 20]), DecoderConfig(dim=16, layers=1, heads=2, context=8), config)
+        list(train(run.data, run.model, config))
+        weights.append(torch.cat([p.detach().flatten() for p in run.model.parameters()]))
+    assert torch.equal(*weights) and len(seen) > 3 and isinstance(seen[0], Decoder) and set(seen[1:]) == {(2, 8)}
+
+
 # ---- vocabulary
 
 
@@ -219,3 +311,19 @@ def test_a_text_with_a_known_answer_from_the_command_line(tofy, tmp_path):
     assert "improvement" in tofy("lab", "train", *options, "--out", "w", "--stride", 4).err
     tofy("lab", "train", *options, "--out", "f", "--geometric-p", 0.5).says(2, "--reserved 4")
     assert tofy("lab", "exam", "words", "--steps", 3, "--out", "e").code == 1
+
+
+def test_middles_and_grids_from_the_command_line(tofy, tmp_path):
+    (tmp_path / "lines.txt").write_text("\n".join(f"{c.upper()}={c}" for c in "abcdefghijklmnop"))
+    assert tofy("lab", "tokenizer", "train", "lines.txt", "--kind", "character", "--reserved", 4).code == 0
+    options = ["lines.txt", "--delimiter", "\n", "--tokenizer", "tokenizer.json", "--preset", "nano", "--context", 12,
+               "--batch", 4, "--sample", 0, "--steps", 6, "--threads", 1]
+    assert tofy("lab", "train", *options, "--geometric-p", 0.5, "--out", "both").code == 0
+    assert tofy("lab", "train", *options, "--out", "left").code == 0
+    made = tofy("lab", "generate", "both", "A", "--suffix", "a", "--whole", "--tokens", 3, "--json")
+    assert made.json["suffix"] == "a" and len(made.json["steps"]) <= 3 and "hid no middles" not in made.err
+    assert "hid no middles" in tofy("lab", "generate", "left", "A", "--suffix", "a").err
+    tofy("lab", "generate", "both", "A", "--whole").says(2, "--suffix")
+    rows = tofy("lab", "grid", "both", "left", "--prompt", "A", "--prompt", "B", "--tokens", 2, "--json").json["rows"]
+    assert [row["prompt"] for row in rows] == ["A", "B"] and all({"both", "left"} <= row.keys() for row in rows)
+    tofy("lab", "grid", "both", "nowhere").says(2, "no decoder in nowhere")

@@ -50,7 +50,7 @@ def test_training_is_a_child_and_is_picked_when_it_is_done(home):
     assert panel.train.disabled
     panel.watcher.join()
     assert panel.run.value == home / "a-trained" and not panel.train.disabled, panel.notice.value
-    assert "Training a-trained for 1 seconds" in panel.notice.value and "trained on" in panel.tree.tooltip
+    assert "Trained a-trained for 1 seconds" in panel.notice.value and "trained on" in panel.tree.tooltip
 
 
 def test_a_folder_that_is_taken_is_refused_in_one_sentence(home):

@@ -4,10 +4,9 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'HELDOUT', 'STATE', 'SETTINGS', 'REFERENCES', 'EXPERIMENTS', 'NAN', 'LOG_COLUMNS',
-           'write_whole', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'stored_rule', 'check_tokenizer',
-           'load_model', 'check_fit', 'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log',
-           'save_settings', 'load_settings', 'save_references', 'load_references', 'record_experiment',
-           'read_experiments']
+           'write_whole', 'add_line', 'save_tensors', 'load_tensors', 'save_model', 'load_model', 'check_fit',
+           'fit_weights', 'LogRecord', 'append_log', 'log_row', 'read_log', 'trim_log', 'save_settings',
+           'load_settings', 'save_references', 'load_references', 'record_experiment', 'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
@@ -120,7 +119,7 @@ def save_model(folder: str | Path,
     save_tensors(folder / MODEL, {**model.state_dict(), "vocab.counts": torch.tensor(vocab.counts)},
                  {key: json.dumps(value) for key, value in {**(about or {}), **own}.items()})
 
-# %% ../nbs/08_checkpoint.ipynb #9478fb92
+# %% ../nbs/08_checkpoint.ipynb #6ca55787
 def stored_rule(folder: Path,
                 name: str,            # of the rule, as the header has it
                 sha256: str | None,   # of the tokenizer, where there is one

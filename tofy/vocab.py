@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['TOKEN_RULES', 'SPECIALS', 'PAD', 'UNK', 'MASK', 'TOKENIZER', 'TofyError', 'Misuse', 'Failure', 'Missing', 'extra',
            'tokenize', 'Vocab', 'make_vocab', 'save_vocab', 'vocab_bytes', 'vocab_hash', 'load_vocab',
-           'nearest_spellings', 'open_tokenizer', 'show_piece', 'PieceRule', 'read_rule', 'token_rule', 'vocab_stats',
-           'plot_counts']
+           'nearest_spellings', 'PieceRule', 'read_rule', 'token_rule', 'vocab_stats', 'plot_counts']
 
 # %% ../nbs/01_vocab.ipynb #a4413984
 import difflib
@@ -168,7 +167,7 @@ def nearest_spellings(vocab: Vocab, word: str, n: int = 3) -> list[str]:
     "Up to `n` known words spelt most like `word`, the most alike first."
     return difflib.get_close_matches(word.lower() if vocab.lower else word, list(vocab.ids), n, cutoff=.6)
 
-# %% ../nbs/01_vocab.ipynb #11351e6c
+# %% ../nbs/01_vocab.ipynb #04e31a18
 def open_tokenizer(content: str) -> Any:   # tokenizers.Tokenizer
     "What the `tokenizers` library makes of a tokenizer file; imported here, for those who use one."
     try:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['app', 'tokenizer_app', 'train_tokenizer', 'count_tokens', 'check_words', 'train', 'planned', 'resumed',
-           'parse_weight', 'loss', 'generate', 'info', 'data', 'exam', 'score', 'insert_layer', 'insert_head',
+           'parse_weight', 'loss', 'generate', 'grid', 'info', 'data', 'exam', 'score', 'insert_layer', 'insert_head',
            'add_token', 'init_with', 'compare', 'reset_optimizer', 'lineage', 'grow']
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #66202269
@@ -123,7 +123,7 @@ def check_words(
 SHAPE = ("dim", "layers", "heads", "kv_heads", "context", "dropout", "positions", "rotary_base")
 LENGTH = ("steps", "seconds", "threads")
 LOOP = ("batch", "accumulate", "lr", "min_lr", "warmup", "weight_decay", "log_every", "eval_every", "prompt", "sample",
-        "device", "only_layer", *LENGTH)
+        "device", "only_layer", "compile", *LENGTH)
 ASKED = ("examples", "stride", "geometric_p")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #4fa1d8a6
@@ -153,6 +153,7 @@ def train(
     token_weight: Annotated[list[str] | None, typer.Option(help="WORD=NUMBER: what a token counts for.")] = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Save memory: compute blocks twice.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="16-bit brain floats (on a GPU they are the default).")] = False,
+    compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile write the kernels first.")] = False,
     prompt: number("Of the samples drawn at check-ups.", str, "a line's end") = None,
     sample: number("Tokens of such a sample; 0 = none.", default="80") = None,
     valid: number("Share of the text to hold out.", float, "0.1") = None,
@@ -362,25 +363,67 @@ def generate(
     top_p: Annotated[float, typer.Option(help="Draw among the likeliest that hold this share.")] = 1.,
     stop: Annotated[list[str] | None, typer.Option(help="A string that ends the text; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed, another text.")] = 0,
+    suffix: number("Fill in what stands between the prompt and this text.", str) = None,
+    whole: Annotated[bool, typer.Option("--whole", help="With --suffix: the two are a document's ends.")] = False,
     why: Annotated[bool, typer.Option("--why", help="A line a token: what else was likely.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a decoder write.
+    """Let a decoder write; with --suffix, let one that was trained with --geometric-p fill in a middle.
 
     Examples:
 
       tofy lab generate runs/book "ROMEO:" --tokens 500 --top-k 10
 
       tofy lab generate runs/book "The king" --temperature 0 --stop "." --why
+
+      tofy lab generate runs/code "for i in " --suffix ": print(i)" --temperature 0
     """
     from dataclasses import asdict
 
     from tofy.cli import show
     from tofy.lab.writing import Sampling, load_decoder
-    how = Sampling(temperature, top_k, top_p, seed)
-    written = load_decoder(folder).write(prompt, tokens, how, stop or ())
+    how, writer = Sampling(temperature, top_k, top_p, seed), load_decoder(folder)
+    if suffix is None and whole or suffix is not None and stop:
+        raise Misuse("--whole goes with --suffix, and --stop without: a middle ends where the decoder says so.")
+    written = writer.write(prompt, tokens, how, stop or ()) if suffix is None else _filled(
+        writer, prompt, suffix, tokens, how, whole)
     tokens_ = [asdict(step) | dict(token=written.tokens[step.id]) for step in written.steps]
-    show(dict(prompt=prompt, text=written.text, steps=tokens_), as_json, written.words() if why else repr(written))
+    show(dict(prompt=prompt, text=written.text, suffix=suffix, steps=tokens_), as_json,
+         written.words() if why else repr(written) + (suffix or ""))
+
+
+def _filled(writer, before: str, after: str, tokens: int, how, whole: bool):
+    "The middle, with a word of warning where the decoder's own training hid none."
+    from tofy.cli import say
+    from tofy.lab.stretches import fill_middle
+    if writer.about.get("data", {}).get("asked", {}).get("geometric_p", 1.) == 1:
+        say("The last training of this decoder hid no middles, so it may not know how to fill one; "
+            "train it with tofy lab train --geometric-p .5.")
+    return fill_middle(writer, before, after, tokens, how, whole)
+
+
+@app.command()
+def grid(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Run folders, side by side.")],
+    prompt: Annotated[list[str] | None, typer.Option(help="What all go on from; may be repeated.",
+                                                     show_default="a line's end")] = None,
+    tokens: Annotated[int, typer.Option(help="How many at most.", min=1)] = 40,
+    temperature: Annotated[float, typer.Option(help="As for generate.")] = .8,
+    seed: Annotated[int, typer.Option(help="Another seed, other texts.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """What several decoders write after the same prompts.
+
+    Example:
+
+      tofy lab grid runs/book runs/book-layer --prompt "ROMEO:" --prompt "The king" --temperature 0
+    """
+    from tofy.cli import show
+    from tofy.lab.writing import Sampling, load_decoder, write_grid
+    writers = {str(folder): load_decoder(folder) for folder in folders}
+    made = write_grid(writers, prompt or ["\n"], tokens, Sampling(temperature, seed=seed))
+    rows = [dict(prompt=row[0].prompt) | {name: w.text for name, w in zip(made.names, row)} for row in made.rows]
+    show(dict(rows=rows), as_json, repr(made))
 
 
 @app.command()
@@ -482,8 +525,7 @@ def score(
     from tofy.lab.synthetic import data_set
     from tofy.lab.writing import Sampling, load_decoder
     data_set(name)
-    usual = COURSES[name].how if name in COURSES else Sampling()
-    how = usual if temperature is None else Sampling(temperature)
+    how = COURSES[name].how if temperature is None else Sampling(temperature)
     found = sit_exam(load_decoder(folder), name, lines, how=how)
     rows = {row: dict(right=right, asked=asked, passed=found.passes(row)) for row, (right, asked) in found.rows.items()}
     show(dict(passed=found.passed, rows=rows), as_json, f"{found}\n{'Passed' if found.passed else 'Not passed'}.")

@@ -450,22 +450,20 @@ def shape_words(kin: Kin) -> str:
 
 
 def plot_lineage(members: list[Member], ax=None):
-    "A family tree against the steps trained; hollow marks are no longer there. Returns the `Axes`."
+    "A family tree, a column a generation; hollow marks are no longer there. Returns the `Axes`."
     import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(7, .6 + .35 * len(members)))[1]
+    ax = ax or plt.subplots(figsize=(8, .4 + .3 * len(members)))[1]
     rows = {m.kin.hash: i for i, m in reversed(list(enumerate(members)))}
     for i, m in enumerate(members):
-        x, up = m.kin.steps, rows.get(m.parent)
-        if up is not None:
-            start = members[up].kin.steps
-            ax.plot([start, start, x], [up, i, i], color="#999999", lw=1.2, zorder=1)
-        ax.plot(x, i, "o", color="#0072B2", mfc="#0072B2" if m.name else "white", zorder=2)
-        label = title(m) + f": {m.kin.operation}, {shape_words(m.kin)}" + (f", loss {m.loss:.3f}" if m.loss else "")
-        ax.annotate(label, (x, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
-    most = max((m.kin.steps for m in members), default=1) or 1
-    ax.set(xlabel="steps trained, those of the ancestors included", yticks=[], xlim=(-.03 * most, 2.6 * most),
-           ylim=(len(members) - .5, -.5))
-    ax.spines[["left", "right", "top"]].set_visible(False)
+        if (up := rows.get(m.parent)) is not None:
+            ax.plot([members[up].depth] * 2 + [m.depth], [up, i, i], color="#999999", lw=1.2, zorder=1)
+        ax.plot(m.depth, i, "o", color="#0072B2", mfc="#0072B2" if m.name else "white", zorder=2)
+        label = (f"{title(m)}: {m.kin.operation}, {shape_words(m.kin)}, {number(m.kin.steps, 'step')}"
+                 + (f", loss {m.loss:.3f}" if m.loss else ""))
+        ax.annotate(label, (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
+    deepest = max((m.depth for m in members), default=0)
+    ax.set(xlim=(-.2, max(12, 3 * deepest)), ylim=(len(members) - .5, -.5))
+    ax.set_axis_off()
     return ax
 
 # %% ../../nbs/lab/06_growth.ipynb #1a34cf1d

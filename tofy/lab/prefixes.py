@@ -168,6 +168,7 @@ def plot_coverage(counts: Tensor,    # int64 (tokens,) from `coverage`
     colours = torch.tensor([[255, 255, 255], [213, 94, 0], [0, 114, 178], [86, 180, 233]])    # none, never, once, again
     ax.imshow(colours[picture + 1].to(torch.uint8), aspect="auto", interpolation="nearest")
     share = (counts > 0).sum() / max(1, int((lengths - 1).clamp(min=0).sum()))        # of those that can be asked for
+    ax.locator_params(axis="x", nbins=5)
     ax.set(xlabel="token", ylabel="document", title=f"{title} {share:.0%} asked for")
     return ax
 
@@ -283,5 +284,6 @@ def plot_loss_by_length(bins: Sequence[Bin], ax, label: str = "", colour: str = 
     middle = [(b.shortest * b.longest) ** .5 for b in bins]
     ax.errorbar(middle, [b.mean for b in bins], [2 * b.error for b in bins], fmt="o-", ms=3, color=colour, label=label)
     ax.set_xscale("log", base=2)
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set(xlabel="tokens read before", ylabel="loss (nats a token)")
     return ax

@@ -476,7 +476,7 @@ _ASKED = tuple((item(i) + item(i + 1))[:4] for i in (18, 29, 3))                
 _ASKED2 = tuple("".join(map(row, range(i, i + 10))) for i in (0, 1000, 4000))
 # The made texts by name.
 SETS = dict(
-    words=DataSet(words, words_law, partial(check_lines, check_word), {"pattern": .95, "first letter": .7}),
+    words=DataSet(words, words_law, partial(check_lines, check_word), {"pattern": .95, "first letter": .95}),
     actions=DataSet(actions, actions_law, partial(check_lines, check_action),
                     {"form": .7} | {str(action): .7 for action in range(10)}),
     addition=DataSet(addition, addition_law, partial(check_lines, check_sum), {"form": .99, "sum": .7}),

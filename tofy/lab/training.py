@@ -13,7 +13,7 @@ import json
 import math
 import random
 import sysconfig
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -180,6 +180,7 @@ class TextConfig:
     clip: float = 1.                   # norm of the gradient at most; 0 = off
     token_weights: dict[str, float] = field(default_factory=dict)    # word → what it counts for
     recompute: bool = False            # save memory by computing each block twice
+    compile: bool = False              # let torch.compile write the kernels (on a CPU it needs g++)
     only_layer: int | None = None      # train this block (0 is the lowest) and nothing else
     log_every: int = 100               # steps
     eval_every: int | None = None      # steps; None = ten check-ups a run
@@ -246,6 +247,11 @@ class TextRun(Run):
         return self.config.device != "cpu" if self.config.bf16 is None else self.config.bf16
 
     @cached_property
+    def reader(self) -> Callable[[Tensor], Tensor]:
+        "The model as a training step calls it; check-ups and samples, of other shapes, call the model itself."
+        return torch.compile(self.model) if self.config.compile else self.model
+
+    @cached_property
     def weights(self) -> Tensor | None:
         "What each token counts for, float `(V,)`; None = all alike."
         return token_weights(self.data.tokenizer, self.config.token_weights, self.config.device)
@@ -267,7 +273,7 @@ def look(run: TextRun, measure: bool = True) -> Tensor:
         torch.manual_seed(c.seed * 1_000_003 + run.step)
         for i, (inputs, targets) in enumerate(parts):
             with torch.autocast(inputs.device.type, torch.bfloat16, run.half):
-                logits = run.model(inputs)                                                  # (B,T,V)
+                logits = run.reader(inputs)                                                 # (B,T,V)
             loss = next_loss(logits, targets, run.weights) * (targets != IGNORED).sum() / asked
             if i < len(parts) - 1 and loss.requires_grad:
                 loss.backward()
@@ -464,8 +470,8 @@ def plot_losses(records: Sequence[TextRecord],
             label="held out")
     for name, value in (references or {}).items():
         ax.axhline(value, color="#999999", lw=1)
-        ax.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", color="#666666",
-                    fontsize=8)
+        ax.annotate(f"{name}: {value:.2f}", (1.01, value), xycoords=("axes fraction", "data"), va="center",
+                    color="#666666", fontsize=8, annotation_clip=False)
     ax.set(xlabel="million tokens read", ylabel="loss (nats a token)", ylim=(0, None))
-    ax.legend(frameon=False, fontsize=8)
+    ax.legend(frameon=False, fontsize=8, loc="lower left")
     return ax

@@ -90,7 +90,8 @@ def plot_sizes(reports: Sequence[Size], axes):
     axes[2].legend(frameon=False, fontsize=8, loc="upper left")
     for ax, label in zip(axes, ("nats a token", "bits a byte", "share of rows")):
         ax.set_xscale("log", base=2)
-        ax.set(xlabel="vocabulary", ylabel=label, ylim=(0, None))
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.set(xlabel="tokens in the vocabulary", ylabel=label, ylim=(0, 1.1 * ax.get_ylim()[1]))
     return axes
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #3c2fdbd3

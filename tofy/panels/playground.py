@@ -69,9 +69,10 @@ class Training:
 
     def __str__(self) -> str:
         log = [r for r in read_log(self.out, TextRecord) if r.valid_loss == r.valid_loss]
-        known = "reading" if not log else (f"held-out loss {log[0].valid_loss:.3f} at first, {log[-1].valid_loss:.3f} "
-                                           f"after {log[-1].seconds:.0f} s")
-        return f"Training {self.out.name} for {self.seconds:g} seconds: {known}."
+        known = "it reads the text" if not log else (f"held-out loss {log[0].valid_loss:.3f} at first, "
+                                                     f"{log[-1].valid_loss:.3f} after {log[-1].seconds:.0f} s")
+        at_work = "Training" if self.process.poll() is None else "Trained"
+        return f"{at_work} {self.out.name} for {self.seconds:g} seconds: {known}."
 
 # %% ../../nbs/lab/08_playground.ipynb #58671f97
 def main(*args, **settings) -> None:
@@ -104,19 +105,21 @@ class PlaygroundPanel(Panel):
         self.generate = button("generate", "let it write")
         self.layer = button("insert a layer", "a child with one layer more; what it writes stays as it is")
         self.head = button("insert a head", "a child with one head more in every layer; what it writes stays as it is")
+        self.back = button("back to its parent", "pick the decoder that this one was made from; this one stays")
         self.train = button("train on", "a child that is trained for so many seconds more")
         self.text, self.words, self.tree = widgets.HTML(), widgets.HTML(), Picture(8.5, 3)
         self.dials = (self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens)
         for name in ("run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds", "generate", "layer",
-                     "head", "train", "text", "words", "tree"):
+                     "head", "back", "train", "text", "words", "tree"):
             getattr(self, name).add_class(f"tofy-playground-{name.replace('_', '-')}")
-        super().__init__(side_by_side(*self.dials), self.generate, self.text, self.words,
-                         side_by_side(self.layer, self.head, self.train, self.seconds), self.tree)
+        super().__init__(side_by_side(*self.dials), side_by_side(self.generate), self.text, self.words,
+                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
         self.add_class("tofy-playground")
         self.when(*self.dials, self.generate, do=self.write)
         self.when(self.layer, do=partial(self.insert, growth.insert_layer, "layer"))
         self.when(self.head, do=partial(self.insert, growth.insert_head, "head"))
         self.when(self.train, do=self.train_child)
+        self.when(self.back, do=self.roll_back)
         self.guard(self.look_around)()
 
     def chosen(self) -> Writer:
@@ -135,7 +138,7 @@ class PlaygroundPanel(Panel):
         self.run.value = picked if picked in folders else next(iter(folders), None)
         self.listing = False
         self.train.description = "train on" if folders else "train a first one"
-        self.layer.disabled = self.head.disabled = self.generate.disabled = not folders
+        self.layer.disabled = self.head.disabled = self.back.disabled = self.generate.disabled = not folders
         if not folders:
             return self.notice.say(f"There is no decoder in {self.home} yet; press the button to train a small one.")
         members = growth.read_family(self.home)
@@ -159,6 +162,15 @@ class PlaygroundPanel(Panel):
         folder = free_name(self.run.value, what)
         growth.save_writer(folder, operation(self.chosen()))
         self.look_around(folder)
+
+    def roll_back(self) -> None:
+        "Pick the parent, where its folder is still there."
+        members = {m.name: m for m in growth.read_family(self.home)}
+        own = members[self.run.value.name]
+        parents = [m.name for m in members.values() if m.name and m.kin.hash == own.parent]
+        if not parents:
+            raise Misuse(f"{own.name} has no parent in {self.home}.")
+        self.run.value = self.run.value.with_name(parents[0])
 
     def train_child(self) -> None:
         "Train a child of the picked decoder behind the page; when it is done, it is picked."
