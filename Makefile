@@ -14,11 +14,11 @@ help:  ## show the targets
 
 demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-in corpus and fill three blanks
 	$(BIN)/tofy train builtin --seconds 80 --out runs/demo --overwrite
-	@echo; echo "Three blanks, each with the answer that was written there:"
+	@echo; echo "Three held-out phrases, each with the word that was hidden:"
 	@$(BIN)/tofy diff runs/demo --top 3 \
-	  "i skipped lunch again , we heard clara works near the _ . => bakery" \
-	  "did you _ the soup at the cafe ? => try" \
-	  "the peaches i _ yesterday were terribly salty . => tried"
+	  "david has _ to london . => moved" \
+	  "would you like to _ more bagels later ? => try" \
+	  "we finally reviewed my _ from the cinema . => thriller"
 	@echo; echo "Ask your own:         $(BIN)/tofy diff runs/demo"
 	@echo "Open the notebooks:   $(BIN)/tofy notebooks"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tofy.checkpoint import load_settings
 from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
 
 PICTURES = ROOT / "build" / "screenshots"
@@ -99,6 +100,8 @@ def test_a_run_from_start_to_stop(show, lab):
     wait_for(page, lambda: "training" in status() and status() != resting)
     page.locator(".tofy-stop").click()
     wait_for(page, lambda: "stopped" in status())
+    trained = load_settings(lab[1] / "nbs" / "runs" / "panel-1" / "run.toml")["train"]      # the page has moved no setting
+    assert {name: trained[name] for name in ("lr", "temperature", "mask_rate")} == dict(lr=.002, temperature=.1, mask_rate=.3)
     assert (lab[1] / "nbs" / "runs" / "panel-1" / "state_latent.safetensors").is_file()
     page.locator(".tofy-go").click()
     wait_for(page, lambda: "training, step" in status())

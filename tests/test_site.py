@@ -80,12 +80,12 @@ def test_the_checker_finds_what_is_wrong(tmp_path):
     (tmp_path / "index.html").write_text(
         "<a href='there.html#here'>right</a> <a href='there.html#gone'>1</a> <a href='gone.html'>2</a> <a href='#x'>3</a>"
         "<a href='https://example.org/x'>right</a> <img src=gone.png alt=words> <script src='//example.org/x.js'></script>"
-        "<img src=there.html>")
+        "<img src=there.html> <p>| a | b | |—|—| | 1 | 2 |</p> <code>|---|</code>")
     found = "\n".join(faults(tmp_path))
     for words in ("there.html#gone leads", "gone.html leads", "#x leads", "gone.png is missing", "x.js is not on this site",
-                  "there.html has no words", "none.png is missing"):
+                  "there.html has no words", "none.png is missing", "a table is shown as its source"):
         assert found.count(words) == 1, words
-    assert len(found.splitlines()) == 7
+    assert len(found.splitlines()) == 8
 
 
 def test_words_for_a_picture_and_anchors_of_jupyter():

@@ -228,6 +228,11 @@ def unusual(data: dict) -> dict:
     usual = {name: p.default for name, p in inspect.signature(load_data).parameters.items()}
     return {name: value for name, value in data.items() if name == "source" or value != usual.get(name)}
 
+# %% ../nbs/14a_background.ipynb #9d883f23
+def again(out: str | Path) -> str:
+    "A folder for the same run once more."
+    return str(Path(out).parent / f"{Path(out).name}-again")
+
 # %% ../nbs/14a_background.ipynb #7121d497
 def as_cell(data: dict, model: ModelConfig, config: TrainConfig, out: str | Path) -> str:
     "A notebook cell that trains the same again."
@@ -235,7 +240,7 @@ def as_cell(data: dict, model: ModelConfig, config: TrainConfig, out: str | Path
     given = ", ".join(f"{k}={v!r}" for k, v in unusual(data).items())
     return (f"from tofy.hub import load_source\nfrom tofy.training import recipe, train\n\n"
             f"data = load_source({given})\n"
-            f"for record in train(data, *recipe({', '.join(told)}), out={str(out)!r}):\n"
+            f"for record in train(data, *recipe({', '.join(told)}), out={again(out)!r}):\n"
             f"    if record.is_line:\n        print(record.step, record.loss, record.valid_mrr)")
 
 # %% ../nbs/14a_background.ipynb #e8c0bd3c
@@ -250,18 +255,18 @@ DATA_OPTIONS = ("max_vocab", "max_seq", "valid", "split", "tokens", "cache", "co
 def as_command(data: dict, model: ModelConfig, config: TrainConfig, out: str | Path) -> str:
     "The line for a terminal that trains the same again; settings that have no option are read from the run's run.toml."
     told = {k: v for k, v in changes(model, config).items() if k not in FROM_DATA}
-    again = f"--out {Path(out).parent / (Path(out).name + '-again')}"
+    target = f"--out {again(out)}"
     here = unusual(data)
     plain = all(k in (*DATA_OPTIONS, "source", "seed") for k in here) and data.get("seed", 0) == config.seed
     if told.keys() - OPTIONS or not plain:
-        return f"tofy train --config {Path(out) / checkpoint.SETTINGS} {again}"
+        return f"tofy train --config {Path(out) / checkpoint.SETTINGS} {target}"
     given = {OPTIONS[k]: v for k, v in told.items()} | {k: here[k] for k in DATA_OPTIONS if k in here}
     if "tokens" in given and given["tokens"] not in TOKEN_RULES:
         given["tokenizer"] = given.pop("tokens")
     given |= dict(negatives=given["negatives"] or "all") if "negatives" in given else {}
     words = ["tofy train", str(data.get("source", "builtin"))]
     words += [f"--recipe {config.recipe}"] * (config.recipe != "tofy")
-    return " ".join([*words, *(f"--{k.replace('_', '-')} {as_text(v)}" for k, v in given.items()), again])
+    return " ".join([*words, *(f"--{k.replace('_', '-')} {as_text(v)}" for k, v in given.items()), target])
 
 # %% ../nbs/14a_background.ipynb #65727b4b
 def as_text(value: object) -> str: return f"{value:g}" if isinstance(value, float) else str(value)

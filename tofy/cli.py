@@ -332,6 +332,17 @@ def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool
                 break
     return anyone(bool(received))
 
+# %% ../nbs/16_cli.ipynb #dd950119
+def question_of(data) -> str:
+    "A question to begin with: a held-out phrase, its longest known word hidden; quoted for a shell."
+    from tofy.inference import question_for
+    for phrase in data.heldout:
+        tokens = data.vocab.tokenize(phrase)
+        known = [place for place, token in enumerate(tokens) if token in data.vocab.ids]
+        if known and 3 < len(tokens) <= 12 and not set(phrase) & set("\"\\$`!_"):
+            return f'"{question_for(data.vocab, tokens, max(known, key=lambda place: len(tokens[place])))}"'
+    return '"how are _ ? => you"'
+
 # %% ../nbs/16_cli.ipynb #e6ebeb89
 def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     "The last held-out figures beside their reference lines."
@@ -344,7 +355,7 @@ def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     checked, saved = [r for r in lines if r.valid_mrr == r.valid_mrr], [r for r in lines if r.saved]
     last = lines[-1] if lines else None
     result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
-    text = f"The run is in {out}. Fill a blank: tofy diff {out} \"how are _ ? => you\""
+    text = f"The run is in {out}. Fill a blank: tofy diff {out} {question_of(data)}"
     if checked:
         rows = dict(model={k: getattr(checked[-1], f"valid_{k}") for k in ("top1", "top5", "mrr", "median_rank")})
         rows |= run_references(out, data)
@@ -414,7 +425,7 @@ def diff(
 
     Examples:
 
-      tofy diff runs/latent "how are _ ? => you"
+      tofy diff runs/latent "david has _ to london . => moved"
 
       tofy diff                                   asks at a prompt
     """
@@ -428,7 +439,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
 
     Example:
 
-      tofy fill runs/latent "how are _ ?"
+      tofy fill runs/latent "david has _ to london ."
     """
     from tofy import inference
     answer_all(words or [], lambda latent, phrase: inference.fill(latent, phrase, top), as_json)
@@ -552,9 +563,14 @@ def notebooks() -> None:
     """
     with extra("notebooks"):
         import jupyterlab  # noqa: F401
+        import nbformat
+        from nbformat import sign
     first = Path("nbs/index.ipynb")
     if not first.is_file():
         raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")
+    notary = sign.NotebookNotary()
+    for path in first.parent.rglob("*.ipynb"):                   # or JupyterLab hides their pictures until they are run
+        notary.sign(nbformat.read(path, as_version=4))
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
 
 # %% ../nbs/16_cli.ipynb #c51edaf9

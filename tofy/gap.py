@@ -384,7 +384,7 @@ class Checks(list):
 
     def _repr_html_(self) -> str:
         # dark enough to be read on white
-        look = {True: ("✓", "#006B4E"), False: ("✗ failed", "#A84300"), None: ("not checked", "#595959")}
+        look = {True: ("✓", "#006B4E"), False: ("✗ failed", "#8F3F00"), None: ("not checked", "#595959")}
         cells = (f'<td style="color:{look[c.passed][1]}">{look[c.passed][0]}</td><td>{html.escape(c.name)}</td>'
                  f'<td style="text-align:left">{html.escape(c.detail)}</td>' for c in self)
         return "<table><tr><th></th><th>check</th><th></th></tr>" + "".join(f"<tr>{c}</tr>" for c in cells) + "</table>"

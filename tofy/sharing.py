@@ -125,7 +125,7 @@ def model_card(latent: Latent,
         "Fills a blank by predicting the hidden word's embedding; the nearest row of its table is the answer. "
         "Made with [tofy](https://github.com/tofy-lab/tofy).",
         "## Use", f'```python\nfrom tofy import Tofy\n\nmodel = Tofy.from_pretrained("{name}")\n'
-        'model.fill("how are _ ?")\nmodel.encode(["how are you ?"])      # a vector a phrase\n```',
+        'model.fill("david has _ to london .")\nmodel.encode(["how are you ?"])      # a vector a phrase\n```',
         "## How good it is", *judged,
         "## How it was made", f"Trained on {text} by the recipe `{about.get('recipe', 'unknown')}`, saved at step "
         f"{about.get('step', 'unknown')}: {count_parameters(latent.model):,} parameters, dim {config.dim}, "

@@ -527,7 +527,7 @@ def claim_folder(folder: Path, resume: bool, overwrite: bool, state: str = store
         raise Misuse(f"There is no run to resume in {folder}; leave out --resume to begin one.")
     if present and not resume and not overwrite:
         raise Misuse(f"{folder} already holds a run; go on with --resume, replace it with --overwrite, "
-                     "or choose another --out.")
+                     "or choose another --out (in Python: resume=True, overwrite=True, out=...).")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -205,6 +205,9 @@ function drawChart() {
   at("chart").replaceChildren(chart);
 }
 
+// A chance in words; only what is certain is called so.
+const oftenness = p => p === 1 ? "in every draw" : p === 0 ? "in no draw" : p > .995 ? "in more than 99% of draws" : `in ${percent(p).replace("<", "fewer than")} of draws`;
+
 function drawRivals() {
   const {data, rivals} = state, odds = Object.keys(NAMES).map(name => tofy.firstOfMany(data.ranks[name], data.count, rivals));
   const most = data.count - 1;
@@ -216,7 +219,7 @@ function drawRivals() {
   const answer = answered(), rank = answer && asked.word !== null ? rankOf(answer, asked.word) : 0;
   const chance = tofy.first(rank, data.count, rivals);
   at("rivals-says").textContent = !rank ? "" : `The blank above: “${asked.word}” is number ${number(rank)} of ${number(data.count)}, so it beats ` +
-    `${rivals === most ? "all other words" : `${number(rivals)} random rivals`} in ${chance === 1 ? "every draw" : `${percent(chance).replace("<", "fewer than")} of draws`}.`;
+    `${rivals === most ? "all other words" : rivals === 1 ? "a random rival" : `${number(rivals)} random rivals`} ${oftenness(chance)}.`;
 }
 
 // ---------------------------------------------------------------- the map
@@ -357,7 +360,11 @@ function listen() {
   at("rivals").addEventListener("input", event => { state.rivals = state.stops[event.target.value]; drawRivals(); });
   at("zoom").addEventListener("input", () => { at("zoom-value").textContent = `${zoom().toFixed(1)}×`; drawMap(); });
   at("search").addEventListener("submit", event => event.preventDefault());
-  at("find").addEventListener("input", () => choose(state.data.ids.get(tofy.tokenize(at("find").value)[0]) ?? null));
+  at("find").addEventListener("input", () => {
+    const typed = at("find").value.trim(), id = state.data.ids.get(tofy.tokenize(typed)[0]);
+    if (id !== undefined) choose(id);
+    else if (typed) at("map-says").textContent = `“${typed}” is none of the ${number(state.data.count)} words.`;
+  });
   at("plot").addEventListener("keydown", event => {
     if (event.key in arrows) { event.preventDefault(); step(...arrows[event.key]); }
   });

@@ -81,7 +81,7 @@ class FillPanel(Panel):
     "Type a phrase with a blank, or press a word to hide it; one run's answer, or two side by side."
     def __init__(self, folder: str | Path | None = None,   # a run; None: the first there is
                  other: str | Path | None = None):         # a second run, to stand beside it
-        self.question = widgets.Text(description="phrase", placeholder="how are _ ? => you", continuous_update=True,
+        self.question = widgets.Text(description="phrase", placeholder="how _ you ? => are", continuous_update=True,
                                      tooltip="a phrase with _ where a word is missing; after => the word you expect",
                                      layout=Layout(width="100%", max_width="62em")).add_class("tofy-fill-phrase")
         self.another = widgets.Button(description="another phrase", tooltip="the next of this run's held-out phrases")
@@ -102,7 +102,7 @@ class FillPanel(Panel):
         vocab, file = self.first.chosen().vocab, Path(self.first.run.value) / HELDOUT
         texts = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         self.asked += 1
-        phrase = texts[self.asked % len(texts)] if texts else "how are _ ?"
+        phrase = texts[self.asked % len(texts)] if texts else "david has _ to london ."
         known = [i for i, word in enumerate(inference.phrase_words(vocab, phrase)) if word in vocab.ids]
         self.question.value = inference.hide_word(vocab, phrase, known[len(known) // 2]) if texts and known else phrase
 

@@ -98,10 +98,11 @@ class Panel(widgets.VBox):
 def run_folders(home: str | Path = "runs",
                 ready: Path = READY,
                ) -> dict[str, Path]:   # label → folder
-    "The runs in `home`, the newest first, then the ready-made ones."
+    "The runs in `home`, the newest first, then the ready-made ones, the healthy one first."
     own = [f.parent for f in Path(home).glob(f"*/{MODEL}")]
     own.sort(key=lambda folder: -folder.stat().st_mtime)
-    made = sorted(f.parent for f in ready.glob(f"*/{MODEL}"))
+    made = [f.parent for f in ready.glob(f"*/{MODEL}")]
+    made.sort(key=lambda folder: (folder.name != "healthy", folder.name))
     return {str(f): f for f in own} | {f"ready-made: {f.name}": f for f in made}
 
 

@@ -37,7 +37,7 @@ from .parts import Panel, Picture, run_folders
 whole = partial(widgets.BoundedIntText, min=0, max=10**9)
 share = partial(widgets.FloatSlider, min=0., max=1., step=.01, readout_format=".2f")
 weight = partial(widgets.FloatSlider, min=0., max=8., step=.05, readout_format=".2f")
-small = partial(widgets.FloatLogSlider, base=10, min=-6, max=-1, step=.05, readout_format=".1e")
+small = partial(widgets.BoundedFloatText, min=0., max=1., step=.0001)   # a slider's marks would move .002 elsewhere
 choice = lambda *options: partial(widgets.Dropdown, options=options)  # noqa: E731
 
 MODEL = dict(
@@ -117,7 +117,9 @@ def meant(name: str, value: object) -> object:
         return BF16[value]
     if name in NONE_IS_0 + NONE_IS_EMPTY:
         return value or None
-    return int(value) if name == "valid" and value >= 1 else value
+    if name == "valid" and value >= 1:
+        return int(value)
+    return round(value, 9) if isinstance(value, float) else value   # a page's slider makes .1 into .0999999
 
 # %% ../../nbs/15c_panel_training.ipynb #31741b76
 class Settings:
@@ -195,7 +197,8 @@ def in_words(lines: list[LogRecord], references: dict) -> str:
     said = f"Step {last.step:,}: loss {last.loss:.2f}, cosine {last.cos_mean:.2f}, acc_neg {last.acc_neg:.2f}"
     if checked:
         r = checked[-1]
-        said += f"; held-out top-1 {r.valid_top1:.3f}, MRR {r.valid_mrr:.3f}, median rank {r.valid_median_rank:g}"
+        said += (f"; held out at step {r.step:,}: top-1 {r.valid_top1:.3f}, MRR {r.valid_mrr:.3f}, "
+                 f"median rank {r.valid_median_rank:g}")
     if saved := [r.step for r in lines if r.saved]:
         said += f"; best saved at step {saved[-1]:,}"
     known = [f"{name} {line['mrr']:.3f}" for name, line in references.items() if "mrr" in line]

@@ -7,7 +7,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+CODE = {"pre", "code", "script", "style"}
 LOADS = {("img", "src"), ("script", "src"), ("link", "href"), ("source", "src"), ("iframe", "src"), ("object", "data")}
+TABLE = re.compile(r"\|\s*:?(?:-{3,}|—-?):?\s*\|")      # the line below a table's head; a dash where quotes are made smart
 RELATIONS = {"canonical", "index", "search", "next", "prev", "author", "copyright"}      # of <link>: loaded by nobody
 
 
@@ -16,6 +18,7 @@ class Page(HTMLParser):
     def __init__(self, path: Path):
         super().__init__(convert_charrefs=True)
         self.anchors, self.links, self.loads, self.mute = {"", "top"}, [], [], []
+        self.text, self.inside = "", []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
@@ -29,7 +32,17 @@ class Page(HTMLParser):
             if (tag, name) in LOADS and not (tag == "link" and RELATIONS & {*attrs.get("rel", "").split()}):
                 self.loads.append(value)
 
+        if tag in CODE:
+            self.inside.append(tag)
+
     handle_startendtag = handle_starttag
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.inside:
+            self.inside.remove(tag)
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self.inside else data
 
 
 def faults(site: Path) -> list[str]:
@@ -39,6 +52,7 @@ def faults(site: Path) -> list[str]:
     found = []
     for path, page in pages.items():
         where = path.relative_to(site)
+        found += [f"{where}: a table is shown as its source, {row!r}" for row in TABLE.findall(page.text)]
         found += [f"{where}: {link} leads nowhere" for link in page.links if not leads_somewhere(site, path, link, pages)]
         found += [f"{where}: {link} is not on this site" for link in page.loads if remote(link)]
         found += [f"{where}: {link} is missing" for link in page.loads if not remote(link) and not there(site, path, link)]

@@ -27,6 +27,7 @@ toc_object_entries_show_parents = "hide"
 
 nb_execution_mode = "off"                          # chapters are committed with their outputs
 nb_merge_streams = True
+nb_render_markdown_format = "gfm"                  # tables in outputs, too
 nb_ipywidgets_js = {f"{path}.js": {} for path in ("vendor/requirejs/require", "widgets", "vendor/html-manager/embed-amd")}
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
