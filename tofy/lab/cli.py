@@ -129,7 +129,7 @@ ASKED = ("examples", "stride", "geometric_p")
 # %% ../../nbs/lab/09_lab_cli.ipynb #4fa1d8a6
 @app.command()
 def train(
-    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="As for tokenizer train.")] = None,
+    data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="A file, a folder, stdlib, builtin[:N].")] = None,
     preset: number("The shape: nano, tiny, small, medium or large.", str, "tiny") = None,
     tokenizer: number("character, byte, ascii, bpe, or a file.", str, "character") = None,
     vocab_size: number("Tokens of a bpe.", default="1024") = None,
