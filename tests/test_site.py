@@ -55,7 +55,8 @@ def look(browser, address):
     contexts, faults = [], []
 
     def look(name: str, width: int = 1280, dark: bool = False):
-        contexts.append(browser.new_context(viewport=dict(width=width, height=900), color_scheme="dark" if dark else "light"))
+        contexts.append(browser.new_context(viewport=dict(width=width, height=900), color_scheme="dark" if dark else "light",
+                                            reduced_motion="reduce"))          # or a colour is read while it fades
         page = contexts[-1].new_page()
         page.set_default_timeout(60_000)
         page.on("request", lambda r: urlsplit(r.url).hostname in ("127.0.0.1", None) or faults.append(f"asks for {r.url}"))

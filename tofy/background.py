@@ -316,7 +316,7 @@ def plot_columns(records: list[LogRecord],
     draw_lines(ax, lines or {}, figure)
     ax.set(xlabel="step", ylabel=label)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=7, framealpha=.8, edgecolor="none")
+        ax.legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     return ax
 
 # %% ../nbs/14a_background.ipynb #e4939029
