@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -570,7 +570,8 @@ def notebooks() -> None:
         raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")
     notary = sign.NotebookNotary()
     for path in first.parent.rglob("*.ipynb"):                   # or JupyterLab hides their pictures until they are run
-        notary.sign(nbformat.read(path, as_version=4))
+        with suppress(ValueError, OSError):                      # a broken one is passed over
+            notary.sign(nbformat.read(path, as_version=4))
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
 
 # %% ../nbs/16_cli.ipynb #c51edaf9

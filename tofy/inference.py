@@ -357,16 +357,17 @@ def run_data(folder: str | Path) -> Data:
 # %% ../nbs/10_inference.ipynb #f7fcf37c
 def twins(folder: Path) -> Iterator[Path]:
     "Runs beside this one, or ready-made, on the very same held-out blanks of the built-in corpus."
-    def asked(run: Path) -> tuple:
-        settings = checkpoint.load_settings(run / checkpoint.SETTINGS)
-        blanks = settings["train"].get("eval_queries")
-        return settings["data"], blanks, *((run / name).read_bytes() for name in (checkpoint.VOCAB, HELDOUT))
+    def asked(run: Path) -> tuple:                                           # nothing of a run that cannot be read
+        with suppress(OSError, KeyError, TofyError):
+            settings = checkpoint.load_settings(run / checkpoint.SETTINGS)
+            blanks = settings["train"].get("eval_queries")
+            return settings["data"], blanks, *((run / name).read_bytes() for name in (checkpoint.VOCAB, HELDOUT))
+        return ()
 
-    with suppress(OSError, KeyError, TofyError):
-        if not str(asked(folder)[0]["source"]).startswith("builtin"):        # a file may have become another
-            return
+    own = asked(folder)
+    if own and str(own[0].get("source")).split(":")[0] == "builtin":         # a file may have become another
         for found in (*folder.parent.glob(f"*/{REFERENCES}"), *READY.glob(f"*/{REFERENCES}")):
-            if found.parent != folder and asked(found.parent) == asked(folder):
+            if found.parent != folder and asked(found.parent) == own:
                 yield found.parent
 
 # %% ../nbs/10_inference.ipynb #dd616a86
