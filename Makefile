@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow types notebooks readme docs live hooks clean help
+.PHONY: demo test slow types notebooks readme docs live hooks wheels clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -53,6 +53,12 @@ live: .venv/.docs  ## the page that fills blanks in the reader's browser, in bui
 docs: .venv/.docs  ## the documentation site with the live page, into _docs/
 	$(BIN)/python -m tools.live build/live --home ../index.html
 	$(BIN)/python -m tools.site
+
+wheels:  ## what benchmarks/gpu.sh installs on a machine without a network (Python 3.12, Linux), into wheels/
+	@rm -rf wheels
+	$(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+	  --implementation cp --platform manylinux_2_28_x86_64 --platform manylinux_2_17_x86_64 --platform manylinux2014_x86_64 \
+	  -c constraints.txt -d wheels tomlkit sentencex fastcore
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache build dist _docs

@@ -46,7 +46,8 @@ def scorer(model: LatentModel) -> Callable[[Masked], Tensor]:
     def score(questions: Masked) -> Tensor:
         was = model.training
         model.eval()
-        scores = model.cosines(model(questions.inputs, questions.mask)[0])
+        device = model.table.device
+        scores = model.cosines(model(questions.inputs.to(device), questions.mask.to(device))[0]).cpu()
         model.train(was)
         return scores
     return score

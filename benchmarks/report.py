@@ -7,13 +7,55 @@ from statistics import mean, stdev
 
 from tofy.metrics import draw_lines
 
-COLOURS = dict(tofy="#0072B2", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", notes="#CC79A7",
+COLOURS = dict(tofy="#0072B2", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
                plain="#999999")
 
 
 def load(path: str | Path) -> list[dict]:
     "The runs that --out wrote."
     return [json.loads(line) for line in Path(path).read_text().splitlines()]
+
+
+def latest(rows: list[dict]) -> list[dict]:
+    "Of several runs of benchmarks.gpu in one file, the newest that each part had."
+    newest = {}
+    for row in rows:
+        newest[row["part"]] = max(newest.get(row["part"], ""), row["began"])
+    return [row for row in rows if row["began"] == newest[row["part"]]]
+
+
+def plot_gpu(rows: list[dict]):
+    "What benchmarks.gpu found on one card: examples a second by size, and top-1 against time; returns the `Figure`."
+    import matplotlib.pyplot as plt
+    rows = latest(rows)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.6), layout="constrained")
+    steps = [r for r in rows if r["part"] == "speed" and r["name"] == "step"]
+    names = [f"D {r['dim']}, V {r['vocab']:,}" + ", compiled" * r["compiled"] for r in steps]
+    bars = left.barh(names[::-1], [r["examples_per_second"] for r in steps][::-1],
+                     color=["#56B4E9" if r["compiled"] else "#0072B2" for r in steps][::-1])
+    left.bar_label(bars, [f" {r['share_of_matrix_rate']:.1%} of the matrix rate, batch {r['batch']:,}" for r in steps][::-1])
+    left.set(xlabel="examples a second", xlim=(0, 1.7 * max([1., *(r["examples_per_second"] for r in steps)])))
+    runs = [r for r in rows if r["part"] == "quality" and r["name"] != "end"]
+    for run in runs:
+        seconds, _, top1 = zip(*run["curve"])
+        right.plot(seconds, top1, color=COLOURS[run["name"]], label=run["name"])
+    if runs:
+        right.axhline(runs[0]["best"], color="#009E73", ls="--", lw=1, label="best possible")
+        right.legend(frameon=False, fontsize=8, loc="lower right")
+    right.set(xlabel="seconds of training", ylabel="top-1 on fresh draws", ylim=(0, None))
+    figure.suptitle(f"{rows[0]['card']}, torch {rows[0]['torch']}, {rows[0]['began'][:10]}")
+    return figure
+
+
+def gpu_table(rows: list[dict]) -> str:
+    "The other figures of benchmarks.gpu, a line each, and how each part ended."
+    lines = []
+    for row in latest(rows):
+        hidden = ("card", "began", "toy", "torch", "python", "part", "name", "curve", "tried", "source")
+        says = [f"{key.replace('_', ' ')} {value:.4g}" if isinstance(value, float) else f"{key.replace('_', ' ')} {value}"
+                for key, value in row.items() if key not in hidden and value not in (None, "")]
+        lines.append(f"{row['part']:12}{row['name']:18}" + ", ".join(says))
+    return "\n".join(lines)
 
 
 def spread(runs: list[dict], key: str) -> str:

@@ -10,10 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import search
+from benchmarks import gpu, search
 from benchmarks.__main__ import flops, matmul_rate
 from benchmarks.arms import ARMS, ours
-from benchmarks.report import ratio, seconds_to, table
+from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_to, table
 from tofy import encoder, layers, training
 from tofy.data import load_data
 from tofy.vocab import SPECIALS
@@ -65,6 +65,47 @@ def test_table_and_ratio_by_hand():
     middle, half, n = ratio(runs, "tofy", "bert")
     assert (round(middle, 6), n) == (1.1, 2) and math.isclose(half, 12.71 * .2 / 2**.5 / 2**.5, rel_tol=.01)
     assert seconds_to(runs[0], .25) == 5 and seconds_to(runs[0], .9) == math.inf
+
+
+def numbers(value) -> list[float]:
+    "Every number in a row, however deep."
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [n for v in value for n in numbers(v)] if isinstance(value, list) else [value] * isinstance(value, (int, float))
+
+
+def test_everything_for_a_graphics_card_runs_at_a_toy_size(tmp_path):
+    "Each part in its own process, as on a card; what they find is finite, right, and can be drawn."
+    file = tmp_path / "gpu.jsonl"
+    assert gpu.main(["--toy", "--device", "cpu", "--out", str(file)]) == 0
+    rows = load(file)
+    for part in gpu.PARTS:
+        mine = [row for row in rows if row["part"] == part]
+        assert mine[-1]["name"] == "end" and mine[-1]["rows"] == len(mine) - 1 > 0 and not mine[-1]["cut"]
+        assert all(math.isfinite(n) for row in mine for n in numbers(row)), mine
+    assert [row["ok"] for row in rows if "ok" in row] == [True] * 6
+    backend, = (row["backend"] for row in rows if row["part"] == "processes" and row["name"] != "end")
+    assert "gloo" in backend
+    assert {row["name"] for row in rows if row["part"] == "quality"} == {"tofy", "bert", "modernbert", "end"}
+    assert len(plot_gpu(rows).axes[0].patches) == 4 and gpu_table(rows).count("\n") == len(rows) - 1
+    older = [row | dict(began="2000") for row in rows]
+    assert latest(older + rows) == rows
+
+
+def test_a_part_that_fails_or_takes_too_long_says_so():
+    "Its last line does, and what came before is kept."
+    o = gpu.options(["--toy", "--device", "cpu"])
+    *_, end = gpu.run_part(o, "quality", .2)
+    assert end["cut"] and end["error"] is None and end["rows"] == 0
+    *rows, end = gpu.run_part(gpu.options(["--toy", "--device", "nowhere"]), "decoder", 120)
+    assert not rows and not end["cut"] and "nowhere" in end["error"]
+
+
+def test_the_plan_fits_in_eight_minutes(capsys):
+    assert gpu.main(["--dry-run"]) == 0
+    *parts, whole = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [part["part"] for part in parts] == list(gpu.PARTS) and whole["limit"] == sum(p["limit"] for p in parts) <= 480
+    assert gpu.results_file("NVIDIA H100 80GB HBM3").name == "gpu-nvidia-h100-80gb-hbm3.jsonl"
 
 
 @pytest.mark.slow

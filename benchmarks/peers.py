@@ -1,0 +1,98 @@
+"""The strongest opponent that is easy to have: a masked language model of the transformers library in a plain loop.
+
+Its batches are bucketed by length, only masked positions get a score for every word, and it is scored without its
+clock running. The settings were tuned on casual questions and on longer sentences (see chapter 17).
+"""
+
+import math
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tofy.data import Data, epoch_batches
+from tofy.masking import Masked, mask_batch
+from tofy.training import recipe
+from tofy.vocab import PAD
+
+LOOKS = 20   # reports a run
+
+
+def make_model(arch: str, vocab_size: int, longest: int, dim: int, layers: int, heads: int, dropout: float) -> nn.Module:
+    "BertForMaskedLM or ModernBertForMaskedLM (rotary positions, gated feed-forward) of the size asked for."
+    import transformers
+    transformers.utils.logging.set_verbosity_error()
+    if arch == "bert":
+        return transformers.BertForMaskedLM(transformers.BertConfig(
+            vocab_size=vocab_size, hidden_size=dim, num_hidden_layers=layers, num_attention_heads=heads,
+            intermediate_size=4 * dim, max_position_embeddings=longest, type_vocab_size=1,
+            hidden_dropout_prob=dropout, attention_probs_dropout_prob=dropout, pad_token_id=PAD))
+    return transformers.ModernBertForMaskedLM(transformers.ModernBertConfig(
+        vocab_size=vocab_size, hidden_size=dim, intermediate_size=dim * 8 // 3, num_hidden_layers=layers,
+        num_attention_heads=heads, max_position_embeddings=longest + 8, pad_token_id=PAD, bos_token_id=None,
+        eos_token_id=None, cls_token_id=None, sep_token_id=None, global_attn_every_n_layers=1,
+        attention_dropout=dropout, mlp_dropout=dropout, embedding_dropout=dropout, attn_implementation="sdpa"))
+
+
+def logits_at(model: nn.Module, inputs: Tensor, mask: Tensor) -> Tensor:
+    "inputs int64 `(B,T)`, mask bool `(B,T)` → a score for every word at the blanks alone, `(M,V)`."
+    hidden = model.base_model(input_ids=inputs, attention_mask=(inputs != PAD).long()).last_hidden_state[mask]   # (M,D)
+    return model.decoder(model.head(hidden)) if hasattr(model, "head") else model.cls(hidden)
+
+
+def plain_loop(data: Data, seconds: float, seed: int, report, arch: str = "modern", lr: float = 2e-3, mask_rate: float = .3,
+               smoothing: float = .1, weight_decay: float = .1, dropout: float = 0., tokens: int = 1024,
+               batch: int | None = None, device: str = "cpu", **size) -> None:
+    "Train a library model for so long; warm-up of a tenth, flat for a quarter of the rest, then a cosine, as ours."
+    shape, V, longest = recipe(**size)[0], len(data.vocab), data.settings["max_seq"]
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    model = make_model(arch, V, longest, shape.dim, shape.layers, shape.heads, dropout).to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    batch = batch or max(round(tokens / data.train.lengths.float().mean().item()), 1)
+
+    @torch.no_grad()
+    def score(questions: Masked) -> Tensor:
+        model.eval()
+        scores = logits_at(model, questions.inputs.to(device), questions.mask.to(device)).float().cpu()
+        model.train()
+        return scores
+
+    def rows():
+        epoch = 0
+        while True:
+            yield from epoch_batches(data.train.lengths, batch, seed, epoch)
+            epoch += 1
+
+    spent, examples, due, half = 0., 0, 0., device != "cpu"
+    for chosen in rows():
+        began = time.perf_counter()
+        inputs, mask, targets = (t.to(device) for t in mask_batch(data.train.batch(chosen), V, generator, "rate", mask_rate))
+        with torch.autocast(inputs.device.type, torch.bfloat16, half):
+            logits = logits_at(model, inputs, mask)
+        for group in optimizer.param_groups:
+            group["lr"] = rate(lr, spent / seconds)
+        optimizer.zero_grad()
+        F.cross_entropy(logits.float(), targets, label_smoothing=smoothing).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.)
+        optimizer.step()
+        examples, spent = examples + len(chosen), spent + time.perf_counter() - began
+        if spent >= due or spent >= seconds:
+            waited = time.perf_counter()
+            if half:
+                torch.cuda.synchronize()
+            spent += time.perf_counter() - waited
+            due = spent + seconds / LOOKS
+            report(spent, examples, score)
+        if spent >= seconds:
+            return
+
+
+def rate(highest: float, progress: float, warmup: float = .1, flat: float = .25) -> float:
+    "Linear warm-up, flat, cosine to 1e-5."
+    start = warmup + flat * (1 - warmup)
+    if progress < warmup:
+        return highest * max(progress / warmup, .01)
+    fallen = 1. if progress < start else (1 + math.cos(math.pi * min((progress - start) / (1 - start), 1.))) / 2
+    return max(highest * fallen, 1e-5)
