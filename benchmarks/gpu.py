@@ -328,7 +328,7 @@ def quality(b: Bench) -> Iterator[dict]:
         if limit <= 0:
             return
 
-        def report(seconds: float, examples: int, scorer) -> None:
+        def report(seconds: float, examples: int, scorer, curve=curve) -> None:
             top1 = judge(scorer, phrases, asked, len(data.vocab))["top1"] * len(asked.rows) / count   # an unknown word is missed
             curve.append([round(seconds, 2), examples, round(top1, 4)])
             if top1 >= .98 * best:
