@@ -25,7 +25,7 @@ LOOKS = 20   # reports a run
 
 
 def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
-    "A recipe in our own loop, for a share of the time. Its own check-ups count against its time."
+    "A recipe in our own loop, for a share of the time. Its own validations count against its time."
     model, config = recipe(name, seconds=share * seconds, seed=seed, threads=torch.get_num_threads(), **changes)
     watch(open_run(data, model, config), seconds, report)
 
@@ -34,7 +34,7 @@ def watch(run: training.Run, seconds: float, report: Report) -> None:
     "Follow a run and report; the run's clock stands still between two of its records."
     due = 0.
     for record in follow(run):
-        now = run.clock.seconds                        # a record may be older than the check-up that came with it
+        now = run.clock.seconds                        # a record may be older than the validation that came with it
         if now >= due or run.progress >= 1 and not run.pending:
             due = now + seconds / LOOKS
             report(now, record.examples, scorer(run.model))

@@ -61,7 +61,7 @@ def pauses(page, times: int) -> list[float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="builtin", help="of builtin the reference lines are known; of others measured")
+    parser.add_argument("--source", default="builtin", help="of builtin the baselines are known; of others measured")
     parser.add_argument("--seconds", type=float, default=30)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--threads", type=int, default=max(1, os.cpu_count() - 1))

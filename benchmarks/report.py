@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from statistics import mean, stdev
 
-from tofy.metrics import draw_lines
+from tofy.metrics import draw_baselines
 
 COLOURS = dict(tofy="#0072B2", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
                plain="#999999")
@@ -100,7 +100,7 @@ def table(runs: list[dict]) -> str:
 
 
 def plot(runs: list[dict], ax=None):
-    "MRR against seconds, a line a run, with the reference lines; returns the `Axes`."
+    "MRR against seconds, a line a run, with the baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, named = ax or plt.subplots(figsize=(6, 3.4))[1], {}
     for run in runs:
@@ -113,7 +113,7 @@ def plot(runs: list[dict], ax=None):
         ax.annotate(f" {arm}", (x, below), color=COLOURS[arm], va="center", fontsize=9)
     if peers := [run["mrr"] for run in runs if run["arm"] == "bert"]:
         ax.axhline(mean(peers), color=COLOURS["bert"], lw=.8, ls=":")
-    draw_lines(ax, {name: line for name, line in runs[0]["references"].items() if name != "chance"})
+    draw_baselines(ax, {name: line for name, line in runs[0]["baselines"].items() if name != "chance"})
     ax.set(xlabel="seconds of training", ylabel="held-out MRR", ylim=(0, None), xlim=(0, 1.18 * runs[0]["budget"]))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
     return ax

@@ -115,4 +115,4 @@ def test_the_command(tmp_path):
     assert done.returncode == 0, done.stderr
     runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [r["arm"] for r in runs] == ["tofy", "plain"] and (tmp_path / "runs.png").stat().st_size > 5000
-    assert all({"mrr", "examples_per_second", "peak_mb", "references", "flops_per_example"} <= r.keys() for r in runs)
+    assert all({"mrr", "examples_per_second", "peak_mb", "baselines", "flops_per_example"} <= r.keys() for r in runs)

@@ -24,7 +24,7 @@ from tofy.data import Phrases, Reading, context, epoch_batches, first_of_each, g
 from tofy.masking import all_blanks
 from tofy.metrics import Bigram
 from tofy.training import recipe, train
-from tofy.vocab import SPECIALS, Misuse, tokenize
+from tofy.vocab import SPECIALS, UsageError, tokenize
 
 ROOT = Path(__file__).parents[1]
 WORDS = st.sampled_from("a b c d e , ||| \t é ’s A".split(" "))
@@ -40,7 +40,7 @@ def outcome(*args, **kwargs):
     "All there is to see of the data, or the sentence that refuses them."
     try:
         data = load_data(*args, **kwargs)
-    except Misuse as error:
+    except UsageError as error:
         return str(error)
     return data.hash, rows(data.train), rows(data.valid), data.heldout, data.report, data.vocab
 
@@ -347,7 +347,7 @@ def test_the_watch_sees_what_grows():
 
 
 def test_nothing_in_a_step_grows_with_the_text():
-    "Not a batch, nor its place in the epoch, nor a log line or a second check-up; 5,000 and 20,000 phrases alike."
+    "Not a batch, nor its place in the epoch, nor a log line or a second validation; 5,000 and 20,000 phrases alike."
     most = []
     for n in (5_000, 20_000):
         draw = random.Random(0)

@@ -12,16 +12,16 @@ import torch
 from conftest import ROOT, SIZES
 
 from tofy.checkpoint import (
+    BASELINES,
     HELDOUT,
     LOG,
     LOG_COLUMNS,
     MODEL,
-    REFERENCES,
     SETTINGS,
     STATE,
     VOCAB,
+    load_baselines,
     load_model,
-    load_references,
     load_settings,
     load_tensors,
     read_log,
@@ -135,7 +135,7 @@ def equal(a: Path, b: Path, names=(MODEL, STATE)) -> None:
 
 
 def test_a_run_folder_holds_what_is_promised(tofy, trained):
-    assert {p.name for p in trained.iterdir()} == {MODEL, VOCAB, LOG, HELDOUT, STATE, SETTINGS, REFERENCES}
+    assert {p.name for p in trained.iterdir()} == {MODEL, VOCAB, LOG, HELDOUT, STATE, SETTINGS, BASELINES}
     assert (trained / LOG).read_text().splitlines()[0].split(",") == list(LOG_COLUMNS)
     tensors, header = load_tensors(trained / STATE)
     assert {name.split(".")[0] for name in tensors} == {"model", "optimizer", "generator"}
@@ -147,7 +147,7 @@ def test_lines_go_to_standard_output_and_the_rest_to_standard_error(tofy, text):
     result = tofy("train", text, 10, *SIZES, "--out", "run", "--log-every", 5)
     lines = [line for line in result.out.splitlines() if line.startswith("step ")]
     assert len(lines) == 11 and "loss" in lines[0] and "MRR" in lines[-1]
-    for name in ("model", "frequency", "bigram", "chance"):
+    for name in ("model", "unigram", "bigram", "chance"):
         assert any(line.startswith(name) for line in result.out.splitlines()), name
     assert "285 to train, 15 held out" in result.err and "\r" not in result.out + result.err
 
@@ -374,11 +374,11 @@ def test_eval_asks_every_known_word(tofy, trained):
         "mean_rank",
         "cos_mean",
         "acc_neg",
-        "frequency",
+        "unigram",
     } <= set(figures)
     assert "best" not in figures
     assert figures["queries"] == len((trained / HELDOUT).read_text().split()) and figures["vocab"] == 18
-    assert {"top1", "top5", "top10", "mrr", "median_rank", "mean_rank"} <= set(figures["frequency"])
+    assert {"top1", "top5", "top10", "mrr", "median_rank", "mean_rank"} <= set(figures["unigram"])
     best = max(r.valid_mrr for r in read_log(trained))
     assert figures["mrr"] == pytest.approx(best, rel=1e-4)  # the model that is kept is the best one
 
@@ -414,7 +414,7 @@ def test_diff_prints_what_is_promised(tofy, trained):
     lines = result.out.splitlines()
     assert result.code == 0 and len(lines) == 9 and lines[0] == "the _ sat"
     assert all(x in lines[6] for x in ("cat: rank ", "/18", "cosine ", "L2 "))
-    assert all(x in lines[7] for x in ("chance 9.5", "frequency ", "bigram ")) and "best possible" not in lines[7]
+    assert all(x in lines[7] for x in ("chance 9.5", "unigram ", "bigram ")) and "best possible" not in lines[7]
     assert lines[8].startswith("nearest to cat in the table: ") and lines[8].count("cosine") == 2
     answer = tofy("diff", "run", "the _ sat => cat", "--json").json["answers"][0]
     assert (
@@ -425,12 +425,12 @@ def test_diff_prints_what_is_promised(tofy, trained):
 
 
 def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
-    lines = load_references(trained, load_model(trained)[1])[1]
-    assert set(lines) == {"chance", "frequency", "bigram"} and lines["chance"]["top1"] == 1 / 18
+    lines = load_baselines(trained, load_model(trained)[1])[1]
+    assert set(lines) == {"chance", "unigram", "bigram"} and lines["chance"]["top1"] == 1 / 18
     text.unlink()
     figures = tofy("eval", "run", "--json").json
     assert {k: v for k, v in figures["bigram"].items()} == lines["bigram"]  # the same blanks, the same pairs
-    (trained / REFERENCES).unlink()  # a folder of an older version, and the text is gone
+    (trained / BASELINES).unlink()  # a folder of an older version, and the text is gone
     assert "bigram" not in tofy("eval", "run", "--json").json
     assert "no bigram line" in tofy("eval", "run").out
 
@@ -440,22 +440,22 @@ def test_a_damaged_or_foreign_cache_is_measured_again(tofy, trained, damage):
     lines = tofy("eval", "run", "--json").json["bigram"]
     if damage == "foreign":
         assert tofy("train", "builtin:300", "--steps", 1, "--dim", 16, "--out", "other").code == 0
-        (trained / REFERENCES).write_bytes((trained.parent / "other" / REFERENCES).read_bytes())
+        (trained / BASELINES).write_bytes((trained.parent / "other" / BASELINES).read_bytes())
     else:
-        (trained / REFERENCES).write_bytes(b"torn")
+        (trained / BASELINES).write_bytes(b"torn")
     assert tofy("diff", "run", "the _ sat => cat").code == 0
     assert tofy("eval", "run", "--json").json["bigram"] == lines
 
 
 def test_another_run_in_the_folder_has_lines_of_its_own(tofy, trained):
-    before = (trained / REFERENCES).read_bytes()
+    before = (trained / BASELINES).read_bytes()
     assert tofy("train", "builtin:300", "--steps", "1", "--dim", "16", "--out", "run", "--overwrite").code == 0
-    assert (trained / REFERENCES).read_bytes() != before and "best" in load_references(trained, load_model(trained)[1])[1]
+    assert (trained / BASELINES).read_bytes() != before and "best" in load_baselines(trained, load_model(trained)[1])[1]
 
 
 def test_several_blanks_end_in_a_table(tofy, trained):
     lines = tofy("diff", "run", "the _ sat => cat", "the dog _ => ran").out.splitlines()[-3:]
-    assert lines[0].split() == "phrase nearest answer rank cosine L2 chance frequency bigram".split()
+    assert lines[0].split() == "phrase nearest answer rank cosine L2 chance unigram bigram".split()
     assert lines[1].startswith("the _ sat") and lines[2].startswith("the dog _")
 
 
@@ -674,16 +674,16 @@ def test_the_original_s_diff_with_something_more(tofy, trained):
 def test_diagnose_prints_figures_and_findings(tofy, trained):
     result = tofy("diagnose", "run")
     assert result.code == 0
-    assert all(words in result.out for words in ("held out", "trained on", "frequency", "bigram", "effective rank"))
+    assert all(words in result.out for words in ("held out", "trained on", "unigram", "bigram", "effective rank"))
     assert "top-1 among 2:" in result.out and "8 checks passed, 0 failed" in result.out
 
 
 def test_diagnose_json_is_plain(tofy, trained):
     found = tofy("diagnose", "run", "--json").json
-    assert set(found) == {"findings", "crowding", "gap", "references"}
+    assert set(found) == {"findings", "crowding", "gap", "baselines"}
     for finding in found["findings"]:
         assert {"name", "evidence", "meaning", "try"} <= set(finding) and all(map(str, finding.values()))
-    assert set(found["references"]) == {"chance", "frequency", "bigram"} and found["crowding"]["words"] == 18
+    assert set(found["baselines"]) == {"chance", "unigram", "bigram"} and found["crowding"]["words"] == 18
 
 
 def test_diagnose_names_what_the_notes_hid(tofy, text):
@@ -702,7 +702,7 @@ def test_diagnose_without_the_training_text(tofy, trained, text):
 
 def test_diagnose_without_held_out_phrases_still_reads_the_log(tofy, trained):
     (trained / HELDOUT).write_text("")
-    (trained / REFERENCES).unlink()
+    (trained / BASELINES).unlink()
     found = tofy("diagnose", "run", "--json").json
     assert found["crowding"] is None and found["gap"] is None and "no held-out phrases" in found["why"]
     assert "no held-out phrases" in tofy("diagnose", "run").out

@@ -13,9 +13,9 @@ from tofy.data import load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.inference import Latent
 from tofy.masking import Blanks, all_blanks
-from tofy.metrics import Bigram, by_frequency, rank_blanks
+from tofy.metrics import Bigram, rank_blanks, unigram_scorer
 from tofy.training import open_run, recipe
-from tofy.vocab import Failure, Misuse, make_vocab
+from tofy.vocab import RunError, UsageError, make_vocab
 
 matplotlib.use("agg")
 
@@ -79,7 +79,7 @@ def test_simulation_in_blocks_is_the_same(monkeypatch):
 
 def test_impossible_angles_and_dimensions_are_refused():
     for dim, angle in ((1, 10.), (8, -1.), (8, 181.), (8, torch.tensor([10., 200.]))):
-        with pytest.raises(Misuse, match="at least 2 dimensions"):
+        with pytest.raises(UsageError, match="at least 2 dimensions"):
             c.log_cap_share(dim, angle)
 
 
@@ -151,11 +151,11 @@ def test_zero_rows_are_no_crash():
 
 
 def test_word_rows_refuses_what_cannot_be_measured():
-    with pytest.raises(Misuse, match="fewer than two words"):
+    with pytest.raises(UsageError, match="fewer than two words"):
         c.word_rows(latent(1).model)
     broken = latent()
     broken.model.table.data[5, 0] = math.nan
-    with pytest.raises(Failure, match="diverged"):
+    with pytest.raises(RunError, match="diverged"):
         c.word_rows(broken.model)
 
 
@@ -211,9 +211,9 @@ def test_crowding_is_plain_json_with_every_promised_key():
 def test_crowding_of_a_text_that_is_not_builtin_has_no_best():
     figures = c.crowding(latent(), pack([[3, 4, 5]]))
     assert "crowded_best" not in figures and "crowded_bigram" not in figures and figures["queries"] == 3
-    with pytest.raises(Misuse, match="no known word"):
+    with pytest.raises(UsageError, match="no known word"):
         c.crowding(latent(), pack([[1, 1]]))
-    with pytest.raises(Misuse, match="no blank"):
+    with pytest.raises(UsageError, match="no blank"):
         c.predictions(latent(), pack([]), all_blanks(pack([])))
 
 
@@ -255,7 +255,7 @@ def test_cleaning_the_predictions_takes_their_own_mean_away():
 def test_a_prior_breaks_ties_by_count():
     model, phrases = latent(9, 8, torch.ones(9, 8)), pack([range(3, 12)])
     prior = rank_blanks(c.with_prior(model, 1.), phrases, all_blanks(phrases))
-    assert torch.equal(prior, rank_blanks(by_frequency(model.vocab), phrases, all_blanks(phrases)))
+    assert torch.equal(prior, rank_blanks(unigram_scorer(model.vocab), phrases, all_blanks(phrases)))
 
 
 def test_compare_pairs_its_changes():
@@ -298,7 +298,7 @@ def test_frames_are_copies_at_the_steps_asked_for():
     assert [f.step for f in kept] == [0, 4] and not torch.equal(kept[0].rows, kept[1].rows)
     assert math.isfinite(kept[0].mrr) and math.isnan(kept[1].mrr) and run.step == 6
     assert kept[0].rows.shape == (57, 8) and kept[0].figures["spread"] > .8
-    with pytest.raises(Misuse, match="multiple"):
+    with pytest.raises(UsageError, match="multiple"):
         next(c.frames(open_run(data, *recipe(**settings)), 0))
 
 
@@ -313,7 +313,7 @@ def test_umap_is_used_or_asked_for_in_a_sentence():
     try:
         import umap  # noqa: F401
     except ImportError:
-        with pytest.raises(Misuse, match="pip install umap-learn"):
+        with pytest.raises(UsageError, match="pip install umap-learn"):
             c.map2d(torch.eye(5), "umap")
 
 

@@ -11,9 +11,9 @@ from tofy import checkpoint as store
 from tofy import doctor
 from tofy.checkpoint import LogRecord
 from tofy.data import load_data
-from tofy.doctor import Case, diagnose, frequency_loss, open_case, read_columns
+from tofy.doctor import Case, diagnose, open_case, read_columns, unigram_loss
 from tofy.training import open_run, recipe, train
-from tofy.vocab import Failure, Misuse, make_vocab
+from tofy.vocab import RunError, UsageError, make_vocab
 
 SMALL = dict(dim=32, layers=1, log_every=10, threads=1)
 
@@ -50,7 +50,7 @@ def notes(tmp_path_factory):
 
 def test_the_original_settings_by_their_figures(notes):
     found = diagnose(notes)
-    assert {"misleading cosine", "padding attended", "acc_neg beside the frequency line"} <= set(names(found))
+    assert {"misleading cosine", "padding attended", "acc_neg beside the unigram baseline"} <= set(names(found))
     evidence = {f.name: f.evidence for f in found}
     header = store.load_model(notes)[2]
     last = store.read_log(notes)[-1]
@@ -97,7 +97,7 @@ def test_overfitting_by_a_real_run(tmp_path):
 
 def test_a_run_that_became_nan(tmp_path):
     "Its log ends before the NaN; the experiment log knows."
-    with pytest.raises(Failure):
+    with pytest.raises(RunError):
         run(tmp_path / "run", "builtin", dim=128, layers=2, steps=150, lr=1e3)
     found = diagnose(tmp_path / "run")
     assert names(found)[0] == "divergence" and "NaN" in found[0].evidence
@@ -138,20 +138,20 @@ def test_references_and_text_may_be_missing(notes, tmp_path, monkeypatch):
     "An older run folder, whose text is gone: fewer lines, no crash."
     folder = tmp_path / "old"
     shutil.copytree(notes, folder)
-    for name in (store.REFERENCES, store.STATE, "heldout.txt"):
+    for name in (store.BASELINES, store.STATE, "heldout.txt"):
         (folder / name).unlink(missing_ok=True)
-    monkeypatch.setattr("tofy.inference.run_data", lambda folder: (_ for _ in ()).throw(Failure("gone")))
+    monkeypatch.setattr("tofy.inference.run_data", lambda folder: (_ for _ in ()).throw(RunError("gone")))
     found = diagnose(folder)
-    assert {"misleading cosine", "padding attended", "acc_neg beside the frequency line"} <= set(names(found))
+    assert {"misleading cosine", "padding attended", "acc_neg beside the unigram baseline"} <= set(names(found))
     assert ".53" in next(f.evidence for f in found if "acc_neg" in f.name)
     (folder / store.MODEL).unlink()
     assert "padding attended" in names(diagnose(folder))                         # run.toml still tells
     (folder / store.SETTINGS).unlink()
-    assert {"misleading cosine", "acc_neg beside the frequency line"} <= set(names(diagnose(folder)))
+    assert {"misleading cosine", "acc_neg beside the unigram baseline"} <= set(names(diagnose(folder)))
 
 
 def test_diagnosing_again_writes_nothing(sound):
-    diagnose(sound)  # at most the reference lines, once
+    diagnose(sound)  # at most the baselines, once
     before = {p.name: p.stat().st_mtime_ns for p in sound.iterdir()}
     diagnose(sound)
     assert {p.name: p.stat().st_mtime_ns for p in sound.iterdir()} == before
@@ -214,18 +214,18 @@ def test_cosines_that_are_true():
 
 def test_acc_neg_beside_its_line():
     log = case(30, acc_neg=lambda t: .6 + luck(30))
-    assert found_in(log) == ["acc_neg beside the frequency line"]
-    assert "0.53 to 0.60" in doctor.beside_frequency(log).evidence
-    log.lines = dict(frequency=dict(acc_neg=.3, mrr=.1))
+    assert found_in(log) == ["acc_neg beside the unigram baseline"]
+    assert "0.53 to 0.60" in doctor.beside_unigram(log).evidence
+    log.lines = dict(unigram=dict(acc_neg=.3, mrr=.1))
     assert found_in(log) == []                                                     # .60 ± .08 is well above .45
-    log.lines = dict(frequency=dict(acc_neg=.5, mrr=.1))
-    assert "0.50 here" in doctor.beside_frequency(log).evidence
+    log.lines = dict(unigram=dict(acc_neg=.5, mrr=.1))
+    assert "0.50 here" in doctor.beside_unigram(log).evidence
     log.lines |= dict(bigram=dict(mrr=.5))
     log.columns["valid_mrr"] = torch.full((30,), .4)
-    assert doctor.beside_frequency(log) is None                                   # held-out MRR knows better
+    assert doctor.beside_unigram(log) is None                                   # held-out MRR knows better
     log.lines = {}
-    assert doctor.beside_frequency(log) is None                                   # .4 is past counting on any text
-    assert doctor.beside_frequency(case(9, acc_neg=.6)) is None                   # too few lines
+    assert doctor.beside_unigram(log) is None                                   # .4 is past counting on any text
+    assert doctor.beside_unigram(case(9, acc_neg=.6)) is None                   # too few lines
 
 
 def test_a_noisy_gauge_is_normal():
@@ -235,7 +235,7 @@ def test_a_noisy_gauge_is_normal():
 
 def test_behind_counted_pairs():
     log = case(11, valid_mrr=lambda t: .2 + .05 * t)
-    log.lines = dict(frequency=dict(mrr=.15), bigram=dict(mrr=.5))
+    log.lines = dict(unigram=dict(mrr=.15), bigram=dict(mrr=.5))
     log.vocab, log.lengths = make_vocab(dict(a=900, b=100)), [10] * 200            # 1,000 words: 100 phrases
     assert found_in(log) == ["no better than its neighbours"]
     log.columns["examples"] = torch.linspace(0, 500, 11)                           # five passes
@@ -247,7 +247,7 @@ def test_behind_counted_pairs():
 
 def test_counting_words():
     log = case(11, valid_mrr=.16)
-    log.lines = dict(frequency=dict(mrr=.15))
+    log.lines = dict(unigram=dict(mrr=.15))
     assert found_in(log) == ["no better than counting words"]
     log.columns["steps"] = torch.full((11,), 10_000.)                              # a tenth of the plan
     assert found_in(log) == ["too short to judge"]
@@ -286,7 +286,7 @@ def test_overfitting_in_the_log_of_a_language_model(tmp_path):
 
 def test_many_passes_alone_are_no_finding():
     log = case(50, examples=lambda t: 1e6 * t, valid_mrr=lambda t: .2 + .5 * t, acc_neg=.95)
-    log.lines = dict(frequency=dict(mrr=.15, acc_neg=.5), bigram=dict(mrr=.5))
+    log.lines = dict(unigram=dict(mrr=.15, acc_neg=.5), bigram=dict(mrr=.5))
     log.vocab, log.lengths = make_vocab(dict(a=900, b=100)), [10] * 200
     assert found_in(log) == []
 
@@ -301,15 +301,15 @@ def test_the_wrong_model():
 
 
 def test_unigram_entropy_against_sampled_rivals():
-    "With N rivals a model that counts words stands at `frequency_loss`, here by a log at that level."
+    "With N rivals a model that counts words stands at `unigram_loss`, here by a log at that level."
     counts = [100, 50, 20, 10, 5, 5, 5, 5]
-    level = frequency_loss(counts, 3)
-    assert 0 < level < math.log(4) < frequency_loss(counts)
+    level = unigram_loss(counts, 3)
+    assert 0 < level < math.log(4) < unigram_loss(counts)
     log = case(100, rank=lambda t: level + .5 * (-20 * t).exp() + .2 * luck())
     log.vocab = make_vocab({str(i): n for i, n in enumerate(counts)})
     log.settings, log.lengths = dict(negatives=3), [10] * 20
     assert found_in(log) == ["the loss equals the unigram entropy"]
-    log.lines = dict(frequency=dict(mrr=.2))
+    log.lines = dict(unigram=dict(mrr=.2))
     log.columns["valid_mrr"] = torch.full((100,), .5)
     assert found_in(log) == []                                                      # it knows more than counts
 
@@ -318,10 +318,10 @@ def test_unigram_entropy_against_sampled_rivals():
 
 
 def test_frequency_loss_by_hand():
-    assert frequency_loss([2, 1, 1]) == pytest.approx(1.5 * math.log(2))
-    assert frequency_loss([7] * 30, 9) == pytest.approx(math.log(10))               # all alike: ln(N+1)
+    assert unigram_loss([2, 1, 1]) == pytest.approx(1.5 * math.log(2))
+    assert unigram_loss([7] * 30, 9) == pytest.approx(math.log(10))               # all alike: ln(N+1)
     third = [math.log(1 + r) for r in (1 / 4, 4)]                                   # two words, 4:1, one rival
-    assert frequency_loss([4, 1], 1, 40_000) == pytest.approx(.8 * third[0] + .2 * third[1], abs=.01)
+    assert unigram_loss([4, 1], 1, 40_000) == pytest.approx(.8 * third[0] + .2 * third[1], abs=.01)
 
 
 def test_columns_of_other_programs(tmp_path):
@@ -337,12 +337,12 @@ def test_logs_that_cannot_be_read(tmp_path):
     (tmp_path / "binary.csv").write_bytes(bytes(range(256)) * 9)
     (tmp_path / "head.csv").write_text("step,loss\n")
     for name in ("empty.csv", "binary.csv", "head.csv", "gone.csv", ""):
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             diagnose(tmp_path / name)
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         diagnose([])
     (tmp_path / "log.csv").write_text("step,loss\n1,2\n")
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         diagnose(tmp_path / "log.csv", run=tmp_path / "gone")
     assert names(diagnose(tmp_path / "log.csv")) == ["too short to judge"]
 
@@ -353,7 +353,7 @@ def test_the_lines_that_the_original_printed(tmp_path):
         f"step {100 * i}/12000 loss {2 + 1 / i:.4f} cos_mean {.9935:.4f} aux 0.95 acc_neg {a:.4f} "
         f"(acc_ema {.5 - .5 * .92**i:.4f}) lr 3.0e-4{' [saved best]' * (i % 2)}\n" for i, a in enumerate(noise.tolist(), 1)))
     found = names(diagnose(tmp_path / "out.txt"))
-    assert found == ["acc_neg beside the frequency line", "no trend", "misleading cosine"]
+    assert found == ["acc_neg beside the unigram baseline", "no trend", "misleading cosine"]
     assert "cos_mean" not in read_columns(tmp_path / "out.txt")
 
 

@@ -29,7 +29,7 @@ from tofy.data import load_data
 from tofy.inference import load
 from tofy.metrics import ranks
 from tofy.training import recipe, train
-from tofy.vocab import Failure, Misuse
+from tofy.vocab import RunError, UsageError
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in (MODEL, VOCAB, STATE)}
@@ -220,7 +220,7 @@ def test_a_model_cut_short(tofy, trained, share):
     (trained / MODEL).write_bytes(whole[: int(len(whole) * share)])
     tofy("diff", "run", "the _ sat => cat").says(1, MODEL, "damaged or cut short")
     tofy("eval", "run").says(1, "damaged or cut short")
-    with pytest.raises(Failure, match="cut short"):
+    with pytest.raises(RunError, match="cut short"):
         load_model(trained)
 
 
@@ -237,7 +237,7 @@ def test_a_flipped_byte_in_the_header(trained, name):
     whole = bytearray((trained / name).read_bytes())
     whole[20] ^= 255
     (trained / name).write_bytes(whole)
-    with pytest.raises(Failure):
+    with pytest.raises(RunError):
         load_model(trained) if name == MODEL else load_tensors(trained / STATE)
 
 
@@ -266,7 +266,7 @@ def test_a_vocabulary_of_another_hash(tofy, trained, change):
     path = trained / VOCAB
     path.write_text(change(path.read_text()))
     tofy("diff", "run", "the _ sat => cat").says(1, VOCAB)
-    with pytest.raises(Failure, match="vocabulary"):
+    with pytest.raises(RunError, match="vocabulary"):
         load_model(trained)
 
 
@@ -393,7 +393,7 @@ def test_no_space_left_keeps_the_earlier_model(tofy, trained, name):
 def test_no_space_left_for_a_log(tofy, text):
     (text.parent / "experiments.jsonl").symlink_to("/dev/full")
     tofy("train", text, 10, *SIZES, "--out", "new").says(1, "experiments.jsonl", "the disk is full")
-    with pytest.raises(Failure, match="the disk is full"):
+    with pytest.raises(RunError, match="the disk is full"):
         add_line(Path("/dev/full"), "a row")
 
 
@@ -425,7 +425,7 @@ def test_the_model_whose_save_failed_is_saved_on_resuming(tmp_path, text, monkey
     list(train(data, *recipe(**sizes), tmp_path / "b"))
     saves = 1 + sum(r.saved for r in read_log(tmp_path / "b"))  # the last of them, so that no later one hides the loss
     full_once(monkeypatch, name, saves)
-    with pytest.raises(Failure, match="the disk is full"):
+    with pytest.raises(RunError, match="the disk is full"):
         list(train(data, *recipe(**sizes), tmp_path / "a"))
     list(train(data, *recipe(**sizes), tmp_path / "a", resume=True))
     assert [(r.step, r.saved) for r in read_log(tmp_path / "a")] == [
@@ -689,12 +689,12 @@ def test_overwrite_that_cannot_begin_keeps_the_old_run(tofy, trained, options):
 def test_errors_of_the_library_are_of_two_kinds(tmp_path):
     for wrong in ("", "\n\n"):
         (tmp_path / "bad.txt").write_text(wrong)
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             load_data(tmp_path / "bad.txt")
-    with pytest.raises(Misuse, match="no folder"):
+    with pytest.raises(UsageError, match="no folder"):
         load_model(tmp_path / "nowhere")
     (tmp_path / "there").mkdir()
-    with pytest.raises(Misuse, match=MODEL):
+    with pytest.raises(UsageError, match=MODEL):
         load_model(tmp_path / "there")
 
 

@@ -19,7 +19,7 @@ from tofy.inference import Latent, load
 from tofy.masking import Blanks, all_blanks, ask
 from tofy.metrics import rank_blanks
 from tofy.training import recipe, train
-from tofy.vocab import UNK, Failure, Misuse, make_vocab, tokenize
+from tofy.vocab import UNK, RunError, UsageError, make_vocab, tokenize
 
 TEXT = "\n".join(f"the {a} {v} the {b} , {w} ?" for a in ("cat", "dog", "bird", "fish") for v in ("saw", "met", "fed")
                  for b in ("cow", "hen", "pig", "fox") for w in ("yes", "no", "lately")) + "\n"
@@ -109,7 +109,7 @@ def test_what_cannot_be_drawn_is_refused():
     for wrong in (lambda: g.candidate_curve(nothing), lambda: g.uniform_odds(torch.tensor([1]), 5, 6),
                   lambda: g.uniform_odds(torch.tensor([1]), 5, 0),
                   lambda: g.candidate_curve(g.Standing(torch.tensor([1]), torch.tensor([0.]), 1))):
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             wrong()
 
 
@@ -155,7 +155,7 @@ def test_ways_are_asked_on_the_same_blanks(run):
     assert {way["queries"] for way in ways.values()} == {50}
     assert ways["rows of 96 tokens"]["mrr"] == pytest.approx(ways["asked right"]["mrr"], abs=1e-6)
     assert ways["split on spaces"]["changed"] == 1.                                # each phrase ends in "word ?"
-    with pytest.raises(Misuse, match="no known word"):
+    with pytest.raises(UsageError, match="no known word"):
         g.broken_ways(latent, pack([[1, 1]]))
 
 
@@ -187,7 +187,7 @@ def test_bins_partition_the_blanks(pairs):
 
 @pytest.mark.parametrize("edges", [[], [1], [2, 1], [1, 1]])
 def test_edges_must_rise(edges):
-    with pytest.raises(Misuse, match="rising"):
+    with pytest.raises(UsageError, match="rising"):
         g.by_bins(torch.tensor([1]), torch.tensor([1]), edges)
 
 
@@ -319,7 +319,7 @@ def test_nothing_held_out_is_a_sentence(tmp_path):
     for _ in train(load_data(tmp_path / "text.txt", valid=0), *recipe(steps=2, dim=16, heads=2, layers=1, threads=1), out=tmp_path / "run"):
         pass
     for measure in (g.gap, g.parity):
-        with pytest.raises(Misuse, match="no held-out phrases"):
+        with pytest.raises(UsageError, match="no held-out phrases"):
             measure(tmp_path / "run")
 
 
@@ -330,7 +330,7 @@ def test_read_again_gives_data_or_a_reason(run, copy):
     save_tensors(copy / MODEL, tensors, header | dict(data=json.dumps(dict(source="nowhere.txt"))))
     assert g.read_again(copy)[0] is None and "nowhere.txt" in g.read_again(copy)[1]
     (copy / "vocab_latent.txt").unlink()
-    with pytest.raises(Failure):
+    with pytest.raises(RunError):
         load(copy)
     assert [c.passed for c in g.parity(copy)] == [False]
 

@@ -28,7 +28,7 @@ from tofy.hub import (
     whole,
     write_lines,
 )
-from tofy.vocab import Failure, Misuse, tokenize
+from tofy.vocab import RunError, UsageError, tokenize
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
@@ -171,7 +171,7 @@ def test_loads(talk, name, file, lines):
 ])
 def test_says_what_is_wrong(talk, name, words):
     answer = talk["online"][name]
-    assert answer.get("error") == "Misuse", answer
+    assert answer.get("error") == "UsageError", answer
     assert "\n" not in answer["message"] and answer["message"].endswith((".", ".)"))
     for word in words:
         assert word in answer["message"]
@@ -207,11 +207,11 @@ def test_offline_with_the_hubs_cache_only(talk):
 def test_offline_with_nothing(talk):
     for name in ("unknown", "unknown old name", "script", "no such config"):
         answer = talk["cache_only"][name]
-        assert answer["error"] == "Failure" and "can't be reached" in answer["message"], answer
+        assert answer["error"] == "RunError" and "can't be reached" in answer["message"], answer
 
 
 def test_a_folder_of_that_name_is_not_read(talk):
-    assert talk["in_the_way"]["error"] == "Misuse" and "rename it" in talk["in_the_way"]["message"]
+    assert talk["in_the_way"]["error"] == "UsageError" and "rename it" in talk["in_the_way"]["message"]
 
 
 def test_from_a_folder_that_stands_in_for_the_hub(talk, tmp_path):
@@ -250,10 +250,10 @@ def test_addresses(source, hub):
     "hub:a%2fb", "hub:ａ/b", "hub:.hidden", "hub:-rf", "hub:" + "a"*97, "HUB:a", "file.txt", "",
 ])
 def test_addresses_refused(source, tmp_path):
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         parse_hub(source)
     if source.startswith("hub:"):
-        with pytest.raises(Misuse):
+        with pytest.raises(UsageError):
             fetch(source, folder=tmp_path/"data")
     assert list(tmp_path.iterdir()) == []
 
@@ -262,7 +262,7 @@ def test_addresses_refused(source, tmp_path):
 def test_any_address_is_refused_or_stays_in_the_folder(tail, column):
     try:
         path = cache_file(HubId(**vars(parse_hub("hub:" + tail)) | {"column": column}), "data")
-    except Misuse:
+    except UsageError:
         return
     assert path.parent == Path("data") and path.name.startswith("cached_") and path.name.isprintable()
     assert not set(path.name) & set('/\\:*?"<>|\0') and len(os.fsencode(path.name)) < 255
@@ -331,7 +331,7 @@ def test_unwritable_folder(tmp_path, monkeypatch):
     (tmp_path/"data").write_text("a file where the folder should be")
     monkeypatch.setattr(tofy.hub, "open_hub", lambda *a: ([], ["text"]))
     monkeypatch.setattr(tofy.hub, "rows", lambda parts, columns, progress=False: iter([("one",)]))
-    with pytest.raises(Failure, match="can't be written"):
+    with pytest.raises(RunError, match="can't be written"):
         fetch("hub:a/b", folder=tmp_path/"data", progress=False)
 
 
@@ -357,7 +357,7 @@ def test_read_qa_errors(tmp_path, content, words):
     file = tmp_path/"qa.csv"
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(Misuse, match=words):
+    with pytest.raises(UsageError, match=words):
         list(read_qa(file))
 
 

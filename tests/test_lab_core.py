@@ -274,7 +274,7 @@ def same(a, b) -> None:
 @pytest.mark.parametrize("at", [0, 1, 7, 10, 19])
 @pytest.mark.parametrize("changes", [{}, dict(accumulate=2, recompute=True)], ids=["plain", "accumulated"])
 def test_stopped_anywhere_it_ends_the_same(data, tmp_path, monkeypatch, at, changes):
-    monkeypatch.setattr("tofy.training.Clock.quiet_for", lambda *_: True)      # a sign of life after every step
+    monkeypatch.setattr("tofy.training.Clock.quiet_for", lambda *_: True)      # a progress record after every step
     config = TextConfig(**BRIEF | changes)
     list(train(data, SMALL, config, tmp_path / "whole"))
     loop = train(data, SMALL, config, tmp_path / "parts")
@@ -285,7 +285,7 @@ def test_stopped_anywhere_it_ends_the_same(data, tmp_path, monkeypatch, at, chan
 
 
 def test_the_best_model_is_the_one_that_was_best(data, tmp_path):
-    "With a rate that ruins the model, the best one is an early one, and log lines between check-ups save none."
+    "With a rate that ruins the model, the best one is an early one, and log lines between validations save none."
     config = TextConfig(**BRIEF | dict(steps=30, lr=1.0, clip=0.0, warmup=0.5))
     records = [r for r in train(data, SMALL, config, tmp_path / "run") if r.is_line]
     checked = [r for r in records if not math.isnan(r.valid_loss)]

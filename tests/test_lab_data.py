@@ -49,7 +49,7 @@ from tofy.lab.synthetic import (
     text_of,
     words_law,
 )
-from tofy.vocab import Misuse
+from tofy.vocab import UsageError
 
 UNHURRIED = settings(deadline=None)
 ALL = st.sampled_from(list(SETS))
@@ -334,7 +334,7 @@ def test_what_is_not_an_example_has_no_number(drawn, document, start, length):
     index, stride = drawn
     known = {e[:3] for e in listed(index.lengths.tolist(), index.context, stride)}
     assume((document, start, length) not in known)
-    with pytest.raises(Misuse, match="No example reads"):
+    with pytest.raises(UsageError, match="No example reads"):
         index.number(document, start, length)
 
 

@@ -32,7 +32,7 @@ from tofy.lab.growth import (
 from tofy.lab.tokenizers import fingerprint, train_tokenizer
 from tofy.lab.training import TextConfig, load_texts, train
 from tofy.lab.writing import Writer, load_decoder
-from tofy.vocab import Misuse
+from tofy.vocab import UsageError
 
 BYTES = train_tokenizer(["abc"], "byte", reserved=2)
 IDS = torch.randint(len(BYTES), (2, 12), generator=torch.Generator().manual_seed(0))
@@ -361,20 +361,20 @@ def test_a_decoder_there_is_can_be_grown_and_has_a_rival(data, run, tmp_path):
     (lambda: Stage("layer", steps="1"), "steps is '1'"),
 ])
 def test_a_wrong_request_is_one_plain_sentence(do, words):
-    with pytest.raises(Misuse) as told:
+    with pytest.raises(UsageError) as told:
         do()
     assert words in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_text_in_another_tokenizer_is_refused(data):
-    with pytest.raises(Misuse, match="another tokenizer than the model's"):
+    with pytest.raises(UsageError, match="another tokenizer than the model's"):
         next(train(data, decoder(), BRIEF))
 
 
 def test_a_decoder_keeps_its_head_width_in_its_file(run, tmp_path):
     save_writer(tmp_path / "wide", insert_head(load_decoder(run)))
     assert load_decoder(tmp_path / "wide").model.config.head_width == 8
-    with pytest.raises(Misuse, match="head_width is 0"):
+    with pytest.raises(UsageError, match="head_width is 0"):
         DecoderConfig(head_width=0)
     attention = Decoder(replace(SHAPE, heads=3, head_width=8)).blocks[0].attention
     assert sum(p.numel() for p in attention.parameters()) == (16 + 1) * 3 * 24 + (24 + 1) * 16     # by hand

@@ -17,7 +17,7 @@ from tofy.lab.tokenizers import train_tokenizer, with_size
 from tofy.lab.training import TextConfig, TextData, join, load_texts, new_run, side_by_side, train, window_losses
 from tofy.lab.vocabulary import slide
 from tofy.lab.writing import Sampling, Writer, load_decoder, write_grid
-from tofy.vocab import Misuse
+from tofy.vocab import UsageError
 
 # ---- exams
 
@@ -133,7 +133,7 @@ def test_hidden_middles_lose_nothing_and_fit_the_model():
 @pytest.mark.parametrize("wrong", [dict(examples="both"), dict(examples="prefixes", stride=2), dict(geometric_p=0.0),
                                    dict(geometric_p=0.5), dict(stride=6)], ids=str)
 def test_what_cannot_be_asked_is_refused(wrong):
-    with pytest.raises(Misuse):
+    with pytest.raises(UsageError):
         ask_by(text_data([9]), 5, **wrong)
 
 
@@ -231,7 +231,7 @@ def test_middles_of_unseen_lines_are_filled(tmp_path):
 def test_two_texts_too_long_for_the_decoder_are_refused(before, after):
     tokenizer = train_tokenizer(["abcdefgh"], "character", reserved=4)
     writer = Writer(Decoder(DecoderConfig(len(tokenizer), 16, 1, 2, context=16)), tokenizer)
-    with pytest.raises(Misuse, match="give less of both"):
+    with pytest.raises(UsageError, match="give less of both"):
         fill_middle(writer, before, after)
     assert len(fill_middle(writer, "abcdefg", "abcde", n=50).steps) <= 2       # 15 tokens read: two can be written
 

@@ -19,7 +19,7 @@ from tofy import corpus
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.gap import uniform_odds
 from tofy.inference import READY, diff, fill, load, nearest_words, read_blank
-from tofy.vocab import MASK, SPECIALS, UNK, Failure, Misuse, tokenize
+from tofy.vocab import MASK, SPECIALS, UNK, RunError, UsageError, tokenize
 from tools.graph import onnx_graph, run_onnx
 from tools.lab import CHROMIUM
 from tools.live import ROOT, RUNS, build, law_of
@@ -81,7 +81,7 @@ def test_every_kind_of_model_can_be_exported(shape):
 
 
 def test_ngrams_are_refused():
-    with pytest.raises(Misuse, match="n-grams"):
+    with pytest.raises(UsageError, match="n-grams"):
         onnx_graph(LatentModel(ModelConfig(vocab_size=50, dim=16, heads=2, ngrams=100)))
 
 
@@ -104,7 +104,7 @@ on_site = [pytest.mark.site, pytest.mark.skipif(CHROMIUM is None, reason="there 
 def built(tmp_path_factory):
     try:
         package("onnxruntime-web")
-    except Failure as why:
+    except RunError as why:
         pytest.skip(str(why))
     folder = tmp_path_factory.mktemp("live")
     build(folder, draws=DRAWS)
@@ -195,7 +195,7 @@ class TestPage:
             page.fill("#typed", phrase)
             page.press("#typed", "Enter")
             assert len(page.inner_text("#trouble")) > 20, phrase
-            with pytest.raises((Failure, Misuse)):
+            with pytest.raises((RunError, UsageError)):
                 latents["tofy"].predict(read_blank(latents["tofy"].vocab, phrase))
         ask(page, "the zzyzx is _")
         assert "zzyzx" in page.inner_text("#trouble")
@@ -238,7 +238,7 @@ class TestPage:
         for rank, words, rivals in [(1, 10, 9), (10, 10, 1), (4, 1146, 32), (300, 1146, 3), (2, 1146, 1145)]:
             want = uniform_odds(torch.tensor([rank]), words, rivals + 1)[0].item()
             assert page.evaluate(f"tofy.first({rank}, {words}, {rivals})") == pytest.approx(want, abs=1e-9)
-        counts = page.evaluate("state.data.ranks.frequency")
+        counts = page.evaluate("state.data.ranks.unigram")
         ranks = torch.tensor([rank for rank, times in counts for _ in range(times)])
         words = page.evaluate("state.data.count")
         for stop, k in ((0, 1), (page.evaluate("state.stops.length - 1"), words - 1)):
@@ -246,9 +246,9 @@ class TestPage:
             shown = float(cells(page, "#odds")[3][1].rstrip("%"))
             assert shown == pytest.approx(100 * uniform_odds(ranks, words, k + 1)[0].mean().item(), abs=.51)
         assert shown == pytest.approx(100 * (ranks == 1).float().mean().item(), abs=.51)  # all others: top-1
-        best, ours, notes, frequency = (page.evaluate(f"tofy.meanReciprocal(state.data.ranks.{name})")
-                                        for name in ("best", "tofy", "notes", "frequency"))
-        assert best > ours > notes > frequency
+        best, ours, notes, unigram = (page.evaluate(f"tofy.meanReciprocal(state.data.ranks.{name})")
+                                        for name in ("best", "tofy", "notes", "unigram"))
+        assert best > ours > notes > unigram
 
     def test_the_map_by_mouse_keyboard_and_search(self, page, latents, recipe):
         page.check(f"[value={recipe}]")
@@ -277,7 +277,7 @@ class TestPage:
     def test_axe_finds_no_serious_fault(self, browser, built, width, scheme):
         try:
             axe = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8")
-        except Failure as why:
+        except RunError as why:
             pytest.skip(str(why))
         page = opened(browser, (built / "index.html").as_uri(), viewport=dict(width=width, height=844), color_scheme=scheme)
         page.fill("#find", "soup")

@@ -8,7 +8,7 @@ from tofy.lab.growth import read_family, tree_text
 from tofy.lab.training import TextConfig, load_texts, train
 from tofy.lab.writing import Sampling, load_decoder
 from tofy.panels.playground import PlaygroundPanel, Training, free_name
-from tofy.vocab import Failure
+from tofy.vocab import RunError
 
 BRIEF = TextConfig(steps=4, seconds=None, batch=4, sample=0, threads=1)
 
@@ -55,7 +55,7 @@ def test_training_is_a_child_and_is_picked_when_it_is_done(home):
 
 def test_a_folder_that_is_taken_is_refused_in_one_sentence(home):
     training = Training(home / "a", 1, home / "a", threads=1)
-    with pytest.raises(Failure, match="already holds a run") as told:
+    with pytest.raises(RunError, match="already holds a run") as told:
         training.wait(300)
     assert "\n" not in str(told.value)
     assert free_name(home / "a", "x").name == "a-x"

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from tofy.background import Background, as_command, settings_of
-from tofy.checkpoint import MODEL, STATE, load_references, read_experiments, read_log
+from tofy.checkpoint import MODEL, STATE, load_baselines, read_experiments, read_log
 from tofy.cli import gather_settings
 from tofy.crowding import load_frames, table_figures, word_rows
 from tofy.inference import fill, load
 from tofy.panels.parts import READY
 from tofy.panels.training import GROUPS, Settings, TrainingPanel
 from tofy.training import RECIPES, recipe
-from tofy.vocab import SPECIALS, Failure
+from tofy.vocab import SPECIALS, RunError
 
 SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
 TEXT = dict(source="builtin:300")
@@ -85,7 +85,7 @@ def test_a_killed_run_can_go_on(tmp_path):
     run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
     run.wait(lambda run: run.lines)
     os.kill(run.process.pid, signal.SIGKILL)
-    with pytest.raises(Failure, match="killed"):
+    with pytest.raises(RunError, match="killed"):
         run.wait()
     again = Background(TEXT, *recipe(steps=30, **SMALL), out=tmp_path / "r", resume=True)
     again.wait()
@@ -204,19 +204,19 @@ def test_the_shelf_loads_renames_and_exports(panel, tmp_path):
     panel.controls["start"].click()
     panel.run.wait()
     panel.live.thread.join()
-    shelf = panel.shelf
-    shelf.list.value = [folder for _, folder in shelf.list.options if folder == panel.out]
-    assert shelf.picture.value[:4] == b"\x89PNG"
-    shelf.name.value = "half-hidden"
-    shelf.rename()
+    run_list = panel.run_list
+    run_list.list.value = [folder for _, folder in run_list.list.options if folder == panel.out]
+    assert run_list.picture.value[:4] == b"\x89PNG"
+    run_list.name.value = "half-hidden"
+    run_list.rename()
     assert (tmp_path / "half-hidden" / MODEL).is_file()
-    shelf.list.value = [tmp_path / "half-hidden"]
-    shelf.export()
+    run_list.list.value = [tmp_path / "half-hidden"]
+    run_list.export()
     rows = (tmp_path / "runs.csv").read_text().splitlines()
     assert rows[1].startswith('"half-hidden",0,30,')
     panel.controls["reset"].click()
     assert panel.settings["mask_rate"].value == .3
-    shelf.load_one()
+    run_list.load_one()
     assert panel.settings["mask_rate"].value == .5
     assert "mask_rate=0.5" in panel.code.value
     assert settings_of(tmp_path / "half-hidden")[2].steps == 30
@@ -235,10 +235,10 @@ def test_an_uploaded_text_becomes_the_source(panel, tmp_path):
 
 @pytest.mark.parametrize("name", ["healthy", "notes", "crowded", "collapsed"])
 def test_a_ready_made_run_opens(name):
-    "With its model, log, settings, reference lines and the film of its table."
+    "With its model, log, settings, baselines and the film of its table."
     folder = READY / name
-    latent, lines = load(folder), load_references(folder, load(folder).vocab)[1]
-    assert {"chance", "frequency", "bigram", "best"} <= set(lines)
+    latent, lines = load(folder), load_baselines(folder, load(folder).vocab)[1]
+    assert {"chance", "unigram", "bigram", "best"} <= set(lines)
     assert load_frames(folder, len(latent.vocab) - len(SPECIALS)) is not None
     assert settings_of(folder)[0]["source"].startswith("builtin")
     assert fill(latent, "did you _ the soup at the cafe ?").top

@@ -16,7 +16,7 @@ from tofy.inference import Latent, attention, hide_word, phrase_words
 from tofy.panels import models
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
 from tofy.training import recipe, train
-from tofy.vocab import Failure, Misuse, make_vocab
+from tofy.vocab import RunError, UsageError, make_vocab
 
 TEXT = "\n".join(f"the {a} {v} the {b} , {w} ?" for a in ("cat", "dog", "bird", "fish") for v in ("saw", "met", "fed")
                  for b in ("cow", "hen", "pig", "fox") for w in ("yes", "no", "lately")) + "\n"
@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
         for _ in train(load_data(home / f"{name}.txt", valid=20),
                        *recipe(steps=20, dim=16, heads=2, layers=2, log_every=5, threads=1), out=home / name):
             pass
-        inference.run_references(home / name)
+        inference.run_baselines(home / name)
     return home
 
 
@@ -69,9 +69,9 @@ def test_attention_is_what_pytorch_is_asked_to_mix(monkeypatch, positions, paddi
 
 def test_attention_leaves_nothing_behind_when_it_fails():
     latent = untrained()
-    with pytest.raises(Misuse, match="10 tokens"):
+    with pytest.raises(UsageError, match="10 tokens"):
         attention(latent, "a b _ c d e f g a b")
-    with pytest.raises(Failure, match="no blank"):
+    with pytest.raises(RunError, match="no blank"):
         attention(latent, "a b")
     assert not any(block.attention._forward_pre_hooks for block in latent.model.encoder.blocks)
 
@@ -195,7 +195,7 @@ def test_a_film_is_kept_on_the_plane_of_its_last_frame(tmp_path):
                                     dict(xy=(0, 5, 2), step=(0,), mrr=(0,), rank=(0,))])
 def test_a_file_that_is_no_film_is_refused(tmp_path, shapes):
     save_tensors(tmp_path / crowding.FRAMES, {name: torch.zeros(shape) for name, shape in shapes.items()}, {})
-    with pytest.raises(Failure, match="does not hold the maps"):
+    with pytest.raises(RunError, match="does not hold the maps"):
         crowding.load_frames(tmp_path)
 
 

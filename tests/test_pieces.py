@@ -21,7 +21,7 @@ from tofy.inference import fill, heldout_phrases, hide_word, load, one_token, ph
 from tofy.lab.tokenizers import fingerprint, save_tokenizer, train_tokenizer
 from tofy.panels.training import Settings
 from tofy.training import recipe, train
-from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, Misuse, PieceRule, make_vocab, read_rule
+from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, UsageError, make_vocab, read_rule
 
 TEXT = [context(line) for line in lines(300)]
 ODD = ["naïve café, über €5", "日本語 and 😀😀", "don't we're  two  spaces", "a\u00a0b\u2028c", "mid·dot � \\xc3 end", "<unk> <mask> _x"]
@@ -178,7 +178,7 @@ def test_from_a_text_to_a_filled_blank(tofy, pieces, monkeypatch):
     answer, = tofy("diff", folder, f"{phrase} => the", "--json").json["answers"]
     assert answer["word"] == "·the" and 1 <= answer["rank"] <= answer["vocab_size"] == len(load(folder).vocab) - len(SPECIALS)
     assert "· stands for a space" in answer["note"]
-    assert "best possible" not in answer["references"]
+    assert "best possible" not in answer["baselines"]
     assert "· stands for a space" in tofy("fill", folder, phrase).out
     figures = tofy("eval", folder, "--json").json
     assert figures["unit"] == "pieces" and figures["unknown"] < figures["queries"] == int(
@@ -282,5 +282,5 @@ def test_the_library_does_the_same(tmp_path):
     assert torch.equal(shared.encode(["how are you ?"]), model.encode(["how are you ?"]))
     assert str(tmp_path) not in (tmp_path / "shared" / SETTINGS).read_text()
     assert f"{len(data.vocab) - len(SPECIALS):,} pieces" in (tmp_path / "shared" / "README.md").read_text()
-    with pytest.raises(Misuse, match="is not the one that"):
+    with pytest.raises(UsageError, match="is not the one that"):
         list(train(load_data("builtin:400"), *recipe(dim=16, layers=1, heads=2, steps=9), out=tmp_path / "run", resume=True))

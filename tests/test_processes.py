@@ -19,9 +19,21 @@ from tofy import training
 from tofy.checkpoint import LOG_COLUMNS, MODEL, STATE, load_tensors, read_experiments, read_log
 from tofy.data import load_data
 from tofy.masking import mask_batch
-from tofy.processes import agree, anyone, everyone, group, own_device, parallel, rank, share, total, weighed, world
+from tofy.processes import (
+    all_gather,
+    all_reduce,
+    any_process,
+    group,
+    on_first,
+    own_device,
+    parallel,
+    process_rank,
+    shard,
+    weighed,
+    world_size,
+)
 from tofy.training import recipe, train
-from tofy.vocab import Failure, Misuse
+from tofy.vocab import RunError, UsageError
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed")
 SMALL = dict(batch=8, dim=16, layers=1, heads=2, dropout=0.0, log_every=1, eval_every=5, eval_queries=50)
@@ -43,7 +55,7 @@ def together(function, folder: Path, n: int = 2, minutes: float = 0.5, seconds: 
             try:
                 with group(minutes):
                     answer = function()
-            except (Misuse, Failure) as error:
+            except (UsageError, RunError) as error:
                 answer = f"{type(error).__name__}: {error}"
             except SystemExit as end:
                 answer = f"silent, code {end.code}"
@@ -78,7 +90,7 @@ def test_shares_hold_every_row_once_and_their_weighed_means_average_to_the_mean(
     ids = data.train.batch(torch.arange(rows))
     whole = mask_batch(ids, len(data.vocab), torch.Generator().manual_seed(rows))
     losses = torch.rand(len(whole.targets), dtype=torch.double)
-    shares = [share(whole, r, w) for r in range(w)]
+    shares = [shard(whole, r, w) for r in range(w)]
     real = [s for s in shares if s.weight]
     assert len(real) == min(rows, w)
     assert sorted(row for s in real for row in s.masked.inputs.tolist()) == sorted(whole.inputs.tolist())
@@ -91,11 +103,11 @@ def test_shares_hold_every_row_once_and_their_weighed_means_average_to_the_mean(
 
 def test_the_ways_to_agree(tmp_path):
     def talk():
-        me = rank()
-        answers = [world(), me, total(torch.tensor([1.0, me])).tolist(), everyone(f"I am {me}")]
-        answers += [anyone(me == 1), anyone(False), agree(lambda: f"{me} did it")]
+        me = process_rank()
+        answers = [world_size(), me, all_reduce(torch.tensor([1.0, me])).tolist(), all_gather(f"I am {me}")]
+        answers += [any_process(me == 1), any_process(False), on_first(lambda: f"{me} did it")]
         marks = []
-        agree(lambda: marks.append("done"))
+        on_first(lambda: marks.append("done"))
         return answers + [own_device("cpu"), marks]
 
     first, second = together(talk, tmp_path)
@@ -105,32 +117,32 @@ def test_the_ways_to_agree(tmp_path):
 
 def test_an_error_of_the_first_is_an_error_of_all_and_is_said_once(tmp_path):
     def refuse():
-        raise Misuse("No.")
+        raise UsageError("No.")
 
-    answers = together(lambda: agree(refuse), tmp_path)
-    assert sorted(answers) == ["Misuse: No.", "silent, code 2"]
+    answers = together(lambda: on_first(refuse), tmp_path)
+    assert sorted(answers) == ["UsageError: No.", "silent, code 2"]
 
 
 def test_a_process_that_hangs_is_given_up(tmp_path):
     def wait_for_the_other():
-        if rank() == 1:
+        if process_rank() == 1:
             time.sleep(4)
-        return total(torch.ones(1)).item()
+        return all_reduce(torch.ones(1)).item()
 
     began = time.monotonic()
     first, _ = together(wait_for_the_other, tmp_path, minutes=1 / 60)
-    assert first.startswith("Failure: Another process of this run has stopped or does not answer"), first
+    assert first.startswith("RunError: Another process of this run has stopped or does not answer"), first
     assert time.monotonic() - began < 15
 
 
 def test_the_world_size_is_checked(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(Failure, match="WORLD_SIZE is 2, but the processes have not met"), group():
+    with pytest.raises(RunError, match="WORLD_SIZE is 2, but the processes have not met"), group():
         pass
     store = torch.distributed.TCPStore("127.0.0.1", 0, 2, True, wait_for_workers=False)
     for name, value in places(store.port)[0].items():                   # told that there are two, and alone
         monkeypatch.setenv(name, value)
-    with pytest.raises(Failure, match="WORLD_SIZE is 2, but the processes have not met"), group(minutes=1 / 60):
+    with pytest.raises(RunError, match="WORLD_SIZE is 2, but the processes have not met"), group(minutes=1 / 60):
         pass
 
 
@@ -143,7 +155,7 @@ def test_every_parameter_has_a_gradient(tmp_path):
         model.forward = lambda x: model["used"](x)
         wrapped, found = parallel(model), []
         x = torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 9.0]])
-        mine = x[rank()::2]
+        mine = x[process_rank()::2]
         for _ in range(2):
             model.zero_grad()
             weighed(wrapped(mine).mean(), 2 * len(mine) / 3, model).backward()
@@ -164,7 +176,7 @@ CHANGES = {
     "no blocks": dict(layers=0),
     "no ranking": dict(rank_weight=0.0, mse_weight=1.0),
     "few rivals": dict(negatives=4, aux_weight=0.5),
-    "teacher and vicreg": dict(target="teacher", spread="vicreg"),
+    "teacher and vicreg": dict(target="ema", spread="vicreg"),
     "sigreg, learned positions": dict(spread="sigreg", positions="learned", predictor="mlp"),
     "a batch of one": dict(batch=1),
     "spelling": dict(ngrams=64),

@@ -152,7 +152,7 @@ SETTINGS = dict(dim=16, layers=1, heads=2, batch=8, steps=24, log_every=4, eval_
 RECIPES = {
     "tofy": {},
     "notes": dict(name="notes"),
-    "teacher": dict(target="teacher"),
+    "ema": dict(target="ema"),
     "stopgrad": dict(target="stopgrad", negatives=5, replacement=True),
 }
 
@@ -224,7 +224,7 @@ def test_an_exception_thrown_where_the_loop_waits(data, tmp_path, error):
     same(tmp_path / "whole", tmp_path / "run")
 
 
-CALLS = ("look", "learn", "rank_batches", "ranks", "append_log", "save_state", "check_up_due")
+CALLS = ("look", "learn", "rank_batches", "ranks", "append_log", "save_state", "validation_due")
 PLACES = [(name, when) for name in CALLS for when in ("before", "after")]
 
 
@@ -320,7 +320,7 @@ def test_a_kill_between_the_first_model_and_the_first_state(data, tmp_path, monk
     try:
         loop = go(data, tmp_path / "run", resume=True)
         next(loop)
-    except checkpoint.Misuse:
+    except checkpoint.UsageError:
         list(go(data, tmp_path / "run"))
 
 

@@ -13,10 +13,10 @@ import torch
 from conftest import ROOT
 from hub_server import hub as serve
 
-from tofy.checkpoint import HELDOUT, LOG, MODEL, REFERENCES, SETTINGS, STATE, VOCAB, load_settings, load_tensors
+from tofy.checkpoint import BASELINES, HELDOUT, LOG, MODEL, SETTINGS, STATE, VOCAB, load_settings, load_tensors
 from tofy.inference import READY, Latent, load, nearest_words
 from tofy.sharing import CARD, FILES, Tofy, encode, figure_rows, model_card, save_word2vec, without_folders
-from tofy.vocab import Misuse
+from tofy.vocab import UsageError
 
 @pytest.fixture(scope="module")
 def healthy() -> Tofy:
@@ -49,9 +49,9 @@ def test_a_word_alone_is_its_token(healthy):
 
 
 def test_phrases_without_a_vector(healthy):
-    with pytest.raises(Misuse, match="Phrase 1 holds no word"):
+    with pytest.raises(UsageError, match="Phrase 1 holds no word"):
         healthy.encode(["hello", " \t"])
-    with pytest.raises(Misuse, match="73 tokens"):
+    with pytest.raises(UsageError, match="73 tokens"):
         healthy.encode(["soup " * 73])
     assert healthy.encode([]).shape == (0, 96)
 
@@ -156,7 +156,7 @@ def test_no_folder_of_mine_goes_out(tofy, tmp_path):
 def test_run_folders_are_not_written_over(trained, healthy):
     for model in (healthy, Tofy.from_pretrained(trained)):
         before = {f.name: f.read_bytes() for f in trained.iterdir()}
-        with pytest.raises(Misuse, match="stays as it is"):
+        with pytest.raises(UsageError, match="stays as it is"):
             model.save_pretrained(trained)
         assert before == {f.name: f.read_bytes() for f in trained.iterdir()}
 
@@ -219,13 +219,13 @@ def test_from_the_hub_only_our_files(place):
 
 
 @pytest.mark.parametrize("code, kind, words", [
-    ("Tofy.from_pretrained('anna/tlak')", "Misuse", "nor a model of that name on the Hub"),
-    ("Tofy.from_pretrained('talk')", "Misuse", "a name of two parts"),
-    ("Tofy.from_pretrained('anna/ta lk')", "Misuse", "neither a folder nor a name"),
-    ("Tofy.from_pretrained('anna/talk', revision='v9')", "Misuse", "no such branch"),
-    ("Tofy.from_pretrained('bob/other')", "Misuse", "was not saved by tofy"),
-    ("model.push_to_hub('anna/new')", "Misuse", "sign in with `hf auth login`"),
-    ("tofy.sharing.upload(READY / 'healthy', '', False, '', 'hf_a')", "Misuse", "neither a folder nor a name"),
+    ("Tofy.from_pretrained('anna/tlak')", "UsageError", "nor a model of that name on the Hub"),
+    ("Tofy.from_pretrained('talk')", "UsageError", "a name of two parts"),
+    ("Tofy.from_pretrained('anna/ta lk')", "UsageError", "neither a folder nor a name"),
+    ("Tofy.from_pretrained('anna/talk', revision='v9')", "UsageError", "no such branch"),
+    ("Tofy.from_pretrained('bob/other')", "UsageError", "was not saved by tofy"),
+    ("model.push_to_hub('anna/new')", "UsageError", "sign in with `hf auth login`"),
+    ("tofy.sharing.upload(READY / 'healthy', '', False, '', 'hf_a')", "UsageError", "neither a folder nor a name"),
 ])
 def test_what_goes_wrong_is_a_sentence(place, code, kind, words):
     (place.root / "bob" / "other").mkdir(parents=True, exist_ok=True)
@@ -237,9 +237,9 @@ def test_what_goes_wrong_is_a_sentence(place, code, kind, words):
 
 def test_nobody_answers(place):
     done = talk(place, place.home / "nothing", "Tofy.from_pretrained('anna/talk')", HF_ENDPOINT="http://127.0.0.1:9")
-    assert "tofy.vocab.Failure: The Hub can't be reached" in done.stderr, done.stderr
+    assert "tofy.vocab.RunError: The Hub can't be reached" in done.stderr, done.stderr
 
 
 def test_vocabulary_and_references_travel(place):
     stored = {f.name for f in (place.root / "anna" / "talk").iterdir()}
-    assert {VOCAB, REFERENCES, MODEL} <= stored and not {HELDOUT, STATE} & stored
+    assert {VOCAB, BASELINES, MODEL} <= stored and not {HELDOUT, STATE} & stored

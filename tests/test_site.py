@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tofy.vocab import Failure
+from tofy.vocab import RunError
 from tools.lab import CHROMIUM, ROOT
 from tools.npm import PINNED, package
 
@@ -29,7 +29,7 @@ def site():
     "The finished site. Sphinx's warnings and links that lead nowhere have failed the build."
     try:
         [package(name) for name in PINNED]
-    except Failure as why:
+    except RunError as why:
         pytest.skip(str(why))
     done = subprocess.run([sys.executable, "-m", "tools.site"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

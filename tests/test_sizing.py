@@ -34,7 +34,7 @@ from tofy.sizing import (
     survey,
 )
 from tofy.training import TrainConfig, new_run, recipe
-from tofy.vocab import SPECIALS, UNK, Misuse, Vocab
+from tofy.vocab import SPECIALS, UNK, UsageError, Vocab
 
 CASES = dict(deadline=None, derandomize=True, max_examples=60)
 builtin = load_data("builtin:300")
@@ -148,7 +148,7 @@ def test_the_notes_own_lines():
 
 @pytest.mark.parametrize("n, over", ((0, "blanks"), (-1, "blanks"), (float("nan"), "phrases"), (5, "words")))
 def test_impossible_passes(n, over):
-    with pytest.raises(Misuse, match="cannot be made; give"):
+    with pytest.raises(UsageError, match="cannot be made; give"):
         steps_for(n, builtin, recipe()[1], over)
 
 
@@ -188,7 +188,7 @@ FULL = dict(   # recipe, changes; phrases (whole batches), their lengths, words
     no_turns=("tofy", dict(positions="none", smoothing=0.), (64, 5, 20, 1149)),
     shared_rivals_unsmoothed=("tofy", dict(smoothing=0.), (64, 25, 30, 21_000)),
     many_words_many_blanks=("tofy", dict(batch=256, dim=64, layers=1), (256, 5, 12, 16_000)),
-    three_terms=("tofy", dict(mse_weight=1., aux_weight=.1, target="teacher"), (64, 5, 20, 2000)))
+    three_terms=("tofy", dict(mse_weight=1., aux_weight=.1, target="ema"), (64, 5, 20, 2000)))
 
 
 @pytest.mark.parametrize("name", FULL)
@@ -240,7 +240,7 @@ def test_without_a_batch_it_is_the_one_that_suits_the_length(length, batch):
 # time
 
 def test_a_run_of_a_known_machine_by_hand():
-    p = Probe(step_seconds=.1, phrases_a_second=640, steps=20, check_up_seconds=.5, save_seconds=.1)
+    p = Probe(step_seconds=.1, phrases_a_second=640, steps=20, validation_seconds=.5, save_seconds=.1)
     assert p.run_seconds(TrainConfig(100, None)) == pytest.approx(10 + 11 * .6 + .3 * 3)
     assert p.run_seconds(TrainConfig(100, None, eval_every=30)) == pytest.approx(10 + 5 * .6 + .3 * 2)
     assert p.run_seconds(TrainConfig(None, 77.)) == 77
@@ -259,7 +259,7 @@ def test_a_probe_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_nothing_to_try():
-    with pytest.raises(Misuse, match="no phrase to try a step on"):
+    with pytest.raises(UsageError, match="no phrase to try a step on"):
         probe(data_of([]))
 
 
@@ -297,7 +297,7 @@ def text(tmp_path, rows):
 
 @pytest.mark.parametrize("rows, words", (([], "is empty; give a text file"), (["hello", ""], "none is a phrase")))
 def test_files_without_phrases(tmp_path, rows, words):
-    with pytest.raises(Misuse, match=words):
+    with pytest.raises(UsageError, match=words):
         advise(text(tmp_path, rows))
 
 

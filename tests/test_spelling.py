@@ -22,7 +22,7 @@ from tofy.masking import all_blanks, ask
 from tofy.sizing import memory, parameters, profile_step
 from tofy.spelling import bucket, ngram_index, ngrams, own_rows, spell, spelling_of
 from tofy.training import follow, learn, look, make_optimizer, open_run, recipe, train, warm_start
-from tofy.vocab import SPECIALS, Failure, Misuse
+from tofy.vocab import SPECIALS, RunError, UsageError
 
 DATA = load_data("builtin:300")
 SMALL = dict(dim=16, heads=2, layers=1, threads=1, batch=16)
@@ -90,7 +90,7 @@ def test_a_model_that_was_not_told_its_words_says_so():
     model = LatentModel(ModelConfig(vocab_size=9, dim=8, heads=2, ngrams=5))
     for words in ([], ["a"] * 8):
         model.spell(words) if words else None
-        with pytest.raises(Misuse, match="model.spell"):
+        with pytest.raises(UsageError, match="model.spell"):
             model.table  # noqa: B018
 
 
@@ -115,7 +115,7 @@ def test_the_same_seed_begins_with_the_same_model():
 # ---- in training
 
 
-@pytest.mark.parametrize("target", ["table", "stopgrad", "teacher"])
+@pytest.mark.parametrize("target", ["table", "stopgrad", "ema"])
 def test_the_table_is_composed_once_a_step(target, monkeypatch):
     run, calls = open_run(DATA, *recipe(steps=3, ngrams=64, target=target, **SMALL)), []
     forward = spelling.Spelling.forward
@@ -125,7 +125,7 @@ def test_the_table_is_composed_once_a_step(target, monkeypatch):
     before = run.model.table.detach().clone()
     learn(run, loss, 1e-2)
     assert not torch.equal(run.model.table, before), "the table of the step before was kept"
-    if target == "teacher":                                   # it follows the table as it is after the step
+    if target == "ema":                                   # it follows the table as it is after the step
         moved = before + (1 - run.config.ema_decay) * (run.model.table - before)
         assert torch.allclose(run.teacher.table, moved, atol=1e-6)
 
@@ -155,7 +155,7 @@ def test_a_checkpoint_holds_vectors_and_buckets_and_no_index(tmp_path):
 
 
 def test_a_resumed_run_ends_the_same(tmp_path):
-    settings_of = lambda: recipe(steps=20, ngrams=64, eval_every=5, target="teacher", **SMALL)  # noqa: E731
+    settings_of = lambda: recipe(steps=20, ngrams=64, eval_every=5, target="ema", **SMALL)  # noqa: E731
     for _ in train(DATA, *settings_of(), out=tmp_path / "whole"):
         pass
     run = open_run(DATA, *settings_of(), tmp_path / "parts")
@@ -223,7 +223,7 @@ def test_a_word_outside_the_vocabulary_is_one_more_candidate(latent):
     assert answer.rank == 1 + (others >= mine).sum() and answer.cosine == pytest.approx(mine.item(), abs=1e-5)
     assert answer.vocab_size == len(latent.vocab) - 3 + 1 and str(answer.vocab_size) in repr(answer)
     assert f"{word} is not in the vocabulary; its embedding comes from its spelling" in repr(answer)
-    assert answer.references == dict(chance=(answer.vocab_size + 1) / 2, frequency=answer.vocab_size)
+    assert answer.baselines == dict(chance=(answer.vocab_size + 1) / 2, unigram=answer.vocab_size)
     assert len(answer.neighbours) == 2 and word not in dict(answer.neighbours)
     assert (word in dict(diff(latent, f"i _ my brother => {word}", top=10**6).top))
     assert word not in dict(fill(latent, "i _ my brother", top=10**6).top)
@@ -240,7 +240,7 @@ def test_a_known_word_is_ranked_as_ever(latent):
 def test_without_pieces_an_unknown_answer_is_refused():
     torch.manual_seed(0)
     plain = Latent(LatentModel(ModelConfig(vocab_size=len(DATA.vocab), dim=16, heads=2)).eval(), DATA.vocab, {})
-    with pytest.raises(Failure, match="answer token 'blorbed' not in vocab"):
+    with pytest.raises(RunError, match="answer token 'blorbed' not in vocab"):
         diff(plain, "i _ my brother => blorbed")
 
 

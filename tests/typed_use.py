@@ -65,7 +65,7 @@ def share(latent: Latent) -> None:
     save_word2vec(latent, "words.txt")
 
 
-def gauges(latent: Latent, phrases: Phrases, scores: Tensor, targets: Tensor) -> None:
+def batch_metrics(latent: Latent, phrases: Phrases, scores: Tensor, targets: Tensor) -> None:
     assert_type(load_model("runs/first")[0], LatentModel)
     assert_type(read_log("runs/first"), list[LogRecord])
     assert_type(evaluate(latent, phrases, max_queries=100), dict)

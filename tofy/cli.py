@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from . import __version__
 from .lab.cli import app as lab
-from .vocab import Misuse, TofyError, extra, token_rule
+from .vocab import TofyError, UsageError, extra, token_rule
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # The commands, as Typer keeps them; `main` runs one.
@@ -76,10 +76,10 @@ def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -
     from tofy.training import recipe
     given = {name: value for name, value in options.items() if value is not None}
     if "steps" in given and "seconds" in given:
-        raise Misuse("Give either steps or seconds, not both.")
+        raise UsageError("Give either steps or seconds, not both.")
     if "tokenizer" in given:
         if "tokens" in given:
-            raise Misuse("Give either tokens or tokenizer, not both: words by a rule, or the pieces of a tokenizer.")
+            raise UsageError("Give either tokens or tokenizer, not both: words by a rule, or the pieces of a tokenizer.")
         given["tokens"] = given.pop("tokenizer")
     tables = read_tables(file) if file else {}
     data = tables.get("data", {}) | {k: given[k] for k in (*DATA_SETTINGS, "seed") if k in given}
@@ -100,12 +100,12 @@ def read_tables(file: Path) -> dict[str, dict]:
     tables = load_settings(file)
     for name, table in tables.items():
         if name not in ("data", "model", "train") or not isinstance(table, dict):
-            raise Misuse(f"{file} has {name!r}; it may hold the tables [data], [model] and [train].")
+            raise UsageError(f"{file} has {name!r}; it may hold the tables [data], [model] and [train].")
     text, number = ("source", "split", "tokens", "column", "cache"), ("seed", "max_seq", "max_vocab")
     known = dict.fromkeys(text, str) | dict.fromkeys(number, int) | dict(valid=(float, int, str), lower=bool)
     for name, value in tables.get("data", {}).items():
         if name not in known or not isinstance(value, known[name]):
-            raise Misuse(f"{file} has data.{name} = {value!r}; there are texts {', '.join(text)}, whole numbers "
+            raise UsageError(f"{file} has data.{name} = {value!r}; there are texts {', '.join(text)}, whole numbers "
                          f"{', '.join(number)}, valid (a number or a file) and lower (true or false).")
     return tables
 
@@ -221,7 +221,7 @@ def train(
     cache: option("A folder that keeps the text as ids: for texts larger than memory, and a quick start.", str) = None,
     tokens: option("Token rule: unicode or notes.", str, "unicode") = None,
     tokenizer: option("A tokenizer.json: its pieces instead of words.", Path) = None,
-    eval_every: option("Steps between check-ups.", default="ten a run") = None,
+    eval_every: option("Steps between validations.", default="ten a run") = None,
     log_every: option("Steps between log lines.", default="100") = None,
     seed: option("Draws the split, the weights and the masks.", default="0") = None,
     threads: Threads = None,
@@ -265,7 +265,7 @@ def parse_negatives(text: str | None) -> int | None:
     if text is None or text == "all":
         return text and 0
     if not text.isdigit() or int(text) < 1:
-        raise Misuse(f"--negatives {text} is neither a positive number nor all.")
+        raise UsageError(f"--negatives {text} is neither a positive number nor all.")
     return int(text)
 
 # %% ../nbs/16_cli.ipynb #67636f7d
@@ -283,9 +283,9 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     from tofy.checkpoint import SETTINGS
     from tofy.data import load_data
     from tofy.hub import resolve
-    from tofy.processes import agree, everyone, own_device, rank, world
-    from tofy.training import claim_folder, suited_batch
-    agree(lambda: claim_folder(out, resume, overwrite))          # before a long download
+    from tofy.processes import all_gather, on_first, own_device, process_rank, world_size
+    from tofy.training import make_run_folder, suited_batch
+    on_first(lambda: make_run_folder(out, resume, overwrite))          # before a long download
     if resume:
         check_resume(options | dict(column=column), config, recipe_name)
         config = out / SETTINGS
@@ -294,18 +294,18 @@ def run_training(recipe_name: str | None, config: Path | None, options: dict, co
     source = settings.pop("source", "builtin")
     column = settings.pop("column", None) if column is None else column
     if isinstance(settings.get("valid"), str):
-        settings["valid"] = resolve(settings["valid"], column, rank=rank(), everyone=everyone)
-    data = load_data(resolve(source, column, rank=rank(), everyone=everyone), **settings)
+        settings["valid"] = resolve(settings["valid"], column, process_rank=process_rank(), all_gather=all_gather)
+    data = load_data(resolve(source, column, process_rank=process_rank(), all_gather=all_gather), **settings)
     data.settings |= dict(source=str(source)) | (dict(column=column) if column else {})
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
-    if world() > 1:
+    if world_size() > 1:
         batch = train_config.batch or suited_batch(data.train)
-        say(f"{world()} processes train one model, {batch} phrases a step in all.")
+        say(f"{world_size()} processes train one model, {batch} phrases a step in all.")
     train_config.device = own_device(train_config.device)
     stopped = watch_training(data, model, train_config, out, resume, overwrite, as_json)
-    if rank() == 0 or stopped:
+    if process_rank() == 0 or stopped:
         show_outcome(stopped, data, out, as_json)
 
 # %% ../nbs/16_cli.ipynb #26d811c8
@@ -315,22 +315,22 @@ def check_resume(options: dict, config: Path | None, recipe_name: str | None) ->
     fixed = [name for name, value in options.items() if value is not None and name not in free]
     fixed += ["config"] * bool(config) + ["recipe"] * bool(recipe_name)
     if fixed:
-        raise Misuse(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
+        raise UsageError(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
                      "leave it out, or begin another run with another --out.")
 
 # %% ../nbs/16_cli.ipynb #11ccec71
 def watch_training(data, model, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> bool:
     "Train and show it; returns whether the run was stopped by a signal."
-    from tofy.processes import anyone
+    from tofy.processes import any_process
     from tofy.training import train as training_loop
     watch = Watch(config, as_json)
     loop = training_loop(data, model, config, out, resume, overwrite)
     with noting_signals() as received, closing(watch.bar), closing(loop):
         for record in loop:
             watch(record)
-            if anyone(bool(received)):                           # several processes see the same records
+            if any_process(bool(received)):                           # several processes see the same records
                 break
-    return anyone(bool(received))
+    return any_process(bool(received))
 
 # %% ../nbs/16_cli.ipynb #dd950119
 def question_of(data) -> str:
@@ -345,9 +345,9 @@ def question_of(data) -> str:
 
 # %% ../nbs/16_cli.ipynb #e6ebeb89
 def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
-    "The last held-out figures beside their reference lines."
+    "The last held-out figures beside their baselines."
     from tofy.checkpoint import read_log
-    from tofy.inference import run_references
+    from tofy.inference import run_baselines
     if stopped:
         say(f"Stopped; go on with: tofy train --resume --out {out}")
         raise typer.Exit(130)
@@ -358,7 +358,7 @@ def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     text = f"The run is in {out}. Fill a blank: tofy diff {out} {question_of(data)}"
     if checked:
         rows = dict(model={k: getattr(checked[-1], f"valid_{k}") for k in ("top1", "top5", "mrr", "median_rank")})
-        rows |= run_references(out, data)
+        rows |= run_baselines(out, data)
         result |= rows | dict(best_mrr=max(r.valid_mrr for r in checked), saved_at=saved[-1].step,
                               examples_per_second=last.examples / last.seconds)
         text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
@@ -464,7 +464,7 @@ def evaluate(
     from tofy.hub import resolve
     from tofy.inference import evaluate_run
     figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
-    lines = {name: figures[name] for name in ("chance", "frequency", "bigram", "best") if name in figures}
+    lines = {name: figures[name] for name in ("chance", "unigram", "bigram", "best") if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     unit = figures.get("unit", "words")
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} {unit}; "
@@ -527,10 +527,10 @@ def runs(
     from tofy.inference import in_columns
     rows = read_experiments(folder)
     if not rows:
-        raise Misuse(f"No run has ended in {folder} yet; train one with: tofy train --out {folder / 'latent'}")
+        raise UsageError(f"No run has ended in {folder} yet; train one with: tofy train --out {folder / 'latent'}")
     latest = {row["run"]: row for row in rows}
     if missing := set(names or ()) - latest.keys():
-        raise Misuse(f"There is no run {sorted(missing)[0]} in {folder}; there are {', '.join(latest)}.")
+        raise UsageError(f"There is no run {sorted(missing)[0]} in {folder}; there are {', '.join(latest)}.")
     if names:
         table = {name: flat_row(latest[name]) for name in names}
         every = dict.fromkeys(k for t in table.values() for k in t)
@@ -567,7 +567,7 @@ def notebooks() -> None:
         from nbformat import sign
     first = Path("nbs/index.ipynb")
     if not first.is_file():
-        raise Misuse("There is no nbs/index.ipynb here; run this in a clone of the project.")
+        raise UsageError("There is no nbs/index.ipynb here; run this in a clone of the project.")
     notary = sign.NotebookNotary()
     for path in first.parent.rglob("*.ipynb"):                   # or JupyterLab hides their pictures until they are run
         with suppress(ValueError, OSError):                      # a broken one is passed over
@@ -586,13 +586,13 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
       tofy diagnose runs/mine --json
     """
     from tofy.doctor import diagnose as examine
-    from tofy.inference import load, run_references
-    latent, result = load(folder), dict(findings=[], references={}, crowding=None, gap=None)
+    from tofy.inference import load, run_baselines
+    latent, result = load(folder), dict(findings=[], baselines={}, crowding=None, gap=None)
     findings = examine(folder)
     result["findings"] = [finding.to_dict() for finding in findings]
     try:
-        result |= dict(references=run_references(folder), **measure(folder, latent))
-    except Misuse as error:                                      # nothing held out: the log can still be read
+        result |= dict(baselines=run_baselines(folder), **measure(folder, latent))
+    except UsageError as error:                                      # nothing held out: the log can still be read
         result["why"] = str(error)
     figures = [result["why"]] if "why" in result else diagnosis(result, latent.vocab.unit)
     show(result, as_json, "\n\n".join([f"{folder}: {latent}", *figures, repr(findings)]))
@@ -605,7 +605,7 @@ def measure(folder: Path, latent) -> dict:
     from tofy.inference import heldout_phrases
     phrases = heldout_phrases(folder, latent)
     if not phrases.known().any():
-        raise Misuse(f"The held-out phrases of {folder} hold no known word, so nothing can be asked.")
+        raise UsageError(f"The held-out phrases of {folder} hold no known word, so nothing can be asked.")
     cost = seconds_a_blank(latent, phrases)
     afford = lambda seconds, most: min(max(int(seconds / cost), 100), most)  # noqa: E731
     return dict(crowding=crowding(latent, phrases, afford(2, 3000)),
@@ -614,7 +614,7 @@ def measure(folder: Path, latent) -> dict:
 # %% ../nbs/16_cli.ipynb #984e8c58
 def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
     "The figures of `tofy diagnose` as paragraphs."
-    table, gap, lines = result["crowding"], result["gap"], result["references"]
+    table, gap, lines = result["crowding"], result["gap"], result["baselines"]
     rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
     yield f"Of all {table['words']:,} {unit}, one blank at a time\n" + figure_table(rows)
     curve = gap["curves"]["heldout"]
@@ -691,7 +691,7 @@ def translate(argv: list[str]) -> list[str]:
         return translate_diff(words, more)
     numbers = words[1:]
     if not words or len(numbers) > 8 or not all(n.isdigit() for n in numbers):
-        raise Misuse(f"{mode} takes DATA STEPS BATCH DIM MAX_SEQ LAYERS HEADS MAX_VOCAB "
+        raise UsageError(f"{mode} takes DATA STEPS BATCH DIM MAX_SEQ LAYERS HEADS MAX_VOCAB "
                      "(or MAX_CTX MAX_TGT in MAX_SEQ's place), all but DATA numbers.")
     if len(numbers) == 8:
         numbers[3:5] = [str(int(numbers[3]) + int(numbers[4]))]
@@ -705,11 +705,11 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
     from tofy.inference import load
     model, vocab = (Path(w) for w in (words + [MODEL, VOCAB][len(words):])[:2])
     if model.name != MODEL or vocab.name != VOCAB or model.parent != vocab.parent:
-        raise Misuse(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not those.")
+        raise UsageError(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not those.")
     config = load(model.parent).model.config
     for name, given in zip(("dim", "max_seq", "layers", "heads"), words[2:6]):
         if given != str(getattr(config, name)):
-            raise Misuse(f"{name} is {given} on the command line and {getattr(config, name)} in the checkpoint; "
+            raise UsageError(f"{name} is {given} on the command line and {getattr(config, name)} in the checkpoint; "
                          "leave the sizes out, the checkpoint knows them.")
     return ["diff", str(model.parent), *words[6:], *more]
 

@@ -995,10 +995,10 @@ def _best(n: int, seed: int, names: int) -> dict[str, float]:
 # %% ../nbs/00_corpus.ipynb #3d5182a9
 def plot_window(
     scores: dict[int, float],   # {tokens visible on either side: best top-1}
-    lines: dict[str, float],    # {label: height} of the reference lines
+    lines: dict[str, float],    # {label: height} of the baselines
     ax=None,                    # matplotlib Axes
 ):
-    "The best possible top-1 against what may be seen, with reference lines; returns the Axes."
+    "The best possible top-1 against what may be seen, with baselines; returns the Axes."
     import matplotlib.pyplot as plt
 
     ax = ax or plt.subplots(figsize=(6, 3.5))[1]

@@ -28,9 +28,9 @@ from .encoder import LatentModel
 from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
-from .metrics import COLOURS, NAMES, Scorer, draw_lines, rank_batches, rank_blanks, ranks, summary
+from .metrics import COLOURS, NAMES, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
 from .training import Run, follow
-from .vocab import PAD, SPECIALS, Failure, Misuse, Vocab
+from .vocab import PAD, SPECIALS, RunError, UsageError, Vocab
 
 # %% ../nbs/11_crowding.ipynb #5851a655
 def log_cap_share(dim: int,                # D
@@ -40,7 +40,7 @@ def log_cap_share(dim: int,                # D
     "log q: q is the share of the unit sphere within `angle` of a direction (Li 2011)."
     theta = torch.as_tensor(angle, dtype=torch.double).deg2rad()[..., None]            # (…,1)
     if dim < 2 or (theta < 0).any() or (theta > math.pi).any():
-        raise Misuse(f"No cap in {dim} dimensions at {angle} degrees; give at least 2 dimensions and 0 to 180 degrees.")
+        raise UsageError(f"No cap in {dim} dimensions at {angle} degrees; give at least 2 dimensions and 0 to 180 degrees.")
     s = (torch.arange(points, dtype=torch.double) + .5) / points                       # (points,)
     rim = torch.special.xlogy(dim - 2., (theta * (1 - s * s)).sin())                   # (…,points) log sin^(D−2) t
     slices = rim + (theta * 2 * s / points).log()                                      # dt = 2θs ds
@@ -93,9 +93,9 @@ def word_rows(model: LatentModel) -> Tensor:   # (n,D)
     "The table rows of the words, as they are."
     rows = model.table.detach()[len(SPECIALS):].cpu()
     if len(rows) < 2:
-        raise Misuse("There are fewer than two words in this table, so none is near another; train on more text.")
+        raise UsageError("There are fewer than two words in this table, so none is near another; train on more text.")
     if not rows.isfinite().all():
-        raise Failure("The table holds values that are no numbers: the training diverged; train anew, --lr lower.")
+        raise RunError("The table holds values that are no numbers: the training diverged; train anew, --lr lower.")
     return rows
 
 # %% ../nbs/11_crowding.ipynb #4e6a4aa8
@@ -239,11 +239,11 @@ def crowding(latent: Latent,
     "The figures of the table, and what its nearness costs at held-out blanks."
     rows, blanks = word_rows(latent.model), all_blanks(phrases, max_queries)
     if not len(blanks.rows):
-        raise Misuse("There is no known word to ask for in these phrases; give some with words of the training text.")
+        raise UsageError("There is no known word to ask for in these phrases; give some with words of the training text.")
     near, index = nearest(rows)
     first = len(SPECIALS)
     scorers = dict(model=latent.score) | ({"bigram": latent.bigram} if latent.bigram else {})
-    kind, *sizes = latent.law.split(":")
+    kind, *sizes = latent.exact_source.split(":")
     if kind == "builtin":
         scorers["best"] = by_posterior(latent.vocab, int(sizes[1]) if len(sizes) > 1 else 0)
     fought = {name: duels(s, phrases, blanks, F.pad(index + first, (first, 0))) for name, s in scorers.items()}
@@ -296,7 +296,7 @@ def plot_crowding(figures: dict, ax=None):
 # %% ../nbs/11_crowding.ipynb #4be1817f
 def plot_bars(values: dict[str, float],
               label: str,                             # of the axis, with its unit
-              lines: dict[str, dict] | None = None,   # reference lines of an MRR
+              lines: dict[str, dict] | None = None,   # baselines of an MRR
               colours: dict[str, str] | None = None,  # of single bars
               ax=None):
     "A horizontal bar a name, its value at the end; returns the `Axes`."
@@ -304,7 +304,7 @@ def plot_bars(values: dict[str, float],
     ax = ax or plt.subplots(figsize=(6, .8 + .3 * len(values)))[1]
     names = list(values)[::-1]
     bars = ax.barh(names, [values[n] for n in names], color=[(colours or {}).get(n, COLOURS["model"]) for n in names])
-    draw_lines(ax, lines or {}, vertical=True)
+    draw_baselines(ax, lines or {}, vertical=True)
     ax.bar_label(bars, [f"{values[n]:{'.3f' if abs(values[n]) < 1 else '.3g'}}" for n in names], fontsize=8, padding=3,
                  bbox=dict(facecolor="white", edgecolor="none", pad=.5))
     ax.margins(x=.15)
@@ -322,7 +322,7 @@ def aim(latent: Latent, questions: Masked) -> Tensor:
 def predictions(latent: Latent, phrases: Phrases, blanks: Blanks) -> Tensor:
     "The unit predictions at these blanks `(Q,D)`, the short phrases first."
     if not len(blanks.rows):
-        raise Misuse("There is no blank to predict; give phrases with known words.")
+        raise UsageError("There is no blank to predict; give phrases with known words.")
     return torch.cat([pred for _, _, pred in rank_batches(lambda q: aim(latent, q), phrases, blanks)])
 
 
@@ -375,7 +375,7 @@ class Frame:
     rows: Tensor               # (n,D) a copy, words only
     figures: dict[str, float]  # see `table_figures`
     loss: float                # on the batch of this step
-    mrr: float                 # held out; NaN where there was no check-up
+    mrr: float                 # held out; NaN where there was no validation
 
 
 def frames(run: Run,
@@ -383,7 +383,7 @@ def frames(run: Run,
           ) -> Iterator[Frame]:
     "Follow an open run to its end, with a frame at step 0 and every so many steps."
     if every < 1 or every % run.config.log_every:
-        raise Misuse(f"every is {every}; it must be a multiple of the run's log_every, {run.config.log_every}.")
+        raise UsageError(f"every is {every}; it must be a multiple of the run's log_every, {run.config.log_every}.")
     counts = torch.tensor(run.data.vocab.counts[len(SPECIALS):])
     for record in follow(run):
         if record.is_line and record.step % every == 0:
@@ -420,11 +420,11 @@ def map2d(rows: Tensor,           # (n,D)
         middle, directions = plane(rows)
         return (unit - middle) @ directions
     if method != "umap":
-        raise Misuse(f"There is no map {method!r}; choose pca or umap.")
+        raise UsageError(f"There is no map {method!r}; choose pca or umap.")
     try:
         import umap
     except ImportError:
-        raise Misuse("UMAP is not installed; install it with pip install umap-learn, or use method='pca'.") from None
+        raise UsageError("UMAP is not installed; install it with pip install umap-learn, or use method='pca'.") from None
     return torch.from_numpy(umap.UMAP(metric="cosine", random_state=0).fit_transform(unit.numpy()))
 
 
@@ -467,14 +467,14 @@ class Film(NamedTuple):
     "The maps of a table while it was trained, all on one plane."
     xy: Tensor     # float16 (F,n,2)
     step: Tensor   # int64 (F,)
-    mrr: Tensor    # float32 (F,) held out; NaN where there was no check-up
+    mrr: Tensor    # float32 (F,) held out; NaN where there was no validation
     rank: Tensor   # float32 (F,) effective rank
 
 
 def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
     "Keep the maps of a run in its folder."
     if not frames:
-        raise Misuse("There are no frames to save; follow a run with frames(run, every).")
+        raise UsageError("There are no frames to save; follow a run with frames(run, every).")
     middle, directions = plane(frames[-1].rows)
     xy = torch.stack([(F.normalize(f.rows.float(), dim=-1) - middle) @ directions for f in frames])   # (F,n,2)
     film = Film(xy.half(), torch.tensor([f.step for f in frames]), torch.tensor([f.mrr for f in frames]),
@@ -493,7 +493,7 @@ def load_frames(folder: str | Path,
     shapes = {name: list(t.shape) for name, t in tensors.items()}
     count, n = [*shapes.get("step", []), 0][0], [*shapes.get("xy", []), 0, 0][1]
     if not count or words not in (None, n) or shapes != dict(xy=[count, n, 2], step=[count], mrr=[count], rank=[count]):
-        raise Failure(f"{path} does not hold the maps of {words or n:,} words, but {shapes}; remove it.")
+        raise RunError(f"{path} does not hold the maps of {words or n:,} words, but {shapes}; remove it.")
     return Film(**tensors)
 
 # %% ../nbs/11_crowding.ipynb #5c5beca1

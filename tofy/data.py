@@ -27,25 +27,38 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tofy.vocab import (
+    PAD,
+    SPECIALS,
+    UNK,
+    PieceRule,
+    RunError,
+    UsageError,
+    Vocab,
+    make_vocab,
+    token_rule,
+    tokenize,
+    vocab_hash,
+)
+
 from . import __file__ as package_file
 from .corpus import lines as builtin_lines
-from .vocab import PAD, SPECIALS, UNK, Failure, Misuse, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
 def read_lines(path: str | Path) -> Iterator[str]:
-    "The lines of a UTF-8 text file, one at a time, without their newlines; a wrong file is a `Misuse`."
+    "The lines of a UTF-8 text file, one at a time, without their newlines; a wrong file is a `UsageError`."
     path = Path(path)
     if not path.is_file():
-        raise Misuse(f"There is no file {path}; give a text file with a phrase a line, hub:<id>, or builtin.")
+        raise UsageError(f"There is no file {path}; give a text file with a phrase a line, hub:<id>, or builtin.")
     with path.open("rb") as file:
         if b"\0" in file.read(8192):
-            raise Misuse(f"{path} is not text: it holds zero bytes; save it as plain UTF-8 text with a phrase a line.")
+            raise UsageError(f"{path} is not text: it holds zero bytes; save it as plain UTF-8 text with a phrase a line.")
         file.seek(0)
         for number, raw in enumerate(file, 1):
             try:
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise Misuse(f"Line {number} of {path} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8, "
+                raise UsageError(f"Line {number} of {path} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8, "
                              f"for example with: iconv -f latin1 -t utf-8 {path.name} > fixed.txt") from None
 
 
@@ -70,7 +83,7 @@ def split_text(text: str,             # one row
         words, stride = tokenize(text, tokens, lower), max(max_seq // 2, 1)
         yield from (words[i:i + max_seq] for i in range(0, max(len(words) - max_seq + stride, 1), stride))
     else:
-        raise Misuse(f"A row cannot be split by {how!r}; choose sentences, windows or none.")
+        raise UsageError(f"A row cannot be split by {how!r}; choose sentences, windows or none.")
 
 # %% ../nbs/02_data.ipynb #500d9c13
 @dataclass(frozen=True)
@@ -309,11 +322,11 @@ def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs
     "The lines of a file or of the built-in corpus."
     name, *sizes = str(source).split(":")
     if name == "hub":
-        raise Misuse(f"{source} is on the Hub; fetch it first: load_data(tofy.hub.resolve({str(source)!r})).")
+        raise UsageError(f"{source} is on the Hub; fetch it first: load_data(tofy.hub.resolve({str(source)!r})).")
     if name != "builtin":
         return read_lines(source)
     if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
-        raise Misuse(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, such as builtin:20000:4000.")
+        raise UsageError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, such as builtin:20000:4000.")
     n, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
     return builtin_lines(n, seed=seed, names=names)
 
@@ -321,7 +334,7 @@ def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs
 def n_heldout(n: int, valid: float) -> int:
     "How many of `n` rows to hold out: a share below 1 (at least 100 of 1,000), or a count."
     if not valid >= 0 or valid >= max(n, 1) and valid >= 1:
-        raise Misuse(f"{valid:g} phrases cannot be held out of {n}; give a share such as 0.05 or a smaller count.")
+        raise UsageError(f"{valid:g} phrases cannot be held out of {n}; give a share such as 0.05 or a smaller count.")
     if valid >= 1 or valid == 0:
         return int(valid)
     return min(max(round(n * valid), 100 if n >= 1000 else 1), n - 1)
@@ -356,7 +369,7 @@ def read_data(settings: dict,               # the arguments of `load_data`
     first = torch.from_numpy(first_of_each(reading.column("digests")))
     found = int(first[n_own:].sum())
     if not found:
-        raise Misuse(nothing_to_learn(source, reading.report))
+        raise UsageError(nothing_to_learn(source, reading.report))
     reading.report["duplicates"] = len(first) - n_own - found
     if own_file:
         is_valid = first & (torch.arange(len(first)) < n_own)
@@ -408,7 +421,7 @@ def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
              ) -> Data:
     "Phrases to train on and phrases held out, from a source."
     if max_seq < 2:
-        raise Misuse(f"max_seq is {max_seq}; a phrase with a blank needs at least 2 tokens.")
+        raise UsageError(f"max_seq is {max_seq}; a phrase with a blank needs at least 2 tokens.")
     rule = token_rule(tokens)
     settings = dict(source=str(source), max_vocab=max_vocab, valid=str(valid) if isinstance(valid, Path) else valid,
                     seed=seed, max_seq=max_seq, split=split, tokens=rule,
@@ -490,7 +503,7 @@ def fingerprint(source: str) -> str:
     "What a text can be known by: the hash of a file's bytes; a generated text's name."
     if source.split(":")[0] in ("builtin", "hub"):
         return source
-    next(read_lines(source), None)                               # a wrong file is a Misuse
+    next(read_lines(source), None)                               # a wrong file is a UsageError
     return file_hash(Path(source))
 
 # %% ../nbs/02_data.ipynb #c1d7acbf
@@ -567,6 +580,6 @@ def cached_data(cache: Path, settings: dict) -> Data:
             if not place.is_dir():                               # or another process was faster
                 whole.rename(place)
     except OSError as error:
-        raise Failure(f"The cache in {cache} cannot be written ({error.strerror or error}); "
+        raise RunError(f"The cache in {cache} cannot be written ({error.strerror or error}); "
                       "free some space, choose another folder, or leave the cache out.") from error
     return open_data(place, settings)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['NOTHING', 'Pattern', 'PATTERNS', 'Finding', 'Report', 'read_csv', 'read_printed', 'read_columns', 'Case', 'open_case',
            'first_table', 'blanks_a_line', 'noise', 'pattern', 'diagnose', 'plot_finding', 'climbed',
-           'shared_direction', 'frequency_loss', 'highest_acc_neg']
+           'shared_direction', 'unigram_loss', 'highest_acc_neg']
 
 # %% ../nbs/13_doctor.ipynb #24d85d47
 import csv
@@ -25,11 +25,11 @@ from . import checkpoint as store
 from .checkpoint import LogRecord
 from .crowding import effective_rank
 from .encoder import LatentModel, ModelConfig
-from .inference import heldout_phrases, load, run_references
+from .inference import heldout_phrases, load, run_baselines
 from .losses import sample_negatives
 from .masking import all_blanks
-from .metrics import draw_lines, judge
-from .vocab import SPECIALS, UNK, Misuse, TofyError, Vocab
+from .metrics import draw_baselines, judge
+from .vocab import SPECIALS, UNK, TofyError, UsageError, Vocab
 
 # %% ../nbs/13_doctor.ipynb #234892c0
 @dataclass
@@ -112,7 +112,7 @@ def find_log(log: str | Path) -> Path:
     if path.is_dir():
         path = next(iter(sorted(path.glob("log*.csv"))), path / store.LOG)
     if not path.is_file():
-        raise Misuse(f"There is no log {path}; name a run folder, or a CSV file with a column named step.")
+        raise UsageError(f"There is no log {path}; name a run folder, or a CSV file with a column named step.")
     return path
 
 # %% ../nbs/13_doctor.ipynb #11bdfd8f
@@ -129,7 +129,7 @@ def read_columns(log: str | Path | Sequence[LogRecord]) -> dict[str, Tensor]:
     columns = {name: torch.tensor(values, dtype=torch.double) for name, values in read.items()}
     columns = {name: values for name, values in columns.items() if not values.isnan().all()}
     if "step" not in columns:
-        raise Misuse("This log holds no row with a step; give that of a run that has begun, with a column named step.")
+        raise UsageError("This log holds no row with a step; give that of a run that has begun, with a column named step.")
     cosine = columns.get("cos_mean", torch.zeros(1))
     cosine = cosine[~cosine.isnan()]
     if "cos_mean_notes" not in columns and cosine[0] > .9 and cosine.max() - cosine.min() < .05:     # it hardly moves
@@ -143,7 +143,7 @@ class Case:
     columns: dict[str, Tensor]                          # (rows,) each
     settings: dict = field(default_factory=dict)        # of data, model and training, by name
     vocab: Vocab | None = None
-    lines: dict = field(default_factory=dict)           # the reference lines of the held-out blanks
+    lines: dict = field(default_factory=dict)           # the baselines of the held-out blanks
     lengths: list[int] = field(default_factory=list)    # tokens of each held-out phrase …
     unknown: int = 0                                    # … and how many of them have no row
     table: Tensor | None = None                         # (V,D) as last saved …
@@ -165,7 +165,7 @@ class Case:
         return values[-n:].mean().item() if len(values) >= n else None
 
     def line(self, name: str, figure: str = "mrr") -> float | None:
-        "A figure of a reference line, where it is known."
+        "A figure of a baseline, where it is known."
         return self.lines.get(name, {}).get(figure)
 
 # %% ../nbs/13_doctor.ipynb #f44744d3
@@ -178,7 +178,7 @@ def open_case(log: str | Path | Sequence[LogRecord], run: str | Path | None = No
         return case
     folder = Path(run)
     if not folder.is_dir():
-        raise Misuse(f"There is no run folder {folder}; name another, or leave it out.")
+        raise UsageError(f"There is no run folder {folder}; name another, or leave it out.")
     if (folder / store.SETTINGS).is_file():
         tables = store.load_settings(folder / store.SETTINGS)
         case.settings = {key: value for part in tables.values() for key, value in part.items()}
@@ -199,7 +199,7 @@ def add_model(case: Case, folder: Path) -> None:
     case.vocab, settings = latent.vocab, latent.header.get("train", {})
     case.settings |= latent.header["config"] | settings
     with suppress(TofyError):
-        case.lines = run_references(folder)
+        case.lines = run_baselines(folder)
         asked = heldout_phrases(folder, latent)
         blanks = all_blanks(asked, HELD_BLANKS)
         case.held_acc_neg = judge(latent.score, asked, blanks, len(case.vocab))["acc_neg"] if len(blanks.rows) else None
@@ -277,7 +277,7 @@ UNITS = dict(loss="loss (nats)", rank="ranking term (nats)", lr="learning rate",
              acc_neg="share of blanks", acc_ema="share", valid_mrr="MRR", cos_mean="cosine",
              cos_mean_notes="cosine")
 BOUNDED = {"acc_neg", "acc_ema", "cos_mean", "cos_mean_notes", "valid_mrr"}   # by 1
-ACCURACIES = dict(acc_neg="acc_neg", valid_mrr="mrr")                         # columns with reference lines …
+ACCURACIES = dict(acc_neg="acc_neg", valid_mrr="mrr")                         # columns with baselines …
 STANDARD = "chance", "counting words", "counting pairs"                       # … that show these levels already
 
 # %% ../nbs/13_doctor.ipynb #ed9fd5c3
@@ -289,7 +289,7 @@ def plot_finding(finding: Finding, case: Case, ax=None):
     names = [name for name in finding.columns if name in case.columns]
     other = draw_shares(finding.shares, ax) if finding.shares else draw_columns(names, case, ax)
     lines = case.lines if len(names) == 1 and names[0] in ACCURACIES else {}
-    draw_lines(ax, lines, ACCURACIES.get(names[0]) if lines else "")
+    draw_baselines(ax, lines, ACCURACIES.get(names[0]) if lines else "")
     if finding.level and not (lines and finding.level[1] in STANDARD):
         ax.axhline(finding.level[0], color="black", ls=":", lw=1.2, label=finding.level[1])
     handles = ax.get_legend_handles_labels()[0] + other.get_legend_handles_labels()[0] * (other is not ax)
@@ -309,7 +309,7 @@ def draw_columns(names: Sequence[str], case: Case, ax):
         steps, values = case.points(name)
         axis = other if name != names[0] else ax
         axis.plot(steps, values, ".-" if len(steps) < 15 else "-", lw=1.2, ms=4, color=colour, label=name)
-        if name != "valid_mrr":                       # which is drawn as large as its reference lines allow
+        if name != "valid_mrr":                       # which is drawn as large as its baselines allow
             axis.set_ylim(0, 1.05 if name in BOUNDED else 1.08 * values.max().item())
     ax.set(xlabel="step", ylabel=" / ".join(dict.fromkeys(units[:1] if other is not ax else units)))
     return other
@@ -452,7 +452,7 @@ def shared_direction(table: Tensor, vocab: Vocab) -> float:
     return (p / p.sum().clamp(min=1) @ rows).square().sum().item()
 
 # %% ../nbs/13_doctor.ipynb #aa37c85b
-def frequency_loss(counts: Sequence[int],   # how often each word was seen
+def unigram_loss(counts: Sequence[int],   # how often each word was seen
                    negatives: int = 0,      # N random rivals of each answer; 0 = every word
                    draws: int = 4000,       # answers to simulate
                    smoothing: float = 0.,   # share of the answer that all words have alike (every word ranked)
@@ -509,17 +509,17 @@ MORE = 1.1        # times the MRR of counting words: less is within the noise of
 
 def beats_counting(case: Case) -> bool:
     "Whether held-out MRR is known to be above that of counting words."
-    mrr, line = case.end("valid_mrr"), case.line("frequency")
+    mrr, line = case.end("valid_mrr"), case.line("unigram")
     return None not in (mrr, line) and mrr > MORE * line
 
 
 @pattern
-def unigram_loss(case: Case) -> Finding | None:
+def loss_at_unigram(case: Case) -> Finding | None:
     "A ranking term at rest where counting words would leave it."
     found = resting_loss(case)
     if not found or beats_counting(case) or not sum(case.vocab.counts):
         return None
-    line = frequency_loss(case.vocab.counts[len(SPECIALS):], case.settings.get("negatives", 0),
+    line = unigram_loss(case.vocab.counts[len(SPECIALS):], case.settings.get("negatives", 0),
                           smoothing=case.settings.get("smoothing", 0.))
     if abs(found[1] - line) < SAME_LOSS:
         return Finding("the loss equals the unigram entropy",
@@ -552,9 +552,9 @@ PAST = 2.                   # times that line, where no bigram line is known: th
 
 
 @pattern
-def beside_frequency(case: Case) -> Finding | None:
+def beside_unigram(case: Case) -> Finding | None:
     "acc_neg that counting words would reach, too."
-    hits, line = case.end("acc_neg", LINES), case.line("frequency", "acc_neg")
+    hits, line = case.end("acc_neg", LINES), case.line("unigram", "acc_neg")
     if hits is None or hits < CHANCE or planned(case) < TOO_EARLY or on_its_way(case):
         return None
     sway, line_text, doubt = noise(case, hits, LINES), f"scores {line or 0:.2f} here", 1
@@ -562,9 +562,9 @@ def beside_frequency(case: Case) -> Finding | None:
         line, doubt = FREQUENCY_LINE[1], 0
         line_text = f"scored {FREQUENCY_LINE[0]:.2f} to {line:.2f} on the notes' data (here it is not known)"
     mrr, high = case.end("valid_mrr"), case.line("bigram")
-    doubt = doubt and None not in (mrr, high) and mrr < (case.line("frequency") + high) / 2   # MRR takes away the doubt
+    doubt = doubt and None not in (mrr, high) and mrr < (case.line("unigram") + high) / 2   # MRR takes away the doubt
     if hits - doubt * sway < line + BESIDE:
-        return Finding("acc_neg beside the frequency line",
+        return Finding("acc_neg beside the unigram baseline",
                        f"Mean of the last {LINES} lines {hits:.2f} ± {sway:.2f} (one: {noise(case, hits, 1):.2f}); "
                        f"counting words {line_text}.",
                        "Such a figure cannot tell a model from a list of frequent words.",
@@ -574,10 +574,10 @@ def beside_frequency(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #151303e1
 def on_its_way(case: Case) -> bool:
     "Whether held-out MRR is far beyond counting words, or acc_neg still rises fast where MRR is not near it."
-    mrr, low, high = case.end("valid_mrr"), case.line("frequency") or NOTES_MRR, case.line("bigram")
+    mrr, low, high = case.end("valid_mrr"), case.line("unigram") or NOTES_MRR, case.line("bigram")
     if mrr is not None and mrr > ((low + high) / 2 if high else PAST * low):
         return True
-    if mrr is not None and case.line("frequency") and not beats_counting(case):
+    if mrr is not None and case.line("unigram") and not beats_counting(case):
         return False
     before, after = case.points("acc_neg")[1][-LINES:].view(2, -1).mean(1).tolist()
     return after - before > max(.05, math.sqrt(2) * noise(case, after, LINES // 2))
@@ -586,7 +586,7 @@ def on_its_way(case: Case) -> bool:
 @pattern
 def counting_words(case: Case) -> Finding | None:
     "Held-out MRR that a list of frequent words reaches."
-    mrr, line = case.end("valid_mrr"), case.line("frequency")
+    mrr, line = case.end("valid_mrr"), case.line("unigram")
     if line and len(case.points("valid_mrr")[1]) >= 3 and mrr <= MORE * line and planned(case) >= TOO_EARLY:
         return Finding("no better than counting words", f"Held-out MRR {mrr:.3f}; counting words {line:.3f}.",
                        "The phrase around the blank makes no difference to the answer.",
@@ -662,7 +662,7 @@ def spent_rate(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #6b5abcae
 @pattern
 def no_trend(case: Case) -> Finding | None:
-    "A gauge that stands still in the second half, far from good, where no reference line says more."
+    "A gauge that stands still in the second half, far from good, where no baseline says more."
     steps, lr = case.columns["step"], case.points("lr")[1]
     if case.line("bigram") or not far_from_good(case) or len(lr) and lr[-1] <= SPENT * lr.max():
         return None

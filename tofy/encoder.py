@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from .layers import Block, Dropout, Positions
 from .spelling import spell, spelling_of
-from .vocab import PAD, Misuse
+from .vocab import PAD, UsageError
 
 # %% ../nbs/05_encoder.ipynb #69a8cc5a
 def check_types(config: Any) -> None:
@@ -32,7 +32,7 @@ def check_types(config: Any) -> None:
             if not right or isinstance(value, float) and not math.isfinite(value):
                 name = getattr(kind, "__name__", str(kind)).replace(" | None", "")
                 what = "a finite float" if name == "float" else f"of type {name}"
-                raise Misuse(f"{f.name} is {value!r}, which is not {what}.")
+                raise UsageError(f"{f.name} is {value!r}, which is not {what}.")
 
 # %% ../nbs/05_encoder.ipynb #da635dd8
 @dataclass
@@ -53,15 +53,15 @@ class ModelConfig:
         check_types(self)
         for name in ("dim", "heads", "max_seq", "vocab_size"):
             if getattr(self, name) < 1:
-                raise Misuse(f"{name} is {getattr(self, name)}; it must be at least 1.")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.dim % self.heads:
-            raise Misuse(f"{self.heads} heads do not divide a dim of {self.dim}; try "
+            raise UsageError(f"{self.heads} heads do not divide a dim of {self.dim}; try "
                          f"{', '.join(str(h) for h in range(1, 17) if self.dim % h == 0)}.")
         if not 0 <= self.dropout < 1 or min(self.layers, self.ngrams) < 0:
-            raise Misuse(f"dropout {self.dropout} must be in [0, 1), and layers {self.layers} and "
+            raise UsageError(f"dropout {self.dropout} must be in [0, 1), and layers {self.layers} and "
                          f"ngrams {self.ngrams} not negative.")
         if self.predictor not in ("linear", "identity", "mlp"):
-            raise Misuse(f"There is no {self.predictor!r} predictor; choose linear, identity or mlp.")
+            raise UsageError(f"There is no {self.predictor!r} predictor; choose linear, identity or mlp.")
 
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):
@@ -82,7 +82,7 @@ class Encoder(nn.Module):
         "ids int64 `(B,T)` → hidden float `(B,T,D)`; with mask bool `(B,T)`, only at the blanks: `(M,D)`."
         length = ids.shape[1]
         if length > self.config.max_seq:
-            raise Misuse(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
+            raise UsageError(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
         if self.config.attend_padding:
             ids = F.pad(ids, (0, self.config.max_seq - length), value=PAD)
         keep = ids != PAD                                                                    # (B,T)

@@ -24,11 +24,22 @@ from torch import Tensor
 
 from .checkpoint import HELDOUT, read_log
 from .data import Data, Phrases, pack
-from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_data, run_references
+from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
-from .metrics import COLOURS, NAMES, Bigram, Scorer, by_frequency, draw_lines, rank_batches, rank_blanks, ranks, summary
-from .vocab import MASK, PAD, SPECIALS, UNK, Failure, Misuse, Vocab, vocab_hash
+from .metrics import (
+    COLOURS,
+    NAMES,
+    Bigram,
+    Scorer,
+    draw_baselines,
+    rank_batches,
+    rank_blanks,
+    ranks,
+    summary,
+    unigram_scorer,
+)
+from .vocab import MASK, PAD, SPECIALS, UNK, RunError, UsageError, Vocab, vocab_hash
 
 # %% ../nbs/12_gap.ipynb #5c5b378e
 def uniform_odds(ranks: Tensor,     # (Q,) among all words
@@ -37,7 +48,7 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
                 ) -> tuple[Tensor, Tensor]:   # P(top-1) and E[1/rank], double (Q,) each
     "What each blank scores against K−1 other words, drawn uniformly without replacement."
     if not 1 <= candidates <= words:
-        raise Misuse(f"{candidates} candidates cannot be drawn from {words} words; ask for 1 to {words}.")
+        raise UsageError(f"{candidates} candidates cannot be drawn from {words} words; ask for 1 to {words}.")
     N, n, m = torch.tensor(words - 1.).double(), torch.tensor(candidates - 1.).double(), ranks.double() - 1
     log_choose = lambda a, b: (a + 1).lgamma() - (b + 1).lgamma() - (a - b + 1).lgamma()  # noqa: E731 (−inf: b > a)
     none_better = (log_choose(N - m, n) - log_choose(N, n)).exp()
@@ -82,7 +93,7 @@ def candidate_curve(where: Standing,
                    ) -> dict:   # candidates, and top1 and mrr (a list each) for uniform and for weighted
     "Top-1 and MRR by the number of candidates, exactly."
     if not len(where.ranks) or where.words < 2:
-        raise Misuse("There is nothing to draw candidates for: no blank was asked, or there is one word only.")
+        raise UsageError("There is nothing to draw candidates for: no blank was asked, or there is one word only.")
     doubling = (1 + 2**i for i in range(where.words.bit_length()))
     ks = sorted({k for k in candidates or doubling if k < where.words} | {where.words})
     mean = lambda odds: [[part.mean().item() for part in pair] for pair in odds]  # noqa: E731
@@ -102,7 +113,7 @@ def chance_standing(vocab: Vocab, seed: int = 0) -> Standing:
 LABELS = dict(heldout="model, held out", train="model, training")   # how a picture names the two sides
 
 
-def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, frequency, chance: `candidate_curve`
+def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, unigram, chance: `candidate_curve`
                     kind: str = "uniform",     # how the others were drawn: uniform or weighted
                     figure: str = "top1",      # or mrr
                     ax=None):
@@ -185,7 +196,7 @@ def broken_ways(latent: Latent,
     "Figures of the same questions asked right and in every broken way."
     blanks, vocab = all_blanks(phrases, max_queries), latent.vocab
     if not len(blanks.rows):
-        raise Misuse("There is no known word to ask for in these phrases; give some with words of the training text.")
+        raise UsageError("There is no known word to ask for in these phrases; give some with words of the training text.")
     spaces = lambda side, answer: split_on_spaces(vocab, side)  # noqa: E731
     strip = lambda side, answer: [i for i in side if i != answer]  # noqa: E731
     changes = {"split on spaces": spaces, "answer stripped": strip,
@@ -213,7 +224,7 @@ def _way(asked: Tensor, right: Tensor, changed: float) -> dict:
 
 # %% ../nbs/12_gap.ipynb #27bbdcfe
 def plot_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str = "mrr", ax=None):
-    "A bar a way, the right one blue, with what it loses and the reference lines; returns the `Axes`."
+    "A bar a way, the right one blue, with what it loses and the baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6.5, .6 + .3 * len(ways)))[1]
     names, right = list(ways), ways["asked right"][figure]
@@ -221,7 +232,7 @@ def plot_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str = "mrr"
     ax.barh(names, values, color=["#0072B2"] + ["#D55E00"] * (len(names) - 1))
     for i, value in enumerate(values):
         ax.text(value + .01, i, f"{value:.2f}" + (f"  ({_change(right, value)})" if i else ""), va="center", fontsize=8)
-    draw_lines(ax, lines, figure, vertical=True)
+    draw_baselines(ax, lines, figure, vertical=True)
     ax.invert_yaxis()
     ax.set(xlabel=dict(mrr="held-out MRR (all words)", top1="held-out top-1 (all words)")[figure], xlim=(0, 1))
     return ax
@@ -237,7 +248,7 @@ def by_bins(values: Tensor,           # (Q,) a property of each blank
            ) -> list[dict]:           # low, high, queries, mrr, mrr_se, top1, top1_se; bins without a blank left out
     "MRR and top-1 in bins of a property, with their standard errors."
     if len(edges) < 2 or list(edges) != sorted(set(edges)):
-        raise Misuse(f"{list(edges)} are no edges of bins; give two or more rising numbers.")
+        raise UsageError(f"{list(edges)} are no edges of bins; give two or more rising numbers.")
     bins = []
     for low, high in zip(edges, edges[1:]):
         r = ranks[(values >= low) & (values < high)].double()
@@ -277,7 +288,7 @@ def blank_facts(train: Phrases, phrases: Phrases, blanks: Blanks, vocab: Vocab) 
                 position=blanks.positions, length=phrases.lengths[blanks.rows])
 
 # %% ../nbs/12_gap.ipynb #7c054b42
-def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, frequency and bigram: `by_bins`
+def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, unigram and bigram: `by_bins`
               label: str,                    # of the property, with its unit
               figure: str = "mrr",           # or top1
               ax=None):
@@ -340,7 +351,7 @@ def calibration(best: Tensor,    # (Q,) the highest cosine at each blank
                ) -> list[dict]:  # threshold, answered (share), queries, accuracy (None where nothing is answered)
     "How often the answer is right when only blanks with a best cosine above t are answered."
     if not len(best):
-        raise Misuse("There is no answer to calibrate by; give at least one blank.")
+        raise UsageError("There is no answer to calibrate by; give at least one blank.")
     rows = []
     for t in thresholds:
         above = best > t
@@ -351,7 +362,7 @@ def calibration(best: Tensor,    # (Q,) the highest cosine at each blank
 
 # %% ../nbs/12_gap.ipynb #5ea98667
 def plot_calibration(rows: list[dict],                    # of `calibration`
-                     lines: dict[str, dict] | None = None,   # reference lines, drawn at their top-1
+                     lines: dict[str, dict] | None = None,   # baselines, drawn at their top-1
                      tau: float = .9,                     # a threshold to mark: the notes'
                      ax=None):
     "Accuracy of the answers, and the share of blanks answered, by threshold; returns the `Axes`."
@@ -363,7 +374,7 @@ def plot_calibration(rows: list[dict],                    # of `calibration`
     ax.plot(t, [row["answered"] for row in rows], "s-", ms=3, color="#56B4E9", label="blanks answered")
     ax.axvline(tau, color="#666666", lw=.8, ls=":")
     ax.annotate(f"τ = {tau:g}", (tau, 1.01), fontsize=8, color="#666666", ha="center", annotation_clip=False)
-    draw_lines(ax, lines or {}, "top1")
+    draw_baselines(ax, lines or {}, "top1")
     ax.set(xlabel="threshold t on the best cosine", ylabel="share", xlim=(min(t), 1), ylim=(0, 1))
     return ax
 
@@ -484,7 +495,7 @@ def read_again(folder: str | Path) -> tuple[Data | None, str]:
     "The data of a run, or None and the reason."
     try:
         return run_data(folder), ""
-    except Failure as error:
+    except RunError as error:
         return None, str(error)
 
 # %% ../nbs/12_gap.ipynb #f9cf1332
@@ -498,13 +509,13 @@ def parity(folder: str | Path,
     "Checks that a run is asked as it was trained."
     try:
         latent = load(folder)
-    except Failure as error:
+    except RunError as error:
         return Checks([Check("model and vocabulary", False, str(error))])
     heldout, sha = heldout_phrases(folder, latent), vocab_hash(latent.vocab)[:12]
     data, why = (data, "") if data else read_again(folder)
     fifty = all_blanks(heldout, 50)
     if not len(fifty.rows):
-        raise Misuse(f"The held-out phrases of {folder} hold no known word; there is nothing to ask.")
+        raise UsageError(f"The held-out phrases of {folder} hold no known word; there is nothing to ask.")
     texts = (Path(folder) / HELDOUT).read_text(encoding="utf-8").split("\n")
     return Checks([
         Check("model and vocabulary", True, f"{len(latent.vocab):,} words, SHA-256 {sha}…, those of the model"),
@@ -531,11 +542,11 @@ def standings(latent: Latent,
               data: Data | None,          # of the run, where they can be read
               max_queries: int = 1000,    # blanks of either side at most
              ) -> dict[str, Standing]:    # heldout, train, bigram (where there are data or counts), frequency, chance
-    "Where the answers stand for the model on either side, and for the reference lines on held-out phrases."
+    "Where the answers stand for the model on either side, and for the baselines on held-out phrases."
     vocab, sides = latent.vocab, dict(heldout=(latent.score, phrases))
     sides |= dict(train=(latent.score, data.train)) if data else {}
     bigram = latent.bigram or (data and Bigram.count(data.train, len(vocab)))
-    scorers = (dict(bigram=bigram) if bigram else {}) | dict(frequency=by_frequency(vocab))
+    scorers = (dict(bigram=bigram) if bigram else {}) | dict(unigram=unigram_scorer(vocab))
     sides |= {name: (scorer, phrases) for name, scorer in scorers.items()}
     where = {name: standing(scorer, p, all_blanks(p, max_queries), vocab) for name, (scorer, p) in sides.items()}
     return where | dict(chance=chance_standing(vocab))
@@ -548,7 +559,7 @@ def gap(folder: str | Path,
        ) -> dict:   # train (or None, and why), heldout, acc_neg (of the log), curves, lines, ways, parity
     "How far a run's training figures are from what a user sees, and why: plain numbers for JSON."
     data, why = (data, "") if data else read_again(folder)
-    lines, latent = run_references(folder, data), load(folder)
+    lines, latent = run_baselines(folder, data), load(folder)
     phrases = heldout_phrases(folder, latent)
     where = standings(latent, phrases, data, max_queries)
     short = lambda name: {k: summary(where[name].ranks)[k] for k in ("queries", "top1", "mrr")}  # noqa: E731
@@ -567,7 +578,7 @@ def waterfall(found: dict) -> list[dict]:   # label, top1, before (None at the f
     few = min(33, every)
     among = lambda name, k: curves[name]["uniform"]["top1"][curves[name]["candidates"].index(k)]  # noqa: E731
     best = {"best": found["lines"]["best"]["top1"]} if "best" in found["lines"] else {}
-    known = {k: {n: among(n, k) for n in ("frequency", "bigram") if n in curves} for k in (few, every)}
+    known = {k: {n: among(n, k) for n in ("unigram", "bigram") if n in curves} for k in (few, every)}
     known[every] |= best
     steps = [("acc_neg\nin the log", found["acc_neg"], few)] if found["acc_neg"] is not None else []
     steps += [(f"trained phrase\n1 of {few}", among("train", few), few)] if "train" in curves else []
@@ -591,7 +602,7 @@ def plot_waterfall(found: dict, ax=None):
         change = "" if step["before"] is None else f"\n{_change(before, step['top1'])}"
         ax.text(x, high + .01, f"{step['top1']:.2f}{change}", ha="center", va="bottom", fontsize=8,
                 bbox=dict(facecolor="white", edgecolor="none", pad=.5, alpha=.8), zorder=4)
-    for name in ("frequency", "bigram", "best"):
+    for name in ("unigram", "bigram", "best"):
         places = [x for x, step in enumerate(steps) if name in step]
         ax.hlines([steps[x][name] for x in places], [x - .45 for x in places], [x + .45 for x in places], lw=2,
                   color=COLOURS[name], ls=(0, (2, 1)), label=NAMES.get(name, name), zorder=3)

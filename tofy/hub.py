@@ -23,7 +23,7 @@ from uuid import uuid4
 from tqdm import tqdm
 
 from .data import Data, load_data
-from .vocab import Failure, Misuse, extra, tokenize
+from .vocab import RunError, UsageError, extra, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class HubId:
 def _check(part: str, what: str, source: str) -> str:
     "`part` itself if it is a plain name, as the Hub allows them."
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,95}", part) or ".." in part:
-        raise Misuse(f"{part!r} in {source!r} is not a {what}: use letters, digits, '_', '-' and single dots, at most "
+        raise UsageError(f"{part!r} in {source!r} is not a {what}: use letters, digits, '_', '-' and single dots, at most "
                      "96 in all; an address looks like hub:owner/name:configuration:train+test.")
     return part
 
@@ -57,12 +57,12 @@ def parse_hub(
     "The parts of a `hub:` address, each one checked."
     prefix, *parts = source.split(":")
     if prefix != "hub" or not 1 <= len(parts) <= 3:
-        raise Misuse(f"{source!r} is not of the form hub:<id>[:configuration][:split+split].")
+        raise UsageError(f"{source!r} is not of the form hub:<id>[:configuration][:split+split].")
     if len(parts) == 2 and ("+" in parts[1] or parts[1] in _USUAL_SPLITS):
         parts.insert(1, "")
     name, config, splits = parts + [""] * (3 - len(parts))
     if name.count("/") > 1 or "--" in name or name.endswith(".git"):
-        raise Misuse(f"{name!r} is not the id of a data set: one looks like owner/name.")
+        raise UsageError(f"{name!r} is not the id of a data set: one looks like owner/name.")
     name = "/".join(_check(part, "data set's id", source) for part in name.split("/"))
     chosen = dict.fromkeys(_check(s, "split", source) for s in (splits or "train").split("+"))
     return HubId(name, _check(config, "configuration", source) if config else None, tuple(chosen))
@@ -81,7 +81,7 @@ def cache_file(
     if hub.column is not None:
         name += f"--column={quote(hub.column, safe='')}"
     if len(name) > 200:
-        raise Misuse(f"The name {name[:40]}… would be too long for a file: ask for fewer splits or a shorter column.")
+        raise UsageError(f"The name {name[:40]}… would be too long for a file: ask for fewer splits or a shorter column.")
     return Path(folder) / f"{name}.txt"
 
 # %% ../nbs/02a_hub.ipynb #b389c59e
@@ -174,10 +174,10 @@ def text_column(
     texts = [name for name, kind in fields.items() if _is_text(kind)]
     there = ", ".join(f"{name} ({kind})" for name, kind in fields.items())
     if want is not None and want not in fields:
-        raise Misuse(f"{source} has no column {want!r}; it has: {there}.")
+        raise UsageError(f"{source} has no column {want!r}; it has: {there}.")
     if not texts or (want is not None and want not in texts):
         place = "any column" if want is None else f"column {want!r}"
-        raise Misuse(f"{source} has no text in {place}; its columns are: {there}.")
+        raise UsageError(f"{source} has no text in {place}; its columns are: {there}.")
     return want if want is not None else "text" if "text" in texts else texts[0]
 
 # %% ../nbs/02a_hub.ipynb #341d906b
@@ -196,13 +196,13 @@ _AWAY = {"ConnectionError", "TransportError", "Timeout", "OfflineModeIsEnabled",
 def _wrong_config(
     hub: HubId,          # what was asked for
     configs: list[str],  # the configurations there are
-) -> Misuse:
+) -> UsageError:
     "The error for a configuration that is not there, or that should have been named."
     there = ", ".join(configs)
     if hub.config:
-        return Misuse(f"{hub.id} has no configuration {hub.config!r}; it has: {there}. (A split of that name would be "
+        return UsageError(f"{hub.id} has no configuration {hub.config!r}; it has: {there}. (A split of that name would be "
                       f"written hub:{hub.id}::{hub.config}.)")
-    return Misuse(f"{hub.id} comes in several configurations: choose one, as in hub:{hub.id}:{configs[0]}; "
+    return UsageError(f"{hub.id} comes in several configurations: choose one, as in hub:{hub.id}:{configs[0]}; "
                   f"it has: {there}.")
 
 # %% ../nbs/02a_hub.ipynb #0218d48f
@@ -214,21 +214,21 @@ def _explain(
     "The error to show in its place: one sentence that says what is wrong and what to do."
     kind, first = _ancestry(err), " ".join(str(err).split())[:300]
     if "scripts are no longer supported" in first:
-        return Misuse(f"{hub.id} can only be loaded by running its author's Python script, which `datasets` no longer "
+        return UsageError(f"{hub.id} can only be loaded by running its author's Python script, which `datasets` no longer "
                       "does, and the Hub has no Parquet copy of it: choose another data set, or give tofy a text file.")
     if {"DatasetNotFoundError", "RepositoryNotFoundError"} & kind:
-        return Misuse(f"There is no data set {hub.id!r} on the Hub, or it is private or needs your consent: check the "
+        return UsageError(f"There is no data set {hub.id!r} on the Hub, or it is private or needs your consent: check the "
                       "spelling at https://huggingface.co/datasets, or sign in with `hf auth login`.")
     if _AWAY & kind or "Couldn't find cache" in first:
-        return Failure(f"The Hub can't be reached, and {hub} is not in its cache on this machine: "
+        return RunError(f"The Hub can't be reached, and {hub} is not in its cache on this machine: "
                        "try again with a network, or give tofy a text file.")
     if configs and hub.config not in configs and isinstance(err, ValueError):
         return _wrong_config(hub, configs)
     if "DataFilesNotFoundError" in kind or "EmptyDatasetError" in kind:
-        return Misuse(f"{hub.id} holds no file that `datasets` can read as a table: choose another data set.")
+        return UsageError(f"{hub.id} holds no file that `datasets` can read as a table: choose another data set.")
     if isinstance(err, FileNotFoundError):
-        return Misuse(f"There is no data set {hub.id!r}: check the spelling.")
-    return Failure(f"{hub.id} could not be loaded ({type(err).__name__}: {first}).")
+        return UsageError(f"There is no data set {hub.id!r}: check the spelling.")
+    return RunError(f"{hub.id} could not be loaded ({type(err).__name__}: {first}).")
 
 # %% ../nbs/02a_hub.ipynb #40464c3b
 _MOVED = {"ag_news": "fancyzhx/ag_news", "imdb": "stanfordnlp/imdb", "wikitext": "Salesforce/wikitext",
@@ -276,10 +276,10 @@ def _builder(
     try:
         place = _owned(hub.id) if root is None else str(Path(root).resolve() / hub.id)
         if root is None and ("/" not in place or Path(place).exists()):
-            raise Misuse(f"{place!r} is the name of something on this machine, which `datasets` would read in place of "
+            raise UsageError(f"{place!r} is the name of something on this machine, which `datasets` would read in place of "
                          "the Hub's data set: rename it, or run tofy from another folder.")
         return datasets.load_dataset_builder(place, hub.config)
-    except Misuse:
+    except UsageError:
         raise
     except Exception as err:
         try:
@@ -287,7 +287,7 @@ def _builder(
                 found = _converted(hub, place)
             elif isinstance(err, ValueError):
                 configs = datasets.get_dataset_config_names(place)
-        except Misuse:
+        except UsageError:
             raise
         except Exception as second:
             err = second
@@ -308,14 +308,14 @@ def _small_steps(
 # %% ../nbs/02a_hub.ipynb #9ba898c9
 def open_hub(
     hub: HubId,                              # what is wanted
-    pick: Callable[[Any], list[str]],        # schema → the columns to read; raises `Misuse` if they are not there
+    pick: Callable[[Any], list[str]],        # schema → the columns to read; raises `UsageError` if they are not there
     root: str | Path | None = None,          # a folder that stands in for the Hub; None: the Hub
 ) -> tuple[list, list[str]]:                 # the splits (`datasets.Dataset`, on disk), and the columns picked
     "The splits of a data set, downloaded into the Hub's own cache."
     builder = _builder(hub, root)
     there = [str(s) for s in builder.config.data_files or builder.info.splits or hub.splits]
     if absent := [s for s in hub.splits if s not in there]:
-        raise Misuse(f"{hub.id} has no split {absent[0]!r}; it has: {', '.join(there)} "
+        raise UsageError(f"{hub.id} has no split {absent[0]!r}; it has: {', '.join(there)} "
                      f"(written hub:{hub.id}:{hub.config or ''}:{there[0]}).")
     if builder.info.features:
         pick(builder.info.features.arrow_schema)
@@ -376,12 +376,12 @@ def _knock(root: str | Path | None) -> Iterator[None]:
 def stretch(
     parts: list,         # the splits, each a `datasets.Dataset`
     columns: list[str],  # the columns wanted
-    rank: int,           # which stretch, from 0
-    world: int,          # of how many
+    process_rank: int,           # which stretch, from 0
+    world_size: int,          # of how many
 ) -> list:               # a part again: consecutive rows
-    "One of `world` stretches of the rows of all parts, of like length; in order they give all rows."
+    "One of `world_size` stretches of the rows of all parts, of like length; in order they give all rows."
     from datasets import concatenate_datasets
-    return [concatenate_datasets([p.select_columns(columns) for p in parts]).shard(world, rank, contiguous=True)]
+    return [concatenate_datasets([p.select_columns(columns) for p in parts]).shard(world_size, process_rank, contiguous=True)]
 
 
 def write_together(
@@ -389,30 +389,30 @@ def write_together(
     parts: list,                          # the splits
     columns: list[str],                   # the column of text
     progress: bool,                       # show a bar
-    rank: int,                            # this process
-    everyone: Callable[[object], list],   # gives each process what all bring
+    process_rank: int,                            # this process
+    all_gather: Callable[[object], list],   # gives each process what all bring
 ) -> Counts:                              # of all pieces
     "Write this process's piece; the first process joins all pieces, unless they hold no line."
-    world = len(everyone(None))
-    pieces = [path.with_name(f"{path.name}.{r}-of-{world}") for r in range(world)]
-    with whole(pieces[rank]) as out:
-        own = write_lines((cell for cell, in rows(stretch(parts, columns, rank, world), columns, progress)), out)
-    all_counts = everyone(own)                                                 # all pieces are there
+    world_size = len(all_gather(None))
+    pieces = [path.with_name(f"{path.name}.{r}-of-{world_size}") for r in range(world_size)]
+    with whole(pieces[process_rank]) as out:
+        own = write_lines((cell for cell, in rows(stretch(parts, columns, process_rank, world_size), columns, progress)), out)
+    all_counts = all_gather(own)                                                 # all pieces are there
     counts = Counts(*(sum(getattr(c, name) for c in all_counts) for name in ("rows", "lines", "skipped")))
-    if rank == 0 and counts.lines:
+    if process_rank == 0 and counts.lines:
         with whole(path) as out:
             for piece in pieces:
                 with open(piece, encoding="utf-8", newline="") as file:
                     shutil.copyfileobj(file, out)
-    everyone(None)                                                             # the file is there
-    pieces[rank].unlink()
+    all_gather(None)                                                             # the file is there
+    pieces[process_rank].unlink()
     return counts
 
 # %% ../nbs/02a_hub.ipynb #a9449e4e
 def _must_hold_text(counts: Counts, hub: HubId, column: str) -> None:
     "Refuse a column of nothing."
     if not counts.lines:
-        raise Misuse(f"{hub} holds no text in {column!r}: {counts}.")
+        raise UsageError(f"{hub} holds no text in {column!r}: {counts}.")
 
 
 def fetch(
@@ -421,21 +421,21 @@ def fetch(
     folder: str | Path = "data",    # where the phrase files are kept
     progress: bool = True,          # say on stderr what was done; on a terminal, with a bar
     root: str | Path | None = None, # a folder that stands in for the Hub; None: the Hub
-    rank: int = 0,                  # of several processes: which this is
-    everyone: Callable[[object], list] = lambda value: [value],   # of several processes: see `write_together`
+    process_rank: int = 0,                  # of several processes: which this is
+    all_gather: Callable[[object], list] = lambda value: [value],   # of several processes: see `write_together`
 ) -> Path:                          # the phrase file, a phrase a line
     "The phrase file of a data set, made if it is not there yet."
     hub = source if isinstance(source, HubId) else parse_hub(source)
     hub = hub if column is None else replace(hub, column=column)
     path = cache_file(hub, folder)
-    there = everyone(path.is_file() and path.stat().st_size > 0)    # the first process's view counts
+    there = all_gather(path.is_file() and path.stat().st_size > 0)    # the first process's view counts
     if there[0]:
         return path
     with _quiet(progress), _knock(root):
         parts, columns = open_hub(hub, lambda schema: [text_column(schema, hub.column, str(hub))], root)
     try:
         if len(there) > 1:
-            counts = write_together(path, parts, columns, progress, rank, everyone)
+            counts = write_together(path, parts, columns, progress, process_rank, all_gather)
             _must_hold_text(counts, hub, columns[0])
         else:
             with whole(path) as out:
@@ -443,7 +443,7 @@ def fetch(
                 _must_hold_text(counts, hub, columns[0])
     except OSError as err:
         why = err.strerror or err
-        raise Failure(f"{path} can't be written ({why}): free some space or choose another folder.") from err
+        raise RunError(f"{path} can't be written ({why}): free some space or choose another folder.") from err
     if progress:
         read = f"configuration {parts[0].config_name!r}, column {columns[0]!r}"
         print(f"{hub} ({read}): {counts} → {path.name}", file=sys.stderr)
@@ -456,13 +456,13 @@ def resolve(
     folder: str | Path = "data",    # as for `fetch`
     progress: bool = True,          # as for `fetch`
     root: str | Path | None = None, # as for `fetch`
-    rank: int = 0,                  # as for `fetch`
-    everyone: Callable[[object], list] = lambda value: [value],   # as for `fetch`
+    process_rank: int = 0,                  # as for `fetch`
+    all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
 ) -> str | Path:
     "The phrase file behind a `hub:` address; any other source as it came."
     if not str(source).startswith("hub:"):
         return source
-    return fetch(str(source), column, folder, progress, root, rank, everyone)
+    return fetch(str(source), column, folder, progress, root, process_rank, all_gather)
 
 
 def load_source(source: str | Path = "builtin",   # as for `resolve`
@@ -486,7 +486,7 @@ def _qa_columns(
     known = {(name or "").strip().lower(): name for name in reversed(names)}
     if not {"question", "answer"} <= known.keys():
         there = ", ".join(map(repr, names))
-        raise Misuse(f"{source} needs a column 'question' and a column 'answer'; it has: {there}.")
+        raise UsageError(f"{source} needs a column 'question' and a column 'answer'; it has: {there}.")
     return [known["question"], known["answer"]]
 
 # %% ../nbs/02a_hub.ipynb #ce5190a1
@@ -507,7 +507,7 @@ def read_qa(
             question, answer = _qa_columns(list(table.fieldnames or []), str(source))
             yield from ((row[question] or "", row[answer] or "") for row in table)
     except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise Misuse(f"{source} can't be read as a UTF-8 CSV file ({getattr(err, 'strerror', None) or err}).") from err
+        raise UsageError(f"{source} can't be read as a UTF-8 CSV file ({getattr(err, 'strerror', None) or err}).") from err
 
 # %% ../nbs/02a_hub.ipynb #330d744e
 def casual_pairs(

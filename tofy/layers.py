@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .vocab import Misuse
+from .vocab import UsageError
 
 # %% ../nbs/04_layers.ipynb #25447c1f
 class Attention(nn.Module):
@@ -27,15 +27,15 @@ class Attention(nn.Module):
                  width: int | None = None):     # d, numbers in a head; None = D/H
         super().__init__()
         if heads < 1 or width is None and dim % heads:
-            raise Misuse(f"{heads} heads do not divide a dim of {dim}; choose heads from "
+            raise UsageError(f"{heads} heads do not divide a dim of {dim}; choose heads from "
                          f"{', '.join(str(h) for h in range(1, 17) if dim % h == 0)}.")
         d = self.width = width or dim // heads
         if rotary and d % 2:
-            raise Misuse(f"Rotary positions turn pairs of numbers, and a head of {d} cannot be paired; "
+            raise UsageError(f"Rotary positions turn pairs of numbers, and a head of {d} cannot be paired; "
                          "choose fewer heads or an even dim.")
         self.heads, self.kv_heads, self.causal, self.rotary, self.base = heads, kv_heads or heads, causal, rotary, base
         if self.kv_heads < 1 or heads % self.kv_heads:
-            raise Misuse(f"{kv_heads} heads of keys and values do not divide {heads} heads; choose from "
+            raise UsageError(f"{kv_heads} heads of keys and values do not divide {heads} heads; choose from "
                          f"{', '.join(str(k) for k in range(1, heads + 1) if heads % k == 0)}.")
         self.qkv, self.out = nn.Linear(dim, (heads + 2 * self.kv_heads) * d), nn.Linear(heads * d, dim)
 
@@ -115,7 +115,7 @@ class Positions(nn.Module):
         make = dict(sinusoidal=sinusoids, learned=lambda T, D: .02 * torch.randn(T, D), rotary=torch.zeros,
                     none=torch.zeros)
         if kind not in make:
-            raise Misuse(f"There are no {kind!r} positions; choose {', '.join(make)}.")
+            raise UsageError(f"There are no {kind!r} positions; choose {', '.join(make)}.")
         self.table = nn.Parameter(make[kind](max_seq, dim), requires_grad=kind == "learned")
 
     def forward(self, length: int) -> Tensor:

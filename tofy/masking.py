@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 
 from .data import Phrases
-from .vocab import MASK, PAD, SPECIALS, UNK, Misuse, Vocab
+from .vocab import MASK, PAD, SPECIALS, UNK, UsageError, Vocab
 
 # %% ../nbs/03_masking.ipynb #3f57d7bb
 def choose_blanks(ids: Tensor,             # int64 (B,T)
@@ -24,7 +24,7 @@ def choose_blanks(ids: Tensor,             # int64 (B,T)
                  ) -> Tensor:              # bool (B,T), true at a blank
     "Which words to hide: each with probability `rate`, and at least one in every phrase that has a known word."
     if mode not in ("one", "rate") or not 0 <= rate <= 1:
-        raise Misuse(f"Masking mode {mode!r} with rate {rate} is not possible; use 'rate' with 0 to 1, or 'one'.")
+        raise UsageError(f"Masking mode {mode!r} with rate {rate} is not possible; use 'rate' with 0 to 1, or 'one'.")
     known = (ids >= len(SPECIALS)) | ((ids == UNK) & unk_targets)
     draw = torch.rand(ids.shape, generator=generator).masked_fill_(~known, 2.)   # 2 is never below a rate
     smallest = (draw == draw.min(dim=1, keepdim=True).values) & known
@@ -49,7 +49,7 @@ def mask_batch(ids: Tensor,                       # int64 (B,T), not changed
               ) -> Masked:
     "Hide words and keep the answers."
     if abs(sum(corrupt) - 1) > 1e-6 or min(corrupt) < 0:
-        raise Misuse(f"The shares {corrupt} of <mask>, random word and itself should be positive and add up to 1.")
+        raise UsageError(f"The shares {corrupt} of <mask>, random word and itself should be positive and add up to 1.")
     mask = choose_blanks(ids, generator, mode, rate, unk_targets)
     fate = torch.rand(ids.shape, generator=generator)
     random_words = torch.randint(random_from, vocab_size, ids.shape, generator=generator)

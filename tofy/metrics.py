@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Scorer', 'COLOURS', 'NAMES', 'ranks', 'summary', 'acc_neg', 'cos_mean', 'cos_mean_notes', 'rank_batches',
-           'rank_blanks', 'chance', 'by_frequency', 'Bigram', 'judge', 'references', 'reference_lines',
-           'unigram_entropy', 'draw_lines']
+           'rank_blanks', 'chance', 'unigram_scorer', 'Bigram', 'judge', 'baseline_scorers', 'measure_baselines',
+           'unigram_entropy', 'draw_baselines']
 
 # %% ../nbs/07_metrics.ipynb #2b7acf05
 from collections.abc import Callable, Iterator
@@ -87,7 +87,7 @@ def chance(n_words: int) -> dict[str, float]:
                 median_rank=(n_words + 1) / 2, mean_rank=(n_words + 1) / 2)
 
 
-def by_frequency(vocab: Vocab) -> Scorer:
+def unigram_scorer(vocab: Vocab) -> Scorer:
     "Scores every word by its training count, whatever the phrase."
     counts = torch.tensor(vocab.counts, dtype=torch.float)
     return lambda questions: counts.expand(len(questions.targets), -1)
@@ -166,12 +166,12 @@ def judge(scorer: Scorer,
     return summary(found) | dict(acc_neg=hits / max(len(found), 1), score=own / max(len(found), 1))
 
 # %% ../nbs/07_metrics.ipynb #1bd143d9
-def references(train: Phrases, vocab: Vocab) -> dict[str, Scorer]:
-    "The scorers every model is drawn beside: frequency and bigram (chance needs none, see `chance`)."
-    return dict(frequency=by_frequency(vocab), bigram=Bigram.count(train, len(vocab)))
+def baseline_scorers(train: Phrases, vocab: Vocab) -> dict[str, Scorer]:
+    "The scorers every model is drawn beside: unigram and bigram (chance needs none, see `chance`)."
+    return dict(unigram=unigram_scorer(vocab), bigram=Bigram.count(train, len(vocab)))
 
 
-def reference_lines(scorers: dict[str, Scorer],   # such as `references` gives
+def measure_baselines(scorers: dict[str, Scorer],   # such as `baseline_scorers` gives
                     phrases: Phrases,
                     blanks: Blanks,
                     vocab_size: int,              # V
@@ -192,12 +192,12 @@ def unigram_entropy(vocab: Vocab) -> float:
     return -torch.special.xlogy(p, p).sum().item()
 
 # %% ../nbs/07_metrics.ipynb #a3dfc1bb
-# Colours of the reference lines and of the model (Okabe and Ito).
-COLOURS = dict(chance="#999999", frequency="#E69F00", bigram="#CC79A7", best="#009E73", model="#0072B2")
+# Colours of the baselines and of the model (Okabe and Ito).
+COLOURS = dict(chance="#999999", unigram="#E69F00", bigram="#CC79A7", best="#009E73", model="#0072B2")
 NAMES = dict(best="best possible")   # how a picture names a line, where not by its own name
 
 
-def draw_lines(ax, lines: dict[str, dict], figure: str = "mrr", vertical: bool = False) -> None:
+def draw_baselines(ax, lines: dict[str, dict], figure: str = "mrr", vertical: bool = False) -> None:
     "Draw each reference as a dashed line over an accuracy axis, with its name; lines without the figure are left out."
     for name, figures in lines.items():
         if figure in figures:

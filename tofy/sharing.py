@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from . import __version__, checkpoint
-from .checkpoint import LOG, MODEL, REFERENCES, SETTINGS, STATE, VOCAB, load_references, read_log, write_whole
+from .checkpoint import BASELINES, LOG, MODEL, SETTINGS, STATE, VOCAB, load_baselines, read_log, write_whole
 from .encoder import count_parameters
 from .inference import Answer, Latent, diff, fill, load
-from .vocab import PAD, SPECIALS, TOKENIZER, Failure, Misuse, extra
+from .vocab import PAD, SPECIALS, TOKENIZER, RunError, UsageError, extra
 
 # %% ../nbs/18_sharing.ipynb #3ff3dc51
 def pool(hidden: Tensor,   # (B,T,D)
@@ -41,7 +41,7 @@ def encode(latent: Latent,
     "One vector a phrase: the mean of the encoder's vectors of its tokens."
     ids = [latent.vocab.encode(phrase) for phrase in phrases]
     if empty := [i for i, row in enumerate(ids) if not row]:
-        raise Misuse(f"Phrase {empty[0]} holds no word, so it has no vector; leave it out.")
+        raise UsageError(f"Phrase {empty[0]} holds no word, so it has no vector; leave it out.")
     found = [torch.zeros(0, latent.model.config.dim)]
     for start in range(0, len(ids), batch):
         rows = [torch.tensor(row) for row in ids[start:start + batch]]
@@ -62,11 +62,11 @@ COLUMNS = dict(mrr="MRR", top1="top-1", top5="top-5", median_rank="median rank")
 
 # %% ../nbs/18_sharing.ipynb #c5ddfccd
 def figure_rows(folder: str | Path, latent: Latent) -> dict[str, dict[str, float]]:   # who → column → figure
-    "The held-out figures of the saved model, and its reference lines, as the run measured them."
+    "The held-out figures of the saved model, and its baselines, as the run measured them."
     checked = [r for r in read_log(folder) if r.valid_mrr == r.valid_mrr]
     saved = [r for r in checked if r.step == latent.header.get("step")] or [r for r in checked if r.saved]
     own = {"this model": {name: getattr(saved[-1], f"valid_{name}") for name in COLUMNS}} if saved else {}
-    lines = load_references(folder, latent.vocab)[1]
+    lines = load_baselines(folder, latent.vocab)[1]
     return own | {who: {name: line[name] for name in COLUMNS} for who, line in lines.items()} if own else {}
 
 # %% ../nbs/18_sharing.ipynb #fa6a3606
@@ -107,7 +107,7 @@ def model_card(latent: Latent,
                name: str,                      # of the model: owner/name on the Hub, or a folder
                license: str | None = None,     # of the model, such as apache-2.0; yours to choose
               ) -> str:                        # Markdown, with a YAML head
-    "What the model is, how good it is beside its reference lines, and what it can't do."
+    "What the model is, how good it is beside its baselines, and what it can't do."
     rows, config, about = figure_rows(folder, latent), latent.model.config, latent.header
     source = str(without_folders(dict(source=latent.source or "unknown text"))["source"])
     text = "the built-in corpus of tofy" if source.startswith("builtin") else f"`{source}`"
@@ -116,7 +116,7 @@ def model_card(latent: Latent,
         cells = (f"{row[c]:g}" if c == "median_rank" else f"{row[c]:.3f}" for c in COLUMNS)
         table.append(f"| {who} | {' | '.join(cells)} |")
     words = f"{len(latent.vocab) - len(SPECIALS):,} {latent.vocab.unit}"
-    judged = [f"Blanks of held-out phrases, the answer ranked among all {words}. *Chance*, *frequency* (always "
+    judged = [f"Blanks of held-out phrases, the answer ranked among all {words}. *Chance*, *unigram* (always "
               "the commonest words) and *bigram* (pairs of neighbours) need no training; *best*, where it is known, "
               "is what nothing can beat.", "\n".join(table)]
     judged = judged if rows else ["It was not measured on held-out phrases."]
@@ -180,10 +180,10 @@ class Tofy(Latent):
 def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Path:
     "Write what is shared of a model into a folder."
     if (folder / STATE).exists() or folder.resolve() == model.folder.resolve():
-        raise Misuse(f"{folder} is a run folder, and stays as it is; name another one to save into.")
+        raise UsageError(f"{folder} is a run folder, and stays as it is; name another one to save into.")
     about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()}
     checkpoint.save_model(folder, model.model, model.vocab, about)
-    for file in (LOG, REFERENCES):
+    for file in (LOG, BASELINES):
         if (model.folder / file).is_file():
             shutil.copyfile(model.folder / file, folder / file)
     if (model.folder / SETTINGS).is_file():
@@ -193,7 +193,7 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     return folder
 
 # %% ../nbs/18_sharing.ipynb #631fb01e
-FILES = (MODEL, VOCAB, SETTINGS, LOG, REFERENCES, CARD)   # and the tokenizer of a run that has one
+FILES = (MODEL, VOCAB, SETTINGS, LOG, BASELINES, CARD)   # and the tokenizer of a run that has one
 
 
 @contextmanager
@@ -204,22 +204,22 @@ def told_plainly(name: str) -> Iterator[None]:
     try:
         yield
     except hub.HFValidationError as error:
-        raise Misuse(f"{name!r} is neither a folder nor a name on the Hub, such as anna/small-talk.") from error
+        raise UsageError(f"{name!r} is neither a folder nor a name on the Hub, such as anna/small-talk.") from error
     except hub.LocalTokenNotFoundError as error:
-        raise Misuse(f"The Hub has to know who you are: {signed_in}.") from error
+        raise UsageError(f"The Hub has to know who you are: {signed_in}.") from error
     except hub.RevisionNotFoundError as error:
-        raise Misuse(f"{name} has no such branch, tag or commit on the Hub.") from error
+        raise UsageError(f"{name} has no such branch, tag or commit on the Hub.") from error
     except hub.RepositoryNotFoundError as error:
-        raise Misuse(f"There is no folder {name}, nor a model of that name on the Hub that you may see: check the "
+        raise UsageError(f"There is no folder {name}, nor a model of that name on the Hub that you may see: check the "
                      f"spelling, or {signed_in}.") from error
     except hub.LocalEntryNotFoundError as error:
-        raise Failure(f"The Hub can't be reached, and {name} is not in its cache on this machine.") from error
+        raise RunError(f"The Hub can't be reached, and {name} is not in its cache on this machine.") from error
     except hub.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
-            raise Misuse(f"The Hub does not let you do this with {name}: {signed_in}.") from error
-        raise Failure(f"The Hub refused {name} ({str(error).splitlines()[0]}).") from error
+            raise UsageError(f"The Hub does not let you do this with {name}: {signed_in}.") from error
+        raise RunError(f"The Hub refused {name} ({str(error).splitlines()[0]}).") from error
     except OSError as error:
-        raise Failure(f"The Hub can't be reached, or the disk is full ({error}).") from error
+        raise RunError(f"The Hub can't be reached, or the disk is full ({error}).") from error
 
 # %% ../nbs/18_sharing.ipynb #6042f62c
 def download(name: str, revision: str | None = None, token: str | None = None) -> Path:
@@ -227,11 +227,11 @@ def download(name: str, revision: str | None = None, token: str | None = None) -
     with extra("hub"):
         from huggingface_hub import snapshot_download
     if "/" not in name:
-        raise Misuse(f"There is no folder {name}; a model on the Hub has a name of two parts, such as anna/small-talk.")
+        raise UsageError(f"There is no folder {name}; a model on the Hub has a name of two parts, such as anna/small-talk.")
     with told_plainly(name):
         folder = Path(snapshot_download(name, revision=revision, token=token, allow_patterns=[*FILES, TOKENIZER]))
     if not (folder / MODEL).is_file():
-        raise Misuse(f"{name} holds no {MODEL}, so it was not saved by tofy; choose another model.")
+        raise UsageError(f"{name} holds no {MODEL}, so it was not saved by tofy; choose another model.")
     return folder
 
 

@@ -24,8 +24,8 @@ from . import training
 from .checkpoint import save_model
 from .data import Data, load_data
 from .encoder import ModelConfig
-from .training import Run, TrainConfig, check_up, learn, look, open_run, recipe, run_steps, suited_batch
-from .vocab import SPECIALS, UNK, Misuse, vocab_stats
+from .training import Run, TrainConfig, learn, look, open_run, recipe, run_steps, suited_batch, validate
+from .vocab import SPECIALS, UNK, UsageError, vocab_stats
 
 # %% ../nbs/14_sizing.ipynb #d53723d6
 def parameters(config: ModelConfig,
@@ -125,7 +125,7 @@ def steps_for(n: float, data: Data, config: TrainConfig, over: str = "blanks") -
     "Steps that make `n` passes over blanks, or over phrases."
     a_step = passes(data, config, 1)
     if over not in a_step or not n > 0:
-        raise Misuse(f"{n} passes over {over!r} cannot be made; give a positive number, over 'blanks' or 'phrases'.")
+        raise UsageError(f"{n} passes over {over!r} cannot be made; give a positive number, over 'blanks' or 'phrases'.")
     return math.ceil(n / a_step[over] - 1e-9) if a_step[over] else 0
 
 # %% ../nbs/14_sizing.ipynb #3d10ec2d
@@ -179,7 +179,7 @@ def memory(model: ModelConfig,
     M = train.batch * expected_blanks(length, train).item() if blanks is None else blanks
     length = model.max_seq if model.attend_padding else length
     learnt, V, D = sum(parameters(model, train.learn_temperature).values()), model.vocab_size, model.dim
-    fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "teacher")
+    fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "ema")
     kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
     beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # no gradients of the weights yet
@@ -231,7 +231,7 @@ class Probe:
     step_seconds: float
     phrases_a_second: float
     steps: int                 # that were timed
-    check_up_seconds: float    # of one check-up
+    validation_seconds: float    # of one validation
     save_seconds: float        # to write the model once
 
     def check_ups(self, config: TrainConfig, steps: int) -> int:
@@ -239,17 +239,17 @@ class Probe:
         return 1 + (math.ceil(steps / config.eval_every) if config.eval_every else min(10, steps))
 
     def run_seconds(self, config: TrainConfig, steps: int | None = None) -> float:
-        "A whole run: its steps, check-ups, and saves (the model at each check-up, its three-fold state every 15 s)."
+        "A whole run: its steps, validations, and saves (the model at each validation, its three-fold state every 15 s)."
         steps = steps or config.steps
         if steps is None:
             return config.seconds
-        pauses = self.check_ups(config, steps) * (self.check_up_seconds + self.save_seconds)
+        pauses = self.check_ups(config, steps) * (self.validation_seconds + self.save_seconds)
         working = steps * self.step_seconds + pauses
         return working + 3 * self.save_seconds * (2 + working // 15)
 
     def steps_in(self, config: TrainConfig) -> int:
-        "The steps of a run: as given, or as many as its seconds allow beside eleven check-ups."
-        beside = 11 * (self.check_up_seconds + self.save_seconds)
+        "The steps of a run: as given, or as many as its seconds allow beside eleven validations."
+        beside = 11 * (self.validation_seconds + self.save_seconds)
         return config.steps or max(int((config.seconds - beside) / self.step_seconds), 1)
 
 # %% ../nbs/14_sizing.ipynb #3daed199
@@ -260,13 +260,13 @@ def probe(data: Data,
          ) -> Probe:
     "Train for a moment and time it; nothing is kept."
     if not len(data.train):
-        raise Misuse("There is no phrase to try a step on; give a larger file or a larger --max-vocab.")
+        raise UsageError("There is no phrase to try a step on; give a larger file or a larger --max-vocab.")
     if not 0 <= seconds < math.inf:
-        raise Misuse(f"A trial of {seconds:g} seconds cannot be made; give a number from 0 on, such as 2.")
+        raise UsageError(f"A trial of {seconds:g} seconds cannot be made; give a number from 0 on, such as 2.")
     config = config or recipe()[1]
     endless = replace(config, steps=10**9, seconds=None, eval_every=10**9, init_from=None)
     run = open_run(data, model_config or recipe()[0], endless)
-    run.pending, records = None, run_steps(run)                                   # the real loop, without a check-up
+    run.pending, records = None, run_steps(run)                                   # the real loop, without a validation
     first = next(r for r in records if r.step >= 3)
     last = next(r for r in records if r.step >= first.step + 3 and r.seconds >= first.seconds + seconds)
     steps, spent = last.step - first.step, last.seconds - first.seconds
@@ -274,11 +274,11 @@ def probe(data: Data,
 
 
 def _pauses(run: Run) -> tuple[float, float]:
-    "Seconds of a check-up, and of saving the model."
+    "Seconds of a validation, and of saving the model."
     config = run.config
     run.config = replace(config, eval_queries=min(config.eval_queries, 2000))     # of more, this many are timed
     began = time.perf_counter()
-    list(check_up(run, run.record()))
+    list(validate(run, run.record()))
     looked = time.perf_counter() - began
     asked = min(config.eval_queries, int(run.data.valid.known().sum())) / run.config.eval_queries
     with tempfile.TemporaryDirectory() as folder:

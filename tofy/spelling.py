@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .vocab import SPECIALS, Misuse
+from .vocab import SPECIALS, UsageError
 
 # %% ../nbs/04a_spelling.ipynb #d7a6f262
 def ngrams(word: str,
@@ -76,7 +76,7 @@ class Spelling(nn.Module):
 
     def forward(self, own: Tensor) -> Tensor:
         if self.flat is None or len(self.counts) != len(own):
-            raise Misuse("This model makes its table from spellings and was not told its words; "
+            raise UsageError("This model makes its table from spellings and was not told its words; "
                          "call model.spell(vocab.words) first.")
         return own + MeanOfBuckets.apply(self.buckets, self.flat, self.counts, self.words, self.uses)
 

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['RECIPES', 'WHOLE_TABLE_LIMIT', 'SHARED_NEGATIVES', 'SMALLER', 'TrainConfig', 'check_loop', 'recipe', 'phases',
-           'learning_rate', 'plot_schedule', 'Clock', 'Run', 'look', 'learn', 'diverged', 'check_up', 'run_steps',
-           'progress', 'warm_start', 'claim_folder', 'make_optimizer', 'suited_batch', 'new_run', 'open_run', 'begin',
-           'train', 'follow', 'out_of_memory', 'memory_advice', 'plot_log']
+           'learning_rate', 'plot_schedule', 'Clock', 'Run', 'look', 'learn', 'diverged', 'validate', 'run_steps',
+           'progress', 'warm_start', 'make_run_folder', 'make_optimizer', 'suited_batch', 'new_run', 'open_run',
+           'begin', 'train', 'follow', 'out_of_memory', 'memory_advice', 'plot_log']
 
 # %% ../nbs/09_training.ipynb #7ad3fa6a
 import json
@@ -30,10 +30,21 @@ from tofy.data import Data, Phrases, epoch_batches
 from tofy.encoder import EMATeacher, LatentModel, ModelConfig, check_types
 from tofy.losses import SPREADS, latent_loss, sample_negatives, spread_loss
 from tofy.masking import Blanks, all_blanks, mask_batch
-from tofy.metrics import acc_neg, cos_mean_notes, draw_lines, rank_batches, ranks, summary
-from tofy.processes import agree, anyone, everyone, parallel, pooled, rank, share, total, weighed, world
+from tofy.metrics import acc_neg, cos_mean_notes, draw_baselines, rank_batches, ranks, summary
+from tofy.processes import (
+    all_gather,
+    all_reduce,
+    any_process,
+    on_first,
+    parallel,
+    pooled,
+    process_rank,
+    shard,
+    weighed,
+    world_size,
+)
 from tofy.spelling import own_rows, spelling_of
-from tofy.vocab import SPECIALS, TOKENIZER, UNK, Failure, Misuse, Vocab
+from tofy.vocab import SPECIALS, TOKENIZER, UNK, RunError, UsageError, Vocab
 
 logger = logging.getLogger("tofy")
 
@@ -64,14 +75,14 @@ class TrainConfig:
     smoothing: float = .1              # share of the answer that all words have alike
     aux_weight: float = 0.
     reduction: str = "sum"             # "notes": mean over D as well
-    target: str = "table"              # "stopgrad", or "teacher" (EMA)
+    target: str = "table"              # "stopgrad", or "ema" (EMA)
     ema_decay: float = .996            # of the teacher
     spread: str = "none"               # keeps table rows apart: vicreg, uniformity or sigreg
     spread_weight: float = 1.
     replacement: bool = False          # draw phrases with replacement
     log_every: int = 100               # steps
-    eval_every: int | None = None      # steps; None = ten check-ups a run
-    eval_queries: int = 2000           # held-out blanks a check-up
+    eval_every: int | None = None      # steps; None = ten validations a run
+    eval_queries: int = 2000           # held-out blanks a validation
     best_by: str = "valid_mrr"         # or "acc_ema"
     seed: int = 0
     threads: int | None = None
@@ -86,16 +97,16 @@ class TrainConfig:
                    shares=("warmup", "flat", "ema_decay", "mask_rate", "smoothing"))
         self.corrupt = tuple(self.corrupt)
         if len(self.corrupt) != 3 or any(isinstance(share, str) or share < 0 for share in self.corrupt):
-            raise Misuse(f"corrupt is {self.corrupt}; it should be the shares of <mask>, random word and itself.")
+            raise UsageError(f"corrupt is {self.corrupt}; it should be the shares of <mask>, random word and itself.")
         if not 0 <= self.seed < 2**31 or min(
                 self.negatives, self.clip, self.min_lr, self.weight_decay, self.spread_weight) < 0:
-            raise Misuse("seed must be in [0, 2^31), and negatives, clip, min_lr, weight_decay and spread_weight "
+            raise UsageError("seed must be in [0, 2^31), and negatives, clip, min_lr, weight_decay and spread_weight "
                          "not below 0.")
-        choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "teacher"), spread=("none", *SPREADS),
+        choices = dict(mask_mode=("rate", "one"), target=("table", "stopgrad", "ema"), spread=("none", *SPREADS),
                        reduction=("sum", "notes"), best_by=("valid_mrr", "acc_ema"))
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
-                raise Misuse(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
+                raise UsageError(f"{name} is {getattr(self, name)!r}; choose {' or '.join(allowed)}.")
 
 
 def check_loop(config: TrainConfig, positive: tuple[str, ...], shares: tuple[str, ...]) -> None:
@@ -103,14 +114,14 @@ def check_loop(config: TrainConfig, positive: tuple[str, ...], shares: tuple[str
     check_types(config)
     for name in shares:
         if not 0 <= getattr(config, name) <= 1:
-            raise Misuse(f"{name} is {getattr(config, name)}; it must be in [0, 1].")
+            raise UsageError(f"{name} is {getattr(config, name)}; it must be in [0, 1].")
     if (config.steps is None) == (config.seconds is None):
-        raise Misuse("Give either steps or seconds, not both and not neither.")
+        raise UsageError("Give either steps or seconds, not both and not neither.")
     for name in positive:
         if (value := getattr(config, name)) is not None and value <= 0:
-            raise Misuse(f"{name} is {value}; it must be positive.")
+            raise UsageError(f"{name} is {value}; it must be positive.")
     if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
-        raise Misuse(f"There is no device {config.device!r} here; use cpu" + ", or cuda." * torch.cuda.is_available())
+        raise UsageError(f"There is no device {config.device!r} here; use cpu" + ", or cuda." * torch.cuda.is_available())
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → a model's settings and its training's; nothing in the loop asks which it runs.
@@ -129,13 +140,13 @@ RECIPES = {
 def recipe(name: str = "tofy",   # "tofy" or "notes"
            **changes,            # any field of the two configs; steps and seconds replace each other
           ) -> tuple[ModelConfig, TrainConfig]:
-    "The two configs of a recipe, with changes; a name that is no setting is a `Misuse`."
+    "The two configs of a recipe, with changes; a name that is no setting is a `UsageError`."
     if name not in RECIPES:
-        raise Misuse(f"There is no recipe {name!r}; choose {' or '.join(RECIPES)}.")
+        raise UsageError(f"There is no recipe {name!r}; choose {' or '.join(RECIPES)}.")
     model, train = RECIPES[name]
     known = {f.name for config in (model, train) for f in fields(config)}
     if unknown := changes.keys() - known:
-        raise Misuse(f"There is no setting {', '.join(sorted(unknown))}; the settings are {', '.join(sorted(known))}.")
+        raise UsageError(f"There is no setting {', '.join(sorted(unknown))}; the settings are {', '.join(sorted(known))}.")
     if changes.get("steps") is not None:
         changes.setdefault("seconds", None)
     elif changes.get("seconds") is not None:
@@ -184,7 +195,7 @@ def plot_schedule(config: TrainConfig,
 class Clock:
     "Wall time that can be stopped, so that a paused run does not use up its seconds."
     def __init__(self, seconds: float = 0.):
-        self.before, self.since, self.last_sign, self.last_save = seconds, time.perf_counter(), 0., seconds
+        self.before, self.since, self.last_progress, self.last_save = seconds, time.perf_counter(), 0., seconds
         self.told: float | None = None      # of several processes: what the first one's clock showed at the last tick
 
     @property
@@ -194,14 +205,14 @@ class Clock:
     def own(self) -> float: return self.before + (0. if self.since is None else time.perf_counter() - self.since)
 
     def tick(self) -> None:
-        if world() > 1:
-            self.told = total(torch.tensor(self.own if rank() == 0 else 0., dtype=torch.double)).item()
+        if world_size() > 1:
+            self.told = all_reduce(torch.tensor(self.own if process_rank() == 0 else 0., dtype=torch.double)).item()
 
     def stop(self) -> None: self.before, self.since = self.own, None
 
     def go(self) -> None: self.since = time.perf_counter()
 
-    def quiet_for(self, seconds: float) -> bool: return self.seconds - self.last_sign >= seconds
+    def quiet_for(self, seconds: float) -> bool: return self.seconds - self.last_progress >= seconds
 
 # %% ../nbs/09_training.ipynb #60f78697
 @dataclass
@@ -222,8 +233,8 @@ class Run:
     acc_ema: float = 0.
     best: float = -math.inf
     best_on_disk: float = -math.inf     # a resumed run may find a better model than its state knows of
-    check_up_seconds: float = 0.
-    pending: tuple[LogRecord, bool] | None = None   # a log line that is due, and whether it needs a check-up
+    validation_seconds: float = 0.
+    pending: tuple[LogRecord, bool] | None = None   # a log line that is due, and whether it needs a validation
     clean: bool = True                  # False in the middle of a step
     figures: dict = field(default_factory=dict)     # of the latest batch
     epoch: tuple = (-1, ())             # number and batches of the epoch at hand
@@ -234,7 +245,7 @@ class Run:
 
     def look(self, measure: bool = True) -> Tensor: return look(self, measure)
 
-    def check_up(self, record: LogRecord) -> Iterator[LogRecord]: return check_up(self, record)
+    def validate(self, record: LogRecord) -> Iterator[LogRecord]: return validate(self, record)
 
     def score(self, record: LogRecord) -> float:
         "What the best model has most of."
@@ -247,7 +258,7 @@ class Run:
         store.save_model(self.folder, self.model, self.data.vocab, self.about | more)
 
     def record(self, is_line: bool = False) -> LogRecord:
-        "Where the run stands: a line for the log, or a sign of life."
+        "Where the run stands: a line for the log, or a progress record."
         return LogRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                          learning_rate(self.config, self.progress), acc_ema=self.acc_ema, **self.figures,
                          progress=self.progress, is_line=is_line)
@@ -264,7 +275,7 @@ class Run:
 
     @cached_property
     def blanks(self) -> Blanks:
-        "The held-out blanks of every check-up."
+        "The held-out blanks of every validation."
         return all_blanks(self.data.valid, self.config.eval_queries)
 
 # %% ../nbs/09_training.ipynb #51b241be
@@ -278,14 +289,14 @@ def look(run: Run, measure: bool = True) -> Tensor:
     ids = run.data.train.batch(run.rows())                                                          # (B,T)
     first = UNK if c.unk_targets else len(SPECIALS)
     whole = mask_batch(ids, V, run.generator, c.mask_mode, c.mask_rate, c.corrupt, c.unk_targets, c.random_from)
-    part, negatives = share(whole), None                                        # this process's rows, or all of them
+    part, negatives = shard(whole), None                                        # this process's rows, or all of them
     if c.negatives:
         negatives = sample_negatives(whole.targets, c.negatives, V, run.generator)[part.blanks].to(c.device)  # (M,N)
     elif V > WHOLE_TABLE_LIMIT:
         negatives = torch.randint(first, V, (SHARED_NEGATIVES,), generator=run.generator).to(c.device)
     inputs, mask, targets = (t.to(c.device) for t in part.masked)
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
-        torch.manual_seed((c.seed + 7919 * rank()) * 1_000_003 + run.step)
+        torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(inputs.device.type, torch.bfloat16, inputs.is_cuda if c.bf16 is None else c.bf16):
             pred, hidden = (t.float() for t in (run.parallel or model)(inputs, mask))               # (M,D) each
     table = {"table": model.table, "stopgrad": model.table.detach()}.get(c.target)
@@ -297,13 +308,13 @@ def look(run: Run, measure: bool = True) -> Tensor:
         loss = loss + c.spread_weight * spread_loss(c.spread, model.table[rows], run.generator)
     run.examples += len(ids)
     if measure:
-        dials = gauges(run, pred, whole.targets.to(c.device), part.blanks)
+        dials = batch_metrics(run, pred, whole.targets.to(c.device), part.blanks)
         run.figures = pooled({name: t.item() for name, t in dict(loss=loss, **terms).items()} | dials, part.weight)
     return weighed(loss, part.weight, model)
 
 # %% ../nbs/09_training.ipynb #d5782eb0
 @torch.no_grad()
-def gauges(run: Run, pred: Tensor, targets: Tensor,
+def batch_metrics(run: Run, pred: Tensor, targets: Tensor,
            blanks: Tensor | slice = slice(None),   # those that `pred` is about
           ) -> dict[str, float]:
     "The notes' dials on this batch: cosine, as it is and as they printed it, and acc_neg against 32 random words."
@@ -319,7 +330,7 @@ def gauges(run: Run, pred: Tensor, targets: Tensor,
 def learn(run: Run, loss: Tensor, lr: float) -> None:
     "One step of the optimizer; a loss that is no number stops the run before it touches the weights."
     asked = not loss.is_cuda or run.step % 100 == 0
-    if asked and not math.isfinite(total(loss.detach()).item()):           # of all processes
+    if asked and not math.isfinite(all_reduce(loss.detach()).item()):           # of all processes
         raise diverged(run)
     for group in run.optimizer.param_groups:
         group["lr"] = lr
@@ -332,33 +343,33 @@ def learn(run: Run, loss: Tensor, lr: float) -> None:
         run.teacher.update(run.model.table)
 
 # %% ../nbs/09_training.ipynb #7e5af505
-def diverged(run: Run) -> Failure:
+def diverged(run: Run) -> RunError:
     "The end of a run whose numbers are none; its state is not saved."
     run.clean = False
-    return Failure(f"The loss became NaN or infinite at step {run.step + 1}; train anew with a lower learning rate "
+    return RunError(f"The loss became NaN or infinite at step {run.step + 1}; train anew with a lower learning rate "
                    f"(--lr, now {run.config.lr:g}). The best model so far is kept.")
 
 # %% ../nbs/09_training.ipynb #a4248fd9
-def check_up(run: Run, record: LogRecord) -> Iterator[LogRecord]:
-    "Fill in the held-out figures of `record`, yielding signs of life."
+def validate(run: Run, record: LogRecord) -> Iterator[LogRecord]:
+    "Fill in the held-out figures of `record`, yielding progress records."
     began, found, model, device = run.clock.seconds, [], run.model, run.config.device
-    mine = slice(rank(), None, world())                                     # of several processes each asks its share
+    mine = slice(process_rank(), None, world_size())                                     # of several processes each asks its share
     score = lambda q: model.cosines(model(q.inputs[mine].to(device), q.mask[mine].to(device))[0]).cpu()  # noqa: E731
     model.eval()
     for _, questions, scores in rank_batches(score, run.data.valid, run.blanks):
-        if anyone(not scores.isfinite().all()):
+        if any_process(not scores.isfinite().all()):
             raise diverged(run)
         found.append(ranks(scores, questions.targets[mine]))
         run.clock.tick()
         if run.clock.quiet_for(.2):
-            run.clock.last_sign = run.clock.seconds
+            run.clock.last_progress = run.clock.seconds
             yield run.record()
     model.train()
     if found:
-        figures = summary(torch.cat(everyone(torch.cat(found))))
+        figures = summary(torch.cat(all_gather(torch.cat(found))))
         for name in ("top1", "top5", "mrr", "median_rank"):
             setattr(record, f"valid_{name}", figures[name])
-    run.check_up_seconds = run.clock.seconds - began
+    run.validation_seconds = run.clock.seconds - began
 
 # %% ../nbs/09_training.ipynb #fd5ecb25
 def finish_line(run: Run, record: LogRecord) -> None:
@@ -375,22 +386,22 @@ def finish_line(run: Run, record: LogRecord) -> None:
 
 # %% ../nbs/09_training.ipynb #b710525a
 def run_steps(run: Run) -> Yields[LogRecord, None, None]:
-    "Step until done; yields log lines, and signs of life between them."
+    "Step until done; yields log lines, and progress records between them."
     c = run.config
     while True:
         run.clock.tick()                                        # several processes go by the first one's clock
         if run.pending:                                         # 1. a line is due: check up, save the best, write
-            record, needs_check_up = run.pending
-            if needs_check_up:
-                yield from run.check_up(record)
+            record, needs_validation = run.pending
+            if needs_validation:
+                yield from run.validate(record)
             finish_line(run, record)
-            run.clock.last_sign = run.clock.seconds
+            run.clock.last_progress = run.clock.seconds
             yield record
         if run.progress >= 1:
             return
-        before, after = run.progress, progress(run)             # 2. is a line due, or a sign of life?
+        before, after = run.progress, progress(run)             # 2. is a line due, or a progress record?
         line, sign = (run.step + 1) % c.log_every == 0, run.clock.quiet_for(.2)
-        look_up = after >= 1 or check_up_due(run, before, after)
+        look_up = after >= 1 or validation_due(run, before, after)
         run.clean = False                                       # 3. the step
         learn(run, run.look(line or look_up or sign), learning_rate(c, before))
         run.step, run.progress = run.step + 1, after
@@ -399,31 +410,31 @@ def run_steps(run: Run) -> Yields[LogRecord, None, None]:
         if line or look_up:
             run.pending = run.record(is_line=True), look_up
         run.clean = True
-        if sign:                                                # 4. a sign of life, and the state every 15 seconds
-            run.clock.last_sign = run.clock.seconds
+        if sign:                                                # 4. a progress record, and the state every 15 seconds
+            run.clock.last_progress = run.clock.seconds
             if run.clock.seconds - run.clock.last_save >= 15:
                 save_state(run)
             yield run.record()
 
 # %% ../nbs/09_training.ipynb #d18939c4
 def progress(run: Run) -> float:
-    "Share of the run that the step at hand completes; of its seconds, the last check-up's worth is kept back."
+    "Share of the run that the step at hand completes; of its seconds, the last validation's worth is kept back."
     if run.config.steps:
         return (run.step + 1) / run.config.steps
-    share = run.clock.seconds / max(run.config.seconds - run.check_up_seconds, 1e-9)
+    share = run.clock.seconds / max(run.config.seconds - run.validation_seconds, 1e-9)
     return min(max(share, run.progress), 1.)
 
 # %% ../nbs/09_training.ipynb #14d71386
-def check_up_due(run: Run, before: float, after: float) -> bool:
-    "Whether a check-up follows the step at hand: every eval_every steps, or ten times a run if that is cheap."
+def validation_due(run: Run, before: float, after: float) -> bool:
+    "Whether a validation follows the step at hand: every eval_every steps, or ten times a run if that is cheap."
     c = run.config
     if c.eval_every:
         return (run.step + 1) % c.eval_every == 0
-    spacing = min(max(.1, 25 * run.check_up_seconds / c.seconds), .25) if c.seconds else .1
+    spacing = min(max(.1, 25 * run.validation_seconds / c.seconds), .25) if c.seconds else .1
     return int(after / spacing + 1e-9) > int(before / spacing + 1e-9)
 
 # %% ../nbs/09_training.ipynb #2ae480c6
-COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "check_up_seconds")
+COUNTERS = ("step", "examples", "progress", "acc_ema", "best", "validation_seconds")
 
 
 def save_state(run: Run) -> None:
@@ -453,7 +464,7 @@ def load_state(run: Run) -> None:
     tensors, header = store.load_tensors(path)
     header = {key: json.loads(value) for key, value in header.items()}
     if header["data"] != run.data.hash:
-        raise Failure(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
+        raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
                       "give the same file and settings, or train anew with --overwrite.")
     check_settings(run, header)
     own = dict(run.model.named_parameters())
@@ -476,7 +487,7 @@ def check_settings(run: Run, header: dict) -> None:
     changed = [name for part in now for name, value in now[part].items()
                if name not in free and value != header[part].get(name, value)]
     if changed:
-        raise Misuse(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of {run.folder}; "
+        raise UsageError(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of {run.folder}; "
                      "give the same, or begin another run in another folder.")
 
 # %% ../nbs/09_training.ipynb #3f5a2af4
@@ -491,7 +502,7 @@ def resume_counters(run: Run, header: dict) -> None:
     if (run.folder / run.MODEL).is_file():
         run.best_on_disk = json.loads(store.load_tensors(run.folder / run.MODEL)[1].get("best", "-Infinity"))
     run.clock = Clock(header["seconds"])
-    if rank() == 0:
+    if process_rank() == 0:
         store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
 
 # %% ../nbs/09_training.ipynb #d8ace81a
@@ -501,7 +512,7 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     for name in ("dim", "layers", "heads", "predictor", "positions"):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:
-            raise Misuse(f"{folder} has {name} {theirs} and this run {ours}; train with the same to start from it.")
+            raise UsageError(f"{folder} has {name} {theirs} and this run {ours}; train with the same to start from it.")
     shared = [(i, i) for i in range(len(SPECIALS))]
     shared += [(i, words.ids[word]) for word, i in vocab.ids.items() if word in words.ids]
     own, weights = model.state_dict(), other.state_dict()
@@ -520,18 +531,18 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     return len(shared) - len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #03baff50
-def claim_folder(folder: Path, resume: bool, overwrite: bool, state: str = store.STATE) -> None:
+def make_run_folder(folder: Path, resume: bool, overwrite: bool, state: str = store.STATE) -> None:
     "Make the folder, or refuse it: it may hold a run of this or of another kind."
     present = {path.name for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
     if resume and state not in present:
-        raise Misuse(f"There is no run to resume in {folder}; leave out --resume to begin one.")
+        raise UsageError(f"There is no run to resume in {folder}; leave out --resume to begin one.")
     if present and not resume and not overwrite:
-        raise Misuse(f"{folder} already holds a run; go on with --resume, replace it with --overwrite, "
+        raise UsageError(f"{folder} already holds a run; go on with --resume, replace it with --overwrite, "
                      "or choose another --out (in Python: resume=True, overwrite=True, out=...).")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Misuse(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
+        raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
 
 # %% ../nbs/09_training.ipynb #38150df2
 def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optimizer:
@@ -557,10 +568,10 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     config = replace(config, batch=config.batch or suited_batch(data.train))
     model.log_temperature.requires_grad_(config.learn_temperature and config.rank_weight != 0)
     model.to(config.device).train()
-    teacher = EMATeacher(model.table, config.ema_decay) if config.target == "teacher" else None
+    teacher = EMATeacher(model.table, config.ema_decay) if config.target == "ema" else None
     generator = Generator().manual_seed(config.seed)
     settings = data.settings | dict(tokens=data.vocab.rule)              # a tokenizer: the copy in the run folder
-    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world())
+    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size())
     return Run(data, config, model, make_optimizer(model, config), generator, teacher, folder, about)
 
 # %% ../nbs/09_training.ipynb #0e7b5bcc
@@ -570,7 +581,7 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
-        agree(lambda: claim_folder(folder, resume, overwrite))
+        on_first(lambda: make_run_folder(folder, resume, overwrite))
         if resume and (folder / store.MODEL).is_file():
             began = store.load_tensors(folder / store.MODEL)[1].get("tokenizer_sha256", "null")
             store.check_tokenizer(data.vocab.tokens, json.loads(began), folder)
@@ -598,23 +609,23 @@ def begin(run: Run, resume: bool = False) -> Run:
         run.pending = run.record(is_line=True), True                     # the first line shows the untrained model
     join_in(run)
     if run.folder:
-        furnish(run, resume)
+        write_run_files(run, resume)
     return run
 
 # %% ../nbs/09_training.ipynb #abc9e656
 def join_in(run: Run) -> None:
     "Of several processes: check that all train on the same data, average the gradients, and let the first one write."
-    if len(set(everyone(run.data.hash if world() > 1 else ""))) > 1:
-        raise Failure("The processes have not read the same data; give them the same file, on a disk that all can see.")
+    if len(set(all_gather(run.data.hash if world_size() > 1 else ""))) > 1:
+        raise RunError("The processes have not read the same data; give them the same file, on a disk that all can see.")
     run.parallel = parallel(run.model)
-    run.folder = run.folder if rank() == 0 else None
+    run.folder = run.folder if process_rank() == 0 else None
 
 # %% ../nbs/09_training.ipynb #d43b3df1
-def furnish(run: Run, resume: bool) -> None:
+def write_run_files(run: Run, resume: bool) -> None:
     "Write the settings, and of a new run all files, in place of an older run's."
     settings = dict(data=run.about["data"], model=_stored(run.model.config), train=_stored(run.config))
     if not resume:
-        for name in (run.MODEL, run.STATE, run.RECORD.file, store.REFERENCES, TOKENIZER):
+        for name in (run.MODEL, run.STATE, run.RECORD.file, store.BASELINES, TOKENIZER):
             (run.folder / name).unlink(missing_ok=True)
         store.write_whole(run.folder / store.HELDOUT, "".join(text + "\n" for text in run.data.heldout).encode())
         save_state(run)
@@ -636,7 +647,7 @@ def close_run(run: Run, outcome: str, records: list[LogRecord]) -> None:
     figures = {k: getattr(checked[-1], k) for k in run.FIGURES} if checked else {}
     store.record_experiment(run.folder, dict(
         outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
-        seed=run.config.seed, processes=world(), data=dict(run.data.settings, hash=run.data.hash[:16]),
+        seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),
         model=asdict(run.model.config), train=asdict(run.config)))
 
 # %% ../nbs/09_training.ipynb #b61eed83
@@ -689,20 +700,20 @@ def memory_advice(smaller: str = SMALLER) -> Iterator[None]:
         yield
     except (RuntimeError, MemoryError) as error:
         if out_of_memory(error):
-            raise Failure(f"There is not enough memory for this run; make these smaller, in this order: {smaller}. "
+            raise RunError(f"There is not enough memory for this run; make these smaller, in this order: {smaller}. "
                           "What was saved before is kept.") from error
         raise
 
 # %% ../nbs/09_training.ipynb #11e2eb62
 def plot_log(records: list[LogRecord],
-             references: dict[str, dict] | None = None,   # as `reference_lines` gives them, drawn as lines
+             baselines: dict[str, dict] | None = None,   # as `measure_baselines` gives them, drawn as lines
              ax=None):
-    "Held-out MRR against seconds, with reference lines; returns the `Axes`."
+    "Held-out MRR against seconds, with baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     checked = [r for r in records if r.valid_mrr == r.valid_mrr]
     ax.plot([r.seconds for r in checked], [r.valid_mrr for r in checked], "o-", ms=3, color="#0072B2", label="model")
-    draw_lines(ax, references or {})
+    draw_baselines(ax, baselines or {})
     ax.set(xlabel="seconds", ylabel="held-out MRR", ylim=(0, None))
     ax.legend(frameon=False, ncols=3, fontsize=8)
     return ax

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tofy.encoder import LatentModel
 from tofy.layers import turns
-from tofy.vocab import MASK, Misuse
+from tofy.vocab import MASK, UsageError
 
 OPSET, IR = 20, 9   # the first with Gelu; the oldest file format that goes with it
 
@@ -113,7 +113,7 @@ def onnx_graph(model: LatentModel, half: bool = True) -> onnx.ModelProto:
     """
     config, encoder, g = model.config, model.encoder, Graph(half)
     if config.ngrams:
-        raise Misuse("A model with n-grams cannot be exported yet: its rows are made from spellings; train with ngrams 0.")
+        raise UsageError("A model with n-grams cannot be exported yet: its rows are made from spellings; train with ngrams 0.")
     ids = "ids"
     if config.attend_padding:
         padded = g.op("Concat", ids, g.whole(*[0] * config.max_seq), axis=0)

@@ -26,8 +26,8 @@ from tofy.data import pack
 from tofy.encoder import count_parameters
 from tofy.inference import READY, Latent, load
 from tofy.masking import Blanks
-from tofy.metrics import by_frequency, rank_blanks
-from tofy.vocab import SPECIALS, UNK, Failure, Vocab
+from tofy.metrics import rank_blanks, unigram_scorer
+from tofy.vocab import SPECIALS, UNK, RunError, Vocab
 from tools.graph import onnx_graph
 from tools.npm import package
 
@@ -62,7 +62,7 @@ def rank_counts(models: dict[str, Latent], vocab: Vocab, draws: int) -> dict[str
     asked = [(tokens, i) for tokens, i in corpus.draws(draws) if tokens[i] in vocab.ids]
     phrases = pack(vocab.encode(" ".join(tokens)) for tokens, _ in asked)
     blanks = Blanks(torch.arange(len(asked)), torch.tensor([i for _, i in asked]))
-    scorers = {name: latent.score for name, latent in models.items()} | dict(frequency=by_frequency(vocab))
+    scorers = {name: latent.score for name, latent in models.items()} | dict(unigram=unigram_scorer(vocab))
     ranks = {name: rank_blanks(scorer, phrases, blanks).tolist() for name, scorer in scorers.items()}
     ranks["best"] = [law_of(tokens, i)[0] for tokens, i in asked]
     return {name: sorted(Counter(found).items()) for name, found in ranks.items()}
@@ -86,7 +86,7 @@ def page_data(models: dict[str, Latent], draws: int) -> dict:
     vocab = models["tofy"].vocab
     for name, latent in models.items():
         if latent.vocab.words != vocab.words:
-            raise Failure(f"The run {RUNS[name]} has other words than {RUNS['tofy']}; the page compares them word by word.")
+            raise RunError(f"The run {RUNS[name]} has other words than {RUNS['tofy']}; the page compares them word by word.")
     return dict(words=vocab.words, counts=vocab.counts, specials=len(SPECIALS), max_seq=models["tofy"].model.config.max_seq,
                 runs={name: about(latent) for name, latent in models.items()},
                 phrases=ready_phrases(READY / RUNS["tofy"], vocab),
@@ -131,5 +131,5 @@ def main() -> None:
 if __name__ == "__main__":
     try:
         main()
-    except Failure as error:
+    except RunError as error:
         raise SystemExit(f"live: {error}") from None

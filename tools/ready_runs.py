@@ -12,7 +12,7 @@ import torch
 from tofy.checkpoint import MODEL, STATE, load_tensors, save_model, save_tensors
 from tofy.crowding import frames, save_frames
 from tofy.hub import load_source
-from tofy.inference import READY, run_references
+from tofy.inference import READY, run_baselines
 from tofy.training import open_run, recipe
 
 RUNS = {   # name → source, recipe, settings, steps between two frames
@@ -30,7 +30,7 @@ def make(name: str) -> None:
     save_frames(folder, list(frames(run, every)))
     if name == "collapsed":                                      # not the best model, which is an early one, but the last
         save_model(folder, run.model, data.vocab, run.about | dict(step=run.step))
-    run_references(folder, data)
+    run_baselines(folder, data)
     tensors, header = load_tensors(folder / MODEL)
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_tensors(folder / MODEL, half, header)

@@ -4,7 +4,7 @@
 const FIRST = ["tom is feeding the puppy", "puppy"];       // how the first phrase is found: words in it, and the hidden one
 const SHOWN = 8;                                            // rows of answers
 const NAMES = {best: "best possible", tofy: "this course's recipe", notes: "the recipe of the notes",
-               frequency: "counting words only"};
+               unigram: "counting words only"};
 const at = id => document.getElementById(id);
 const percent = p => p >= .0995 ? `${Math.round(100 * p)}%` : p >= .00095 ? `${(100 * p).toFixed(1)}%` : "< 0.1%";
 const number = n => n.toLocaleString("en-GB");
@@ -384,7 +384,7 @@ function drawStill() {
   at("dim").textContent = ours.middle.length;
   at("draws").textContent = number(draws);
   at("mrr-tofy").textContent = `MRR ${mrr("tofy")} (best possible: ${mrr("best")})`;
-  at("mrr-notes").textContent = `MRR ${mrr("notes")} (counting words only: ${mrr("frequency")})`;
+  at("mrr-notes").textContent = `MRR ${mrr("notes")} (counting words only: ${mrr("unigram")})`;
   at("about").textContent = `The two models: ${number(ours.parameters)} numbers trained for ${number(ours.steps)} steps of ${ours.batch} phrases ` +
     `(this course's recipe), ${number(notes.parameters)} for ${number(notes.steps)} steps of ${notes.batch} (the recipe of the notes), on the same ` +
     `text and the same ${number(data.count)} words. MRR is the mean of 1 / rank of the right word over ${number(draws)} fresh blanks. ` +

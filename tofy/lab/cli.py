@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ..vocab import Misuse
+from ..vocab import UsageError
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #4b37216a
 # The commands behind `tofy lab`, as Typer keeps them.
@@ -154,7 +154,7 @@ def train(
     recompute: Annotated[bool, typer.Option("--recompute", help="Save memory: compute blocks twice.")] = False,
     bf16: Annotated[bool, typer.Option("--bf16", help="16-bit brain floats (on a GPU they are the default).")] = False,
     compile: Annotated[bool, typer.Option("--compile", help="Let torch.compile write the kernels first.")] = False,
-    prompt: number("Of the samples drawn at check-ups.", str, "a line's end") = None,
+    prompt: number("Of the samples drawn at validations.", str, "a line's end") = None,
     sample: number("Tokens of such a sample; 0 = none.", default="80") = None,
     valid: number("Share of the text to hold out.", float, "0.1") = None,
     delimiter: Delimiter = None,
@@ -164,7 +164,7 @@ def train(
     geometric_p: number("Hide a middle in some windows: the chance that none is hidden.", float, "1, never") = None,
     cache: number("A folder that keeps the encoded text.", Path) = None,
     log_every: number("Steps between log lines.", default="100") = None,
-    eval_every: number("Steps between check-ups.", default="ten a run") = None,
+    eval_every: number("Steps between validations.", default="ten a run") = None,
     seed: number("Draws the split, the weights and the windows.", default="0") = None,
     threads: number("Processor threads.", default="all") = None,
     device: number("cpu or cuda.", str, "cpu") = None,
@@ -191,8 +191,8 @@ def train(
     """
     given = {name: value for name, value in locals().items() if value is not None and value is not False}
     from tofy.lab.training import TextRun
-    from tofy.training import claim_folder
-    claim_folder(out, resume, overwrite, TextRun.STATE)
+    from tofy.training import make_run_folder
+    make_run_folder(out, resume, overwrite, TextRun.STATE)
     run_training(*(resumed(given, out) if resume else planned(given)), out, resume, overwrite, as_json)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #5552d32e
@@ -201,7 +201,7 @@ def planned(given: dict) -> tuple:
     from tofy.lab import decoder
     from tofy.lab.training import load_texts
     if "steps" in given and "seconds" in given:
-        raise Misuse("Give either steps or seconds, not both.")
+        raise UsageError("Give either steps or seconds, not both.")
     if "start_from" in given:
         return begun_with(given)
     kind = given.get("tokenizer", "character")
@@ -236,7 +236,7 @@ def begun_with(given: dict) -> tuple:
     from tofy.lab.training import load_run, load_texts
     from tofy.lab.writing import load_decoder
     if fixed := [name for name in (*SHAPE, "preset", "tokenizer", "vocab_size") if name in given]:
-        raise Misuse(f"The decoder of --from has a shape and a tokenizer, so {', '.join(fixed)} cannot be given; "
+        raise UsageError(f"The decoder of --from has a shape and a tokenizer, so {', '.join(fixed)} cannot be given; "
                      "leave it out, or change the decoder with tofy lab insert-layer, insert-head or init-with.")
     parent = load_decoder(given["start_from"])
     how = {name: given[name] for name in ("valid", "delimiter", "seed", "cache") if name in given}
@@ -258,7 +258,7 @@ def resumed(given: dict, out: Path) -> tuple:
     from tofy.lab.training import load_run
     known = (*LENGTH, "out", "resume", "as_json", "cache")
     if fixed := [name for name in given if name not in known]:
-        raise Misuse(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
+        raise UsageError(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
                      "leave it out, or begin another run with another --out.")
     data, shape, config = load_run(out, given.get("cache"))
     changes = {name: given[name] for name in LENGTH if name in given}
@@ -273,7 +273,7 @@ def parse_weight(text: str) -> tuple[str, float]:
     try:
         return (word, float(value)) if word else parse_weight("?")
     except (ValueError, RecursionError):
-        raise Misuse(f"--token-weight {text} is not of the form WORD=NUMBER.") from None
+        raise UsageError(f"--token-weight {text} is not of the form WORD=NUMBER.") from None
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #d6617b0e
 def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> None:
@@ -282,7 +282,7 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
 
     from tofy.checkpoint import read_log
     from tofy.cli import Watch, noting_signals, say, show
-    from tofy.lab.training import TextRecord, check_up_table, text_references
+    from tofy.lab.training import TextRecord, text_baselines, validation_table
     from tofy.lab.training import train as training_loop
     say(repr(data))
     watch = Watch(config, as_json, log_line, "tokens")
@@ -296,9 +296,9 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
         say(f"Stopped; go on with: tofy lab train --resume --out {out}")
         raise typer.Exit(130)
     log = read_log(out, TextRecord)
-    say(check_up_table(log))
+    say(validation_table(log))
     best = min((r for r in log if r.valid_loss == r.valid_loss), key=lambda r: r.valid_loss, default=None)
-    result = dict(out=str(out), references=text_references(data))
+    result = dict(out=str(out), baselines=text_baselines(data))
     if best:
         result |= {k: getattr(best, k) for k in ("step", "seconds", "valid_loss", "perplexity", "bits_per_byte")}
     show(result, as_json, outcome(result))
@@ -306,7 +306,7 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
 
 def outcome(result: dict) -> str:
     "What came of a run, in words."
-    known = ", ".join(f"{name} {value:.3f}" for name, value in result["references"].items())
+    known = ", ".join(f"{name} {value:.3f}" for name, value in result["baselines"].items())
     best = (f"Best held-out loss {result['valid_loss']:.4f} at step {result['step']} ({result['bits_per_byte']:.3f} "
             f"bits a byte, perplexity {result['perplexity']:.2f}).\n") if "valid_loss" in result else ""
     return f"{best}To beat: {known}.\nLet it write: tofy lab generate {result['out']}"
@@ -384,7 +384,7 @@ def generate(
     from tofy.lab.writing import Sampling, load_decoder
     how, writer = Sampling(temperature, top_k, top_p, seed), load_decoder(folder)
     if suffix is None and whole or suffix is not None and stop:
-        raise Misuse("--whole goes with --suffix, and --stop without: a middle ends where the decoder says so.")
+        raise UsageError("--whole goes with --suffix, and --stop without: a middle ends where the decoder says so.")
     written = writer.write(prompt, tokens, how, stop or ()) if suffix is None else _filled(
         writer, prompt, suffix, tokens, how, whole)
     tokens_ = [asdict(step) | dict(token=written.tokens[step.id]) for step in written.steps]
@@ -745,9 +745,9 @@ def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> t
     known = tables.get("data", {}) | (dict(source=data) if data else {})
     known |= dict(tokenizer=begin.tokenizer) if begin else {}
     if begin and "model" in tables:
-        raise Misuse(f"The decoder of --from has a shape, so {schedule} cannot have a [model].")
+        raise UsageError(f"The decoder of --from has a shape, so {schedule} cannot have a [model].")
     try:
         shape, config = DecoderConfig(**tables.get("model", {})), TextConfig(**tables.get("train", {}))
         return load_texts(**dict(source="builtin") | known), begin or shape, config, stages
     except TypeError as error:
-        raise Misuse(f"{schedule} has a setting that there is not ({error}).") from error
+        raise UsageError(f"{schedule} has a setting that there is not ({error}).") from error

@@ -17,7 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ..encoder import check_types
 from ..layers import Block, Dropout, Positions
-from ..vocab import Misuse
+from ..vocab import UsageError
 
 # %% ../../nbs/lab/01_decoder.ipynb #3b2a218d
 IGNORED = -100   # a target that is not asked for; torch's cross_entropy leaves it out, too
@@ -66,11 +66,11 @@ class DecoderConfig:
         check_types(self)
         for name in ("vocab_size", "dim", "layers", "heads", "context", "rotary_base"):
             if getattr(self, name) < 1:
-                raise Misuse(f"{name} is {getattr(self, name)}; it must be at least 1.")
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
         if self.head_width is not None and self.head_width < 1:
-            raise Misuse(f"head_width is {self.head_width}; it must be at least 1.")
+            raise UsageError(f"head_width is {self.head_width}; it must be at least 1.")
         if not 0 <= self.dropout < 1:
-            raise Misuse(f"dropout is {self.dropout}; it must be in [0, 1).")
+            raise UsageError(f"dropout is {self.dropout}; it must be in [0, 1).")
 
 
 # Sizes of a decoder by name; the vocabulary comes from the tokenizer.
@@ -86,7 +86,7 @@ PRESETS = dict(
 def preset(name: str = "tiny", **changes) -> DecoderConfig:
     "A decoder's shape by name, with changes; `replace` refuses a name that is no setting."
     if name not in PRESETS:
-        raise Misuse(f"There is no preset {name!r}; choose {', '.join(PRESETS)}.")
+        raise UsageError(f"There is no preset {name!r}; choose {', '.join(PRESETS)}.")
     return replace(PRESETS[name], **changes)
 
 # %% ../../nbs/lab/01_decoder.ipynb #578ac5b0
@@ -107,7 +107,7 @@ class Decoder(nn.Module):
         "ids int64 `(B,T)` → float `(B,T,D)`; `past`, from `new_past`, remembers what was read and reads on."
         start = past[0][0].shape[2] if past and past[0] else 0
         if start + ids.shape[1] > self.config.context:
-            raise Misuse(f"The text has {start + ids.shape[1]} tokens, and this decoder reads {self.config.context}.")
+            raise UsageError(f"The text has {start + ids.shape[1]} tokens, and this decoder reads {self.config.context}.")
         places = self.positions(start + ids.shape[1])[start:]                     # (T,D)
         scale = .02 if self.config.positions == "sinusoidal" else 1.              # as large as the rows of the table
         x = self.config.dim**.5 * (self.embedding(ids) + scale * places)          # (B,T,D)

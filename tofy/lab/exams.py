@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..vocab import Misuse
+from ..vocab import UsageError
 from .decoder import DecoderConfig
 from .synthetic import Score, data_set
 from .training import TextConfig, TextRecord, load_texts, train
@@ -28,7 +28,7 @@ def continue_texts(writer: Writer,
     ids = [writer.tokenizer.encode(prompt) for prompt in prompts]
     shortest = min(map(len, ids), default=0)
     if not shortest:
-        raise Misuse("A prompt is empty, so there is nothing to go on from; give each at least one token.")
+        raise UsageError("A prompt is empty, so there is nothing to go on from; give each at least one token.")
     begin = torch.tensor([row[-shortest:] for row in ids])                                       # (B,T)
     written = torch.stack([token for token, _ in continue_rows(writer.model, begin, tokens, how)], 1)
     return [writer.tokenizer.decode(row) for row in written.tolist()]

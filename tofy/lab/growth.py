@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from .. import checkpoint as store
 from ..encoder import check_types
 from ..layers import Attention
-from ..training import claim_folder
-from ..vocab import Misuse
+from ..training import make_run_folder
+from ..vocab import UsageError
 from .decoder import Decoder, DecoderConfig, preset
 from .tokenizers import TextTokenizer, rename_token
 from .training import TextConfig, TextData, TextRecord, TextRun, load_run, load_texts, train
@@ -111,7 +111,7 @@ def insert_layer(parent: Writer,
     c = parent.model.config
     at = c.layers if at is None else at
     if not 0 <= at <= c.layers:
-        raise Misuse(f"A layer cannot be inserted at {at}; this decoder has {c.layers}, so choose 0 (below all) to "
+        raise UsageError(f"A layer cannot be inserted at {at}; this decoder has {c.layers}, so choose 0 (below all) to "
                      f"{c.layers} (on top).")
     model = drawn(replace(c, layers=c.layers + 1), check_start(start, seed))
     copy_parts(model, parent.model, "embedding", "positions", "norm")
@@ -126,7 +126,7 @@ def insert_layer(parent: Writer,
 def check_start(start: str, seed: int) -> int:
     "The seed, if the start is one there is."
     if start not in ("identity", "random"):
-        raise Misuse(f"There is no {start!r} start; choose identity or random.")
+        raise UsageError(f"There is no {start!r} start; choose identity or random.")
     return seed
 
 
@@ -199,7 +199,7 @@ def with_token(tokenizer: TextTokenizer, name: str) -> TextTokenizer:
     "The same tokenizer with one token more, the last; every other id stays what it was."
     taken = tokenizer.inner.token_to_id(name) is not None
     if taken or not (name.isascii() and name.isprintable() and name) or " " in name:
-        raise Misuse(f"{name!r} cannot be a token's name; give one in printable ASCII, without spaces, "
+        raise UsageError(f"{name!r} cannot be a token's name; give one in printable ASCII, without spaces, "
                      "that no token has yet.")
     inner = tokenizers.Tokenizer.from_str(tokenizer.json)
     inner.add_tokens([tokenizers.AddedToken(name, normalized=False)])
@@ -235,7 +235,7 @@ def shared_tokens(a: TextTokenizer, b: TextTokenizer) -> list[tuple[int, int]]:
 def save_writer(folder: str | Path, writer: Writer, overwrite: bool = False) -> None:
     "Write a decoder as a run folder of its own."
     folder = Path(folder)
-    claim_folder(folder, False, overwrite, TextRun.STATE)
+    make_run_folder(folder, False, overwrite, TextRun.STATE)
     for name in (DECODER, TextRun.STATE, TextRecord.file):                      # an older run's
         (folder / name).unlink(missing_ok=True)
     about = {name: table for name, table in writer.about.items() if name in ("recipe", "train", "data", "origin")}
@@ -276,7 +276,7 @@ class Comparison:
                ) -> list[tuple[str, float]]:   # a token's pieces one by one
         "Cosines, smallest or largest first."
         if by not in ("tensors", "tokens"):
-            raise Misuse(f"There is nothing to order by {by!r}; choose tensors or tokens.")
+            raise UsageError(f"There is nothing to order by {by!r}; choose tensors or tokens.")
         pieces = [(f"{token!r}" + f" head {i}" * (len(found) > 1), value) for token, found in self.tokens.items()
                   for i, value in enumerate(found)]
         rows = list(self.tensors.items()) if by == "tensors" else pieces
@@ -421,7 +421,7 @@ def read_family(home: str | Path) -> list[Member]:
     "The family tree of the decoders in a folder of runs."
     folders = decoder_folders(home)
     if not folders:
-        raise Misuse(f"There is no decoder in {home}; train one with tofy lab train --out {Path(home) / 'decoder'}.")
+        raise UsageError(f"There is no decoder in {home}; train one with tofy lab train --out {Path(home) / 'decoder'}.")
     return family({folder.name: load_decoder(folder) for folder in folders})
 
 # %% ../../nbs/lab/06_growth.ipynb #2fb9047c
@@ -498,11 +498,11 @@ class Stage:
         check_types(self)
         check_start(self.start, 0)
         if self.insert not in ("nothing", "layer", "head"):
-            raise Misuse(f"A stage cannot insert {self.insert!r}; choose layer, head or nothing.")
+            raise UsageError(f"A stage cannot insert {self.insert!r}; choose layer, head or nothing.")
         if (self.steps is None) == (self.seconds is None):
-            raise Misuse("Give each stage either steps or seconds.")
+            raise UsageError("Give each stage either steps or seconds.")
         if self.insert != "layer" and (self.alone or self.at is not None):
-            raise Misuse("alone and at are about a new layer; this stage inserts " + self.insert + ".")
+            raise UsageError("alone and at are about a new layer; this stage inserts " + self.insert + ".")
 
     def grown(self, parent: Writer, seed: int = 0) -> Writer:
         "The parent with what this stage inserts."
@@ -561,7 +561,7 @@ def candidates(kept: DecoderConfig | Writer, stage: Stage, config: TextConfig
     "What a stage has to choose from, besides the model as it is."
     if isinstance(kept, DecoderConfig):
         if stage.insert != "nothing":
-            raise Misuse(f"There is no model yet to insert a {stage.insert} into; "
+            raise UsageError(f"There is no model yet to insert a {stage.insert} into; "
                          "begin with a stage that inserts nothing.")
         return dict(plain=(kept, stage.settings(config)))
     plans = {}
@@ -580,7 +580,7 @@ def candidate_loss(data: TextData, model: DecoderConfig | Writer, config: TextCo
     if begun:
         there = load_decoder(folder).about.get("origin")
         if there != (model.about["origin"] if isinstance(model, Writer) else None):
-            raise Misuse(f"{folder} was grown from another model or in another way; choose another --out.")
+            raise UsageError(f"{folder} was grown from another model or in another way; choose another --out.")
     with closing(train(data, model, config, folder, resume=begun, overwrite=not begun)) as records:
         for record in records:
             if watch:
@@ -594,7 +594,7 @@ def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # 
     rows = tables.pop("stage", None)
     known = {f.name for f in fields(Stage)}
     if not isinstance(rows, list) or tables.keys() - {"data", "model", "train"}:
-        raise Misuse(f"{path} should hold [[stage]] tables, and may hold [data], [model] and [train].")
+        raise UsageError(f"{path} should hold [[stage]] tables, and may hold [data], [model] and [train].")
     if unknown := sorted({name for row in rows for name in row} - known):
-        raise Misuse(f"{path} has {', '.join(unknown)} in a stage; a stage has {', '.join(sorted(known))}.")
+        raise UsageError(f"{path} has {', '.join(unknown)} in a stage; a stage has {', '.join(sorted(known))}.")
     return [Stage(**row) for row in rows], tables

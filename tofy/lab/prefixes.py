@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..data import Phrases
-from ..vocab import Misuse
+from ..vocab import UsageError
 from .decoder import IGNORED
 
 # %% ../../nbs/lab/04_prefixes.ipynb #2f82a795
@@ -46,7 +46,7 @@ class Index:
         "The examples with these numbers."
         if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self):
             wrong = int(numbers.min() if numbers.min() < 0 else numbers.max())
-            raise Misuse(f"There are {len(self)} examples, numbered from 0; {wrong} is not among them.")
+            raise UsageError(f"There are {len(self)} examples, numbered from 0; {wrong} is not among them.")
         document = torch.searchsorted(self.first, numbers, right=True) - 1
         return self.place(document, numbers - self.first[document])
 
@@ -58,7 +58,7 @@ class Index:
                 found = self.locate(torch.tensor([number]))
                 if [int(x) for x in found[:3]] == [document, start, length]:
                     return number
-        raise Misuse(f"No example reads {length} tokens of document {document} from token {start} on.")
+        raise UsageError(f"No example reads {length} tokens of document {document} from token {start} on.")
 
 # %% ../../nbs/lab/04_prefixes.ipynb #5d93afed
 class Prefixes(Index):
@@ -90,7 +90,7 @@ class Windows(Index):
 
     def __post_init__(self):
         if not 1 <= self.stride <= self.context:
-            raise Misuse(f"A stride of {self.stride} with a context of {self.context} would leave out tokens or stand "
+            raise UsageError(f"A stride of {self.stride} with a context of {self.context} would leave out tokens or stand "
                          f"still; take a stride from 1 to {self.context}.")
 
     def per_document(self) -> Tensor:
@@ -214,7 +214,7 @@ def hide_middle(ids: Tensor,            # int64 (n,)
                ) -> Tensor:             # int64 (n,) unchanged, or (n + 4,) rearranged
     "Move a middle of m tokens behind the rest, with chance p·(1−p)^m (Bavarian et al. 2022, section 3)."
     if not 0 < geometric_p <= 1:
-        raise Misuse(f"geometric_p is {geometric_p}; give a chance above 0, at most 1 (1: nothing is hidden).")
+        raise UsageError(f"geometric_p is {geometric_p}; give a chance above 0, at most 1 (1: nothing is hidden).")
     if geometric_p == 1 or not len(ids):
         return ids
     draw, where = torch.rand(2, generator=generator, dtype=torch.float64).tolist()
@@ -233,7 +233,7 @@ def show_middle(ids: Tensor, marks: Marks) -> Tensor:
         return ids
     found = [(ids == mark).nonzero().flatten() for mark in marks]
     if any(len(f) != 1 for f in found) or not found[1] < found[2] < found[3] or found[3] != len(ids) - 1:
-        raise Misuse("The text begins with the prefix mark, but the other three don't follow once each and in order.")
+        raise UsageError("The text begins with the prefix mark, but the other three don't follow once each and in order.")
     (suffix, middle), end = (int(f) for f in found[1:3]), len(ids) - 1
     return torch.cat([ids[1:suffix], ids[middle + 1:end], ids[suffix + 1:middle]])
 
@@ -243,7 +243,7 @@ def batch_with_middles(documents: Phrases, examples: Examples,
                       ) -> tuple[Tensor, Tensor]:   # inputs, targets int64 (B,T): up to four tokens longer
     "As `batch`, with a middle hidden in some of the windows."
     if bool((examples.asked < examples.length).any()):
-        raise Misuse("A rearranged window asks for all its tokens; take windows that don't overlap (stride = context).")
+        raise UsageError("A rearranged window asks for all its tokens; take windows that don't overlap (stride = context).")
     begins = documents.offsets[examples.document] + examples.start
     rows = [hide_middle(documents.flat[i:i + n + 1].long(), geometric_p, marks, generator)
             for i, n in zip(begins.tolist(), examples.length.tolist())]
@@ -266,7 +266,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
                   ) -> list[Bin]:                # without the empty ones
     "The mean loss at prefixes of each length."
     if len(losses) != len(lengths) or not len(losses):
-        raise Misuse(f"There are {len(losses)} losses and {len(lengths)} lengths; give one of each for every question.")
+        raise UsageError(f"There are {len(losses)} losses and {len(lengths)} lengths; give one of each for every question.")
     steps = {n << k for n in (2, 3) for k in range(int(lengths.max()).bit_length())}
     edges = sorted(set(edges) or steps | {min(1, int(lengths.min()))})
     bins = []

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..data import Phrases
-from ..vocab import Misuse
+from ..vocab import UsageError
 from .decoder import Decoder
 from .prefixes import Bin, Index, Marks, Prefixes, Windows, batch, batch_with_middles, loss_by_length, shuffled
 from .tokenizers import Tokenizer, reserved_tokens
@@ -66,10 +66,10 @@ def ask_by(data: TextData,
           ) -> Stretches:
     "The same text, asked by numbered windows or prefixes, with or without hidden middles."
     if examples not in ("windows", "prefixes") or examples == "prefixes" and (stride or geometric_p < 1):
-        raise Misuse(f"examples is {examples!r}; choose windows, or prefixes, which take no stride "
+        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes, which take no stride "
                      "and hide no middles.")
     if not 0 < geometric_p <= 1 or geometric_p < 1 and context < 8:
-        raise Misuse(f"geometric_p is {geometric_p}; give a chance above 0, at most 1, and with one below 1 "
+        raise UsageError(f"geometric_p is {geometric_p}; give a chance above 0, at most 1, and with one below 1 "
                      "a context of 8 or more.")
     marks = middle_marks(data.tokenizer) if geometric_p < 1 else None
     room, lengths = context - 4 * bool(marks), documents_of(data.train)[1]      # the marks take four places
@@ -84,7 +84,7 @@ def middle_marks(tokenizer: Tokenizer) -> Marks:
     "The first four reserved tokens, as marks of a hidden middle."
     found = reserved_tokens(tokenizer)[:4]
     if len(found) < 4:
-        raise Misuse(f"Hidden middles need four reserved tokens and this tokenizer has {len(found)}; train one with "
+        raise UsageError(f"Hidden middles need four reserved tokens and this tokenizer has {len(found)}; train one with "
                      "tofy lab tokenizer train --reserved 4.")
     ids = {token: i for i, token in tokenizer.inner.get_added_tokens_decoder().items() for token in [token.content]}
     return Marks(*(ids[name] for name in found))
@@ -114,7 +114,7 @@ def fill_middle(writer: Writer,
     begin, steps = [marks.prefix, *first, marks.suffix, *last, marks.middle], []
     room = writer.model.config.context + 1 - len(begin)                   # a middle is written without forgetting
     if room < 1:
-        raise Misuse(f"The two texts have {len(begin)} tokens with their marks and the decoder reads "
+        raise UsageError(f"The two texts have {len(begin)} tokens with their marks and the decoder reads "
                      f"{writer.model.config.context}; give less of both.")
     for step in generate(writer.model, begin, min(n, room), how):
         steps.append(step)

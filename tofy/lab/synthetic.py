@@ -8,7 +8,7 @@ __all__ = ['Piece', 'Line', 'CONSONANTS', 'VOWELS', 'CYCLES', 'NOISE', 'SIGNS', 
            'sequence', 'sequence2', 'with_article', 'stories', 'Law', 'words_law', 'actions_law', 'addition_law',
            'sequence_law', 'sequence2_law', 'stories_law', 'context_entropy', 'Score', 'tally', 'check_word',
            'check_action', 'check_sum', 'is_sentence', 'parse_story', 'split_sentences', 'noun_phrases', 'check_story',
-           'check_lines', 'check_sequence', 'check_sequence2', 'DataSet', 'data_set', 'plot_references', 'explain_loss']
+           'check_lines', 'check_sequence', 'check_sequence2', 'DataSet', 'data_set', 'plot_baselines', 'explain_loss']
 
 # %% ../../nbs/lab/03_synthetic.ipynb #90514a25
 import math
@@ -21,7 +21,7 @@ from html import escape
 from itertools import islice
 from random import Random
 
-from ..vocab import Misuse
+from ..vocab import UsageError
 
 # %% ../../nbs/lab/03_synthetic.ipynb #6e00a42f
 Piece = tuple[str, float]   # some characters, and their surprise in nats given everything before them
@@ -285,7 +285,7 @@ def context_entropy(text: str,
                    ) -> float:      # nats a character; too low where the text is short for so many contexts
     "What a character costs a model that knows, from this text, what follows each `k` characters."
     if len(text) <= k:
-        raise Misuse(f"A text of {len(text)} characters has none that follows {k} others; give a longer text.")
+        raise UsageError(f"A text of {len(text)} characters has none that follows {k} others; give a longer text.")
     seen = Counter(text[i:i + k + 1] for i in range(len(text) - k))
     before = Counter()
     for group, n in seen.items():
@@ -468,7 +468,7 @@ class DataSet:
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Score:
         "Mark what a model wrote after each prompt."
         if len(prompts) != len(continuations):
-            raise Misuse(f"There are {len(prompts)} prompts and {len(continuations)} continuations; give one for each.")
+            raise UsageError(f"There are {len(prompts)} prompts and {len(continuations)} continuations; give one for each.")
         return tally((found for pair in zip(prompts, continuations) for found in self.check(*pair)), self.need)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #96669f2d
@@ -490,12 +490,12 @@ SETS = dict(
 def data_set(name: str) -> DataSet:
     "One of the six by name."
     if name not in SETS:
-        raise Misuse(f"There is no data set {name!r}; choose one of {', '.join(SETS)}.")
+        raise UsageError(f"There is no data set {name!r}; choose one of {', '.join(SETS)}.")
     return SETS[name]
 
 # %% ../../nbs/lab/03_synthetic.ipynb #92c1b63d
-def plot_references(law: Law, vocab_size: int, ax):
-    "Draw the three reference lines of a loss in nats a character onto an `Axes`, and return it."
+def plot_baselines(law: Law, vocab_size: int, ax):
+    "Draw the three baselines of a loss in nats a character onto an `Axes`, and return it."
     lines = {f"guess among {vocab_size}": (math.log(vocab_size), "#999999", ":"),
              "character frequencies": (law.unigram, "#E69F00", "--"), "the best possible": (law.floor, "#009E73", "-.")}
     for name, (nats, colour, style) in lines.items():

@@ -24,7 +24,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from .. import checkpoint as store
-from ..vocab import TOKENIZER, Failure, Misuse, Vocab, vocab_hash
+from ..vocab import TOKENIZER, RunError, UsageError, Vocab, vocab_hash
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #18283afe
 @runtime_checkable
@@ -90,9 +90,9 @@ def train_tokenizer(texts: Iterable[str],          # lines or documents to learn
                    ) -> TextTokenizer:
     "A tokenizer learned from texts."
     if kind not in ("ascii", "character", "byte", "bpe"):
-        raise Misuse(f"There is no {kind!r} tokenizer; choose ascii, character, byte or bpe.")
+        raise UsageError(f"There is no {kind!r} tokenizer; choose ascii, character, byte or bpe.")
     if reserved < 0 or sample is not None and sample < 1:
-        raise Misuse(f"reserved is {reserved} and sample {sample}; they cannot be negative, nor can sample be 0.")
+        raise UsageError(f"reserved is {reserved} and sample {sample}; they cannot be negative, nor can sample be 0.")
     by_bytes = kind in ("byte", "bpe")
     first = [END] + [UNKNOWN] * (not by_bytes) + [f"<reserved_{i}>" for i in range(reserved)]
     texts = sample_texts(texts, sample, seed) if sample else texts
@@ -119,7 +119,7 @@ def _shaped(model: models.BPE, lower: bool, by_bytes: bool, use_regex: bool) -> 
 def _learn_merges(texts: Iterable[str], first: list[str], vocab_size: int, lower: bool) -> tokenizers.Tokenizer:
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     if vocab_size < len(first) + len(alphabet):
-        raise Misuse(f"vocab_size is {vocab_size}, and the 256 bytes and {len(first)} special tokens alone need "
+        raise UsageError(f"vocab_size is {vocab_size}, and the 256 bytes and {len(first)} special tokens alone need "
                      f"{len(first) + len(alphabet)}; give more, or take a byte tokenizer.")
     inner = _shaped(models.BPE(), lower, by_bytes=True, use_regex=True)     # merges stay inside words
     inner.train_from_iterator(texts, trainers.BpeTrainer(
@@ -183,7 +183,7 @@ def with_size(tokenizer: TextTokenizer,   # a bpe
     made = [ids["".join(pair.split(" ") if isinstance(pair, str) else pair)] for pair in merges]
     least = min(made, default=len(ids))                                     # before it: special tokens and bytes
     if not least <= vocab_size <= len(ids):
-        raise Misuse(f"vocab_size is {vocab_size}; of this tokenizer, sizes from {least:,} to {len(ids):,} can be had.")
+        raise UsageError(f"vocab_size is {vocab_size}; of this tokenizer, sizes from {least:,} to {len(ids):,} can be had.")
     keep = next((i for i, token in enumerate(made) if token >= vocab_size), len(made))
     plan["model"] |= dict(merges=merges[:keep], vocab={token: i for token, i in ids.items() if i < vocab_size})
     return TextTokenizer(tokenizers.Tokenizer.from_str(json.dumps(plan)))
@@ -198,9 +198,9 @@ def rename_token(tokenizer: TextTokenizer,
     token = next((t for t in plan["added_tokens"] if t["content"] == old and old not in (END, UNKNOWN)), None)
     if token is None:
         names = ", ".join(reserved_tokens(tokenizer))
-        raise Misuse(f"There is no reserved token {old!r}; there are {names or 'none'}.")
+        raise UsageError(f"There is no reserved token {old!r}; there are {names or 'none'}.")
     if not (new.isascii() and new.isprintable() and new) or " " in new or new in plan["model"]["vocab"]:
-        raise Misuse(f"{new!r} cannot be a token's name; give one in printable ASCII, without spaces, "
+        raise UsageError(f"{new!r} cannot be a token's name; give one in printable ASCII, without spaces, "
                      "that no token has yet.")
     token |= dict(content=new, special=False)
     plan["model"]["vocab"][new] = plan["model"]["vocab"].pop(old)
@@ -223,11 +223,11 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     path = Path(path)
     path = path / TOKENIZER if path.is_dir() else path
     if not path.is_file():
-        raise Misuse(f"There is no {path}; make one with tofy lab tokenizer train, or name a run folder.")
+        raise UsageError(f"There is no {path}; make one with tofy lab tokenizer train, or name a run folder.")
     try:
         return TextTokenizer(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
     except Exception as error:                            # the library raises nothing more precise
-        raise Failure(f"{path} is no tokenizer file ({error}); copy it again or train it again.") from error
+        raise RunError(f"{path} is no tokenizer file ({error}); copy it again or train it again.") from error
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SOURCE_CODE', 'SAMPLES', 'read_documents', 'split_documents', 'TextData', 'load_texts', 'join', 'draw_windows',
            'side_by_side', 'TextConfig', 'TextRecord', 'TextRun', 'token_weights', 'window_losses', 'new_run', 'train',
-           'load_run', 'measure_loss', 'text_references', 'check_up_table', 'plot_losses']
+           'load_run', 'measure_loss', 'text_baselines', 'validation_table', 'plot_losses']
 
 # %% ../../nbs/lab/02_training.ipynb #d0910ab2
 import hashlib
@@ -26,8 +26,8 @@ from torch import Generator, Tensor
 from .. import checkpoint as store
 from ..checkpoint import NAN
 from ..corpus import lines
-from ..training import Run, begin, check_loop, claim_folder, diverged, follow, learning_rate, memory_advice
-from ..vocab import Misuse
+from ..training import Run, begin, check_loop, diverged, follow, learning_rate, make_run_folder, memory_advice
+from ..vocab import UsageError
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
@@ -54,14 +54,14 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     elif Path(source).is_file():
         text = read_text(Path(source))
         if text is None:
-            raise Misuse(f"{source} is not a text in UTF-8; convert it first.")
+            raise UsageError(f"{source} is not a text in UTF-8; convert it first.")
         parts = text.split(delimiter) if delimiter else [text]
         found = {f"document {i}": part for i, part in enumerate(parts)}
     else:
-        raise Misuse(f"There is no {source}; give a file, a folder, stdlib or builtin.")
+        raise UsageError(f"There is no {source}; give a file, a folder, stdlib or builtin.")
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
-        raise Misuse(f"There is no text in {source}; of a folder, files are read that end in "
+        raise UsageError(f"There is no text in {source}; of a folder, files are read that end in "
                      f"{' '.join(sorted(SOURCE_CODE))}.")
     return {name: text for text, name in reversed(unique.items())}
 
@@ -80,7 +80,7 @@ def split_documents(documents: Mapping[str, str],
                    ) -> tuple[dict[str, str], dict[str, str]]:   # to train on, held out
     "Whole documents are held out, drawn by the seed; of a single one, its end."
     if not 0 < valid < 1:
-        raise Misuse(f"valid is {valid}; it must be a share between 0 and 1.")
+        raise UsageError(f"valid is {valid}; it must be a share between 0 and 1.")
     if len(documents) == 1:
         (name, text), = documents.items()
         cut = int(len(text) * (1 - valid))
@@ -183,9 +183,9 @@ class TextConfig:
     compile: bool = False              # let torch.compile write the kernels (on a CPU it needs g++)
     only_layer: int | None = None      # train this block (0 is the lowest) and nothing else
     log_every: int = 100               # steps
-    eval_every: int | None = None      # steps; None = ten check-ups a run
-    eval_tokens: int = 20_000          # held-out tokens a check-up
-    prompt: str = "\n"                 # of the sample drawn at a check-up
+    eval_every: int | None = None      # steps; None = ten validations a run
+    eval_tokens: int = 20_000          # held-out tokens a validation
+    prompt: str = "\n"                 # of the sample drawn at a validation
     sample: int = 80                   # its tokens; 0 = none
     seed: int = 0
     threads: int | None = None
@@ -197,7 +197,7 @@ class TextConfig:
         check_loop(self, positive=("steps", "seconds", "batch", "accumulate", "lr", "log_every", "eval_every",
                                    "eval_tokens", "threads"), shares=("warmup", "flat", "beta2"))
         if not 0 <= self.seed < 2**31 or min(self.clip, self.min_lr, self.weight_decay, self.sample) < 0:
-            raise Misuse("seed must be in [0, 2^31), and clip, min_lr, weight_decay and sample not below 0.")
+            raise UsageError("seed must be in [0, 2^31), and clip, min_lr, weight_decay and sample not below 0.")
 
 # %% ../../nbs/lab/02_training.ipynb #5a2a95e7
 @dataclass
@@ -213,7 +213,7 @@ class TextRecord:
     perplexity: float = NAN     # of the held-out text
     bits_per_byte: float = NAN  # of the held-out text
     saved: bool = False         # a new best model was saved
-    sample: str = ""            # drawn at a check-up; kept in samples.jsonl
+    sample: str = ""            # drawn at a validation; kept in samples.jsonl
     progress: float = 0.
     is_line: bool = True
     file: ClassVar[str] = "log_decoder.csv"
@@ -225,14 +225,14 @@ class TextRun(Run):
     FIGURES = ("valid_loss", "perplexity", "bits_per_byte")
 
     def record(self, is_line: bool = False) -> TextRecord:
-        "Where the run stands: a line for the log, or a sign of life."
+        "Where the run stands: a line for the log, or a progress record."
         return TextRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                           learning_rate(self.config, self.progress), **self.figures, progress=self.progress,
                           is_line=is_line)
 
     def look(self, measure: bool = True) -> Tensor: return look(self, measure)
 
-    def check_up(self, record: TextRecord) -> Iterator[TextRecord]: return check_up(self, record)
+    def validate(self, record: TextRecord) -> Iterator[TextRecord]: return validate(self, record)
 
     def score(self, record: TextRecord) -> float:
         "The lower the held-out loss, the better; without one, the latest is the best."
@@ -248,7 +248,7 @@ class TextRun(Run):
 
     @cached_property
     def reader(self) -> Callable[[Tensor], Tensor]:
-        "The model as a training step calls it; check-ups and samples, of other shapes, call the model itself."
+        "The model as a training step calls it; validations and samples, of other shapes, call the model itself."
         return torch.compile(self.model) if self.config.compile else self.model
 
     @cached_property
@@ -258,7 +258,7 @@ class TextRun(Run):
 
     @cached_property
     def held(self) -> Tensor:
-        "The held-out windows of every check-up."
+        "The held-out windows of every validation."
         context = self.model.config.context
         return side_by_side(self.data.valid, context, max(self.config.eval_tokens // context, 1))
 
@@ -291,17 +291,17 @@ def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str 
         return None
     spelt = [word.strip() for word in tokenizer.words]
     if missing := [word for word in given if word not in spelt]:
-        raise Misuse(f"{', '.join(missing)} cannot be weighted: no single token reads so; "
+        raise UsageError(f"{', '.join(missing)} cannot be weighted: no single token reads so; "
                      "see tofy lab tokenizer check.")
     return torch.tensor([float(given.get(word, 1.)) for word in spelt], device=device)
 
 # %% ../../nbs/lab/02_training.ipynb #099d3d21
-def check_up(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
-    "Fill in the held-out figures and a sample, yielding signs of life."
+def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
+    "Fill in the held-out figures and a sample, yielding progress records."
     began, losses, written = run.clock.seconds, [], []
     for part in window_losses(run.model, run.held, run.half):
         losses.append(part)
-        yield from sign_of_life(run)
+        yield from progress_record(run)
     if losses:
         record.valid_loss = torch.cat(losses).double().mean().item()
         if not math.isfinite(record.valid_loss):
@@ -311,20 +311,20 @@ def check_up(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
     c, tokenizer = run.config, run.data.tokenizer
     for step in generate(run.model, tokenizer.encode(c.prompt), c.sample, Sampling(.8, seed=c.seed), top=0):
         written.append(step.id)
-        yield from sign_of_life(run)
+        yield from progress_record(run)
     record.sample = tokenizer.decode(written)
     if run.folder and written:
         store.add_line(run.folder / SAMPLES, json.dumps(dict(step=run.step, prompt=c.prompt, text=record.sample)))
-    run.check_up_seconds = run.clock.seconds - began
+    run.validation_seconds = run.clock.seconds - began
 
 # %% ../../nbs/lab/02_training.ipynb #80ddd06c
-SAMPLES = "samples.jsonl"   # in the run folder: what it wrote at each check-up
+SAMPLES = "samples.jsonl"   # in the run folder: what it wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #a2187ab0
-def sign_of_life(run: TextRun) -> Iterator[TextRecord]:
+def progress_record(run: TextRun) -> Iterator[TextRecord]:
     "A record, where the last one is a while ago."
     if run.clock.quiet_for(.2):
-        run.clock.last_sign = run.clock.seconds
+        run.clock.last_progress = run.clock.seconds
         yield run.record()
 
 # %% ../../nbs/lab/02_training.ipynb #1c894a4f
@@ -354,7 +354,7 @@ def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
     "Say what training may change: everything, or one block alone."
     if only_layer is not None and not 0 <= only_layer < model.config.layers:
-        raise Misuse(f"only_layer is {only_layer}, and the decoder has the layers 0 to {model.config.layers - 1}.")
+        raise UsageError(f"only_layer is {only_layer}, and the decoder has the layers 0 to {model.config.layers - 1}.")
     for name, weights in model.named_parameters():
         fixed = name == "positions.table" and model.config.positions != "learned"
         weights.requires_grad_(not fixed if only_layer is None else name.startswith(f"blocks.{only_layer}."))
@@ -366,17 +366,17 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
     origin = {}
     if isinstance(model, Writer):
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
-            raise Misuse("The text was encoded with another tokenizer than the model's; encode it with that.")
+            raise UsageError("The text was encoded with another tokenizer than the model's; encode it with that.")
         model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = Decoder(replace(model, vocab_size=len(data.tokenizer)))
     elif model.config.vocab_size != len(data.tokenizer):
-        raise Misuse(f"The model has {model.config.vocab_size} tokens and the tokenizer {len(data.tokenizer)}; "
+        raise UsageError(f"The model has {model.config.vocab_size} tokens and the tokenizer {len(data.tokenizer)}; "
                      "encode the text with the model's own tokenizer.")
     if len(data.train) < 2:
-        raise Misuse(f"There is no text to train on in {data.settings['source']}; give more of it.")
+        raise UsageError(f"There is no text to train on in {data.settings['source']}; give more of it.")
     model.recompute = config.recompute
     choose_trained(model, config.only_layer)
     about = dict(recipe=config.recipe, train=asdict(config), data=data.settings) | origin
@@ -398,7 +398,7 @@ def train(data: TextData,
         if config.threads:
             torch.set_num_threads(config.threads)
         if folder:
-            claim_folder(folder, resume, overwrite, TextRun.STATE)
+            make_run_folder(folder, resume, overwrite, TextRun.STATE)
         run = new_run(data, model or DecoderConfig(), config, folder)
         if resume and (folder / DECODER).is_file():                # where it came from, no settings file tells
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
@@ -415,7 +415,7 @@ def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextD
         data.settings = settings["data"]
         return data, DecoderConfig(**settings["model"]), TextConfig(**length | settings["train"])
     except (KeyError, TypeError) as error:
-        raise Misuse(f"{Path(folder) / store.SETTINGS} is not that of a decoder ({error}); "
+        raise UsageError(f"{Path(folder) / store.SETTINGS} is not that of a decoder ({error}); "
                      "name a folder that tofy lab train has made.") from error
 
 
@@ -427,14 +427,14 @@ def measure_loss(writer: Writer,
     "tokens (that were asked for), loss, perplexity and bits_per_byte of a text."
     losses = list(window_losses(writer.model, side_by_side(stream, writer.model.config.context, most)))
     if not losses:
-        raise Misuse("The text has no token to ask for; give more of it.")
+        raise UsageError("The text has no token to ask for; give more of it.")
     every = torch.cat(losses).double()                                             # (W,T)
     loss = every.mean().item()
     return dict(tokens=every.numel(), loss=loss, perplexity=perplexity(loss),
                 bits_per_byte=bits_per_byte(loss, len(stream) - 1, max(size, 1)))
 
 # %% ../../nbs/lab/02_training.ipynb #af3c3a84
-def text_references(data: TextData) -> dict[str, float]:
+def text_baselines(data: TextData) -> dict[str, float]:
     "Held-out loss, in nats a token, of knowing nothing, token frequencies, or pairs of tokens."
     V, train, valid = len(data.tokenizer), data.train.long(), data.valid.long()
     counts = torch.bincount(train, minlength=V).double() + 1e-2
@@ -449,8 +449,8 @@ def text_references(data: TextData) -> dict[str, float]:
     return dict(nothing=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
 
 
-def check_up_table(records: Sequence[TextRecord]) -> str:
-    "The check-ups: step, held-out loss, perplexity, and by what share the loss fell since the one before."
+def validation_table(records: Sequence[TextRecord]) -> str:
+    "The validations: step, held-out loss, perplexity, and by what share the loss fell since the one before."
     checked, rows = [r for r in records if r.valid_loss == r.valid_loss], []
     for before, r in zip([None, *checked], checked):
         better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
@@ -459,16 +459,16 @@ def check_up_table(records: Sequence[TextRecord]) -> str:
 
 
 def plot_losses(records: Sequence[TextRecord],
-                references: Mapping[str, float] | None = None,   # as `text_references` gives them
+                baselines: Mapping[str, float] | None = None,   # as `text_baselines` gives them
                 ax=None):
-    "Loss against tokens read, with reference lines; returns the `Axes`."
+    "Loss against tokens read, with baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     checked = [r for r in records if r.valid_loss == r.valid_loss]
     ax.plot([r.examples / 1e6 for r in records], [r.loss for r in records], color="#56B4E9", lw=1, label="a batch")
     ax.plot([r.examples / 1e6 for r in checked], [r.valid_loss for r in checked], "o-", ms=3, color="#0072B2",
             label="held out")
-    for name, value in (references or {}).items():
+    for name, value in (baselines or {}).items():
         ax.axhline(value, color="#999999", lw=1)
         ax.annotate(f"{name}: {value:.2f}", (1.01, value), xycoords=("axes fraction", "data"), va="center",
                     color="#666666", fontsize=8, annotation_clip=False)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..vocab import Misuse
+from ..vocab import UsageError
 from .decoder import bits_per_byte
 from .tokenizers import TextTokenizer, count_tokens, with_size
 
@@ -38,7 +38,7 @@ def share_of(counts: Mapping[str, int],   # token → how often it occurs
     "The share of some tokens, such as articles."
     total, types, chosen = sum(counts.values()), sum(n > 0 for n in counts.values()), set(members)
     if not total:
-        raise Misuse("No token occurs at all, so there are no shares; count a text first.")
+        raise UsageError("No token occurs at all, so there are no shares; count a text first.")
     found = [counts.get(token, 0) for token in chosen]
     return Share(sum(n > 0 for n in found) / types, sum(found) / total)
 
@@ -49,7 +49,7 @@ def kept_share(counts: Iterable[int],   # how often each type occurs, in any ord
     "The share of a text that the most frequent types make up."
     ranked = [n for n in sorted(counts, reverse=True) if n]
     if not ranked:
-        raise Misuse("No token occurs at all, so there are no shares; count a text first.")
+        raise UsageError("No token occurs at all, so there are no shares; count a text first.")
     return Share(min(kept, len(ranked)) / len(ranked), sum(ranked[:kept]) / sum(ranked))
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #a94cfae3
@@ -71,7 +71,7 @@ def size_report(counts: Sequence[int],    # (V,) how often the text uses each ro
                ) -> Size:
     "What this vocabulary costs and gives."
     if len(counts) != len(lengths) or not sum(counts):
-        raise Misuse(f"There are {len(counts)} counts (of {sum(counts)} tokens) and {len(lengths)} lengths; "
+        raise UsageError(f"There are {len(counts)} counts (of {sum(counts)} tokens) and {len(lengths)} lengths; "
                      "give both for every row, counted on some text.")
     total = sum(counts)
     size = sum(n * length for n, length in zip(counts, lengths))

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 from .. import __version__
 from .. import checkpoint as store
 from ..encoder import check_types
-from ..vocab import TOKENIZER, Failure, Misuse
+from ..vocab import TOKENIZER, RunError, UsageError
 from .decoder import Decoder, DecoderConfig, at_rest
 from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, save_tokenizer, show_strip
 
@@ -37,7 +37,7 @@ class Sampling:
     def __post_init__(self):
         check_types(self)
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise Misuse(f"temperature {self.temperature} and top_k {self.top_k} cannot be negative, "
+            raise UsageError(f"temperature {self.temperature} and top_k {self.top_k} cannot be negative, "
                          f"and top_p {self.top_p} must be in (0, 1].")
 
 
@@ -205,7 +205,7 @@ def write_grid(writers: Mapping[str, Writer],
               ) -> Grid:
     "Let every decoder go on from every prompt."
     if not writers or not prompts:
-        raise Misuse("A grid needs a decoder and a prompt at least; name one of each.")
+        raise UsageError("A grid needs a decoder and a prompt at least; name one of each.")
     return Grid(list(writers), [[writer.write(prompt, n, how) for writer in writers.values()] for prompt in prompts])
 
 # %% ../../nbs/lab/01a_writing.ipynb #2923cd35
@@ -231,18 +231,18 @@ def load_decoder(folder: str | Path) -> Writer:
     "The best model of a run folder, ready to write."
     folder = Path(folder)
     if not (folder / DECODER).is_file():
-        raise Misuse(f"There is no decoder in {folder}; train one with tofy lab train --out {folder}, "
+        raise UsageError(f"There is no decoder in {folder}; train one with tofy lab train --out {folder}, "
                      "or name another folder.")
     tensors, header = store.load_tensors(folder / DECODER)
     try:
         header = {key: json.loads(value) for key, value in header.items()}
         config, expected = DecoderConfig(**header["config"]), header["tokenizer_sha256"]
     except (KeyError, TypeError, ValueError) as error:
-        raise Failure(f"{folder / DECODER} was not written by this version of tofy ({error}); "
+        raise RunError(f"{folder / DECODER} was not written by this version of tofy ({error}); "
                       "train again.") from error
     tokenizer = load_tokenizer(folder)
     if fingerprint(tokenizer) != expected:
-        raise Failure(f"{folder / TOKENIZER} is not the tokenizer this model was trained with; "
+        raise RunError(f"{folder / TOKENIZER} is not the tokenizer this model was trained with; "
                       "copy the right one beside it.")
     model = Decoder(config)
     store.fit_weights(model, tensors, folder / DECODER)

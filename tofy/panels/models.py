@@ -20,14 +20,14 @@ from .. import crowding, gap, inference
 from ..checkpoint import HELDOUT
 from ..gap import LABELS
 from ..inference import Latent
-from ..vocab import SPECIALS, Misuse, TofyError
+from ..vocab import SPECIALS, TofyError, UsageError
 from .parts import Panel, Picture, pick_run
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:
     "The model of a run that was picked."
     if folder is None:
-        raise Misuse("There is no trained run in runs/ yet; train one (tofy train), or name its folder.")
+        raise UsageError("There is no trained run in runs/ yet; train one (tofy train), or name its folder.")
     return inference.load(folder)
 
 
@@ -219,7 +219,7 @@ def table(figures: dict[str, float]) -> str:
 def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why the training side is missing
     "What the panel draws, of one run."
     data, why = gap.read_again(folder)
-    lines, latent = inference.run_references(folder, data), opened(folder)
+    lines, latent = inference.run_baselines(folder, data), opened(folder)
     phrases = inference.heldout_phrases(folder, latent)
     where = gap.standings(latent, phrases, data)
     return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()}, lines=lines,
@@ -243,7 +243,7 @@ def paint_curve(curves: dict[str, dict], here: dict[str, float], k: int, kind: s
 
 
 def paint_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str, ax) -> None:
-    "The bars, and the names of the reference lines beside them."
+    "The bars, and the names of the baselines beside them."
     gap.plot_ways(ways, lines, figure, ax).legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
 
 # %% ../../nbs/15b_panel_models.ipynb #8d1ffd97

@@ -24,7 +24,7 @@ from ..checkpoint import read_log
 from ..lab import growth
 from ..lab.training import TextRecord
 from ..lab.writing import Sampling, Writer, load_decoder
-from ..vocab import Failure, Misuse, TofyError
+from ..vocab import RunError, TofyError, UsageError
 from .ideas import WIDE, side_by_side
 from .parts import Panel, Picture
 
@@ -55,7 +55,7 @@ class Training:
         atexit.unregister(self.stop)
 
     def wait(self, seconds: float | None = None) -> bool:
-        "Wait for its end, for so long at most; whether it came. A `Failure` if it failed."
+        "Wait for its end, for so long at most; whether it came. A `RunError` if it failed."
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -64,7 +64,7 @@ class Training:
         if code:
             self.errors.seek(0)
             said = self.errors.read().strip().splitlines() or [f"The training ended by itself (exit {code})."]
-            raise Failure(said[-1])
+            raise RunError(said[-1])
         return True
 
     def __str__(self) -> str:
@@ -125,7 +125,7 @@ class PlaygroundPanel(Panel):
     def chosen(self) -> Writer:
         "The picked decoder, read once."
         if self.run.value is None:
-            raise Misuse(f"There is no decoder in {self.home} yet; press the button to train a small one.")
+            raise UsageError(f"There is no decoder in {self.home} yet; press the button to train a small one.")
         if self.opened[0] != self.run.value:
             self.opened = self.run.value, load_decoder(self.run.value)
         return self.opened[1]
@@ -169,7 +169,7 @@ class PlaygroundPanel(Panel):
         own = members[self.run.value.name]
         parents = [m.name for m in members.values() if m.name and m.kin.hash == own.parent]
         if not parents:
-            raise Misuse(f"{own.name} has no parent in {self.home}.")
+            raise UsageError(f"{own.name} has no parent in {self.home}.")
         self.run.value = self.run.value.with_name(parents[0])
 
     def train_child(self) -> None:
