@@ -21,10 +21,11 @@ from torch.overrides import TorchFunctionMode
 from tofy import data as module
 from tofy import training
 from tofy.data import Phrases, Reading, context, epoch_batches, first_of_each, gather, load_data, mapped, pack
+from tofy.errors import UsageError
 from tofy.masking import all_blanks
 from tofy.metrics import Bigram
 from tofy.training import recipe, train
-from tofy.vocab import SPECIALS, UsageError, tokenize
+from tofy.vocab import SPECIALS, tokenize
 
 ROOT = Path(__file__).parents[1]
 WORDS = st.sampled_from("a b c d e , ||| \t é ’s A".split(" "))

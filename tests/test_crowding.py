@@ -11,11 +11,12 @@ from torch import Generator
 from tofy import crowding as c
 from tofy.data import load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
+from tofy.errors import RunError, UsageError
 from tofy.inference import Latent
 from tofy.masking import Blanks, all_blanks
 from tofy.metrics import Bigram, rank_blanks, unigram_scorer
 from tofy.training import open_run, recipe
-from tofy.vocab import RunError, UsageError, make_vocab
+from tofy.vocab import make_vocab
 
 matplotlib.use("agg")
 

@@ -12,8 +12,9 @@ from tofy import doctor
 from tofy.checkpoint import LogRecord
 from tofy.data import load_data
 from tofy.doctor import Case, diagnose, open_case, read_columns, unigram_loss
+from tofy.errors import RunError, UsageError
 from tofy.training import open_run, recipe, train
-from tofy.vocab import RunError, UsageError, make_vocab
+from tofy.vocab import make_vocab
 
 SMALL = dict(dim=32, layers=1, log_every=10, threads=1)
 

@@ -26,10 +26,10 @@ from tofy.checkpoint import (
     save_tensors,
 )
 from tofy.data import load_data
+from tofy.errors import RunError, UsageError
 from tofy.inference import load
 from tofy.metrics import ranks
 from tofy.training import recipe, train
-from tofy.vocab import RunError, UsageError
 
 def files_of(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in (MODEL, VOCAB, STATE)}

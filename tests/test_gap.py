@@ -15,11 +15,12 @@ from tofy import gap as g
 from tofy.checkpoint import MODEL, load_tensors, save_tensors
 from tofy.data import Data, load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
+from tofy.errors import RunError, UsageError
 from tofy.inference import Latent, load
 from tofy.masking import Blanks, all_blanks, ask
 from tofy.metrics import rank_blanks
 from tofy.training import recipe, train
-from tofy.vocab import UNK, RunError, UsageError, make_vocab, tokenize
+from tofy.vocab import UNK, make_vocab, tokenize
 
 TEXT = "\n".join(f"the {a} {v} the {b} , {w} ?" for a in ("cat", "dog", "bird", "fish") for v in ("saw", "met", "fed")
                  for b in ("cow", "hen", "pig", "fox") for w in ("yes", "no", "lately")) + "\n"

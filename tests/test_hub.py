@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tofy.hub
+from tofy.errors import RunError, UsageError
 from tofy.hub import (
     Counts,
     HubId,
@@ -28,7 +29,7 @@ from tofy.hub import (
     whole,
     write_lines,
 )
-from tofy.vocab import RunError, UsageError, tokenize
+from tofy.vocab import tokenize
 
 pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")

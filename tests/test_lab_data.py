@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Generator
 
 from tofy.data import pack
+from tofy.errors import UsageError
 from tofy.lab.prefixes import (
     IGNORED,
     Marks,
@@ -49,7 +50,6 @@ from tofy.lab.synthetic import (
     text_of,
     words_law,
 )
-from tofy.vocab import UsageError
 
 UNHURRIED = settings(deadline=None)
 ALL = st.sampled_from(list(SETS))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tofy.checkpoint import load_tensors
+from tofy.errors import UsageError
 from tofy.lab import growth
 from tofy.lab.decoder import Decoder, DecoderConfig, next_loss
 from tofy.lab.growth import (
@@ -32,7 +33,6 @@ from tofy.lab.growth import (
 from tofy.lab.tokenizers import fingerprint, train_tokenizer
 from tofy.lab.training import TextConfig, load_texts, train
 from tofy.lab.writing import Writer, load_decoder
-from tofy.vocab import UsageError
 
 BYTES = train_tokenizer(["abc"], "byte", reserved=2)
 IDS = torch.randint(len(BYTES), (2, 12), generator=torch.Generator().manual_seed(0))

@@ -9,6 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tofy.errors import UsageError
 from tofy.lab.decoder import IGNORED, Decoder, DecoderConfig, next_loss
 from tofy.lab.exams import COURSES, Course, continue_texts, sit_exam, take_course
 from tofy.lab.stretches import ask_by, documents_of, fill_middle, loss_by_place, middle_marks
@@ -17,7 +18,6 @@ from tofy.lab.tokenizers import train_tokenizer, with_size
 from tofy.lab.training import TextConfig, TextData, join, load_texts, new_run, side_by_side, train, window_losses
 from tofy.lab.vocabulary import slide
 from tofy.lab.writing import Sampling, Writer, load_decoder, write_grid
-from tofy.vocab import UsageError
 
 # ---- exams
 

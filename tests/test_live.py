@@ -17,9 +17,10 @@ pytest.importorskip("onnxruntime", reason="the live page needs the extra docs: p
 
 from tofy import corpus
 from tofy.encoder import LatentModel, ModelConfig
+from tofy.errors import RunError, UsageError
 from tofy.gap import uniform_odds
 from tofy.inference import READY, diff, fill, load, nearest_words, read_blank
-from tofy.vocab import MASK, SPECIALS, UNK, RunError, UsageError, tokenize
+from tofy.vocab import MASK, SPECIALS, UNK, tokenize
 from tools.graph import onnx_graph, run_onnx
 from tools.lab import CHROMIUM
 from tools.live import ROOT, RUNS, build, law_of

@@ -13,11 +13,12 @@ from tofy.background import Background, as_command, settings_of
 from tofy.checkpoint import MODEL, STATE, load_baselines, read_experiments, read_log
 from tofy.cli import gather_settings
 from tofy.crowding import load_frames, table_figures, word_rows
+from tofy.errors import RunError
 from tofy.inference import fill, load
 from tofy.panels.parts import READY
 from tofy.panels.training import GROUPS, Settings, TrainingPanel
 from tofy.training import RECIPES, recipe
-from tofy.vocab import SPECIALS, RunError
+from tofy.vocab import SPECIALS
 
 SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
 TEXT = dict(source="builtin:300")

@@ -12,11 +12,12 @@ from tofy import crowding, gap, hub, inference
 from tofy.checkpoint import HELDOUT, MODEL, save_tensors
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
+from tofy.errors import RunError, UsageError
 from tofy.inference import Latent, attention, hide_word, phrase_words
 from tofy.panels import models
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
 from tofy.training import recipe, train
-from tofy.vocab import RunError, UsageError, make_vocab
+from tofy.vocab import make_vocab
 
 TEXT = "\n".join(f"the {a} {v} the {b} , {w} ?" for a in ("cat", "dog", "bird", "fish") for v in ("saw", "met", "fed")
                  for b in ("cow", "hen", "pig", "fox") for w in ("yes", "no", "lately")) + "\n"

@@ -16,12 +16,13 @@ from tofy.background import as_command, settings_of
 from tofy.checkpoint import HELDOUT, MODEL, SETTINGS, STATE, load_model, load_settings, load_tensors
 from tofy.corpus import lines
 from tofy.data import context, load_data
+from tofy.errors import UsageError
 from tofy.gap import parity
 from tofy.inference import fill, heldout_phrases, hide_word, load, one_token, phrase_words, question_for, read_blank
 from tofy.lab.tokenizers import fingerprint, save_tokenizer, train_tokenizer
 from tofy.panels.training import Settings
 from tofy.training import recipe, train
-from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, UsageError, make_vocab, read_rule
+from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, make_vocab, read_rule
 
 TEXT = [context(line) for line in lines(300)]
 ODD = ["naïve café, über €5", "日本語 and 😀😀", "don't we're  two  spaces", "a\u00a0b\u2028c", "mid·dot � \\xc3 end", "<unk> <mask> _x"]

@@ -18,6 +18,7 @@ from conftest import ROOT, SIZES
 from tofy import training
 from tofy.checkpoint import LOG_COLUMNS, MODEL, STATE, load_tensors, read_experiments, read_log
 from tofy.data import load_data
+from tofy.errors import RunError, UsageError
 from tofy.masking import mask_batch
 from tofy.processes import (
     all_gather,
@@ -33,7 +34,6 @@ from tofy.processes import (
     world_size,
 )
 from tofy.training import recipe, train
-from tofy.vocab import RunError, UsageError
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed")
 SMALL = dict(batch=8, dim=16, layers=1, heads=2, dropout=0.0, log_every=1, eval_every=5, eval_queries=50)

@@ -14,9 +14,9 @@ from conftest import ROOT
 from hub_server import hub as serve
 
 from tofy.checkpoint import BASELINES, HELDOUT, LOG, MODEL, SETTINGS, STATE, VOCAB, load_settings, load_tensors
+from tofy.errors import UsageError
 from tofy.inference import READY, Latent, load, nearest_words
 from tofy.sharing import CARD, FILES, Tofy, encode, figure_rows, model_card, save_word2vec, without_folders
-from tofy.vocab import UsageError
 
 @pytest.fixture(scope="module")
 def healthy() -> Tofy:

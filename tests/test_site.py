@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tofy.vocab import RunError
+from tofy.errors import RunError
 from tools.lab import CHROMIUM, ROOT
 from tools.npm import PINNED, package
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tofy.data import load_data, pack
 from tofy.encoder import LatentModel, ModelConfig, count_parameters
+from tofy.errors import UsageError
 from tofy.masking import choose_blanks
 from tofy.sizing import (
     PRESETS,
@@ -34,7 +35,7 @@ from tofy.sizing import (
     survey,
 )
 from tofy.training import TrainConfig, new_run, recipe
-from tofy.vocab import SPECIALS, UNK, UsageError, Vocab
+from tofy.vocab import SPECIALS, UNK, Vocab
 
 CASES = dict(deadline=None, derandomize=True, max_examples=60)
 builtin = load_data("builtin:300")

@@ -16,13 +16,14 @@ from tofy import doctor, spelling
 from tofy.checkpoint import MODEL, STATE, load_model, load_tensors
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig, count_parameters
+from tofy.errors import RunError, UsageError
 from tofy.gap import in_rows
 from tofy.inference import Latent, diff, fill, load, read_blank
 from tofy.masking import all_blanks, ask
 from tofy.sizing import memory, parameters, profile_step
 from tofy.spelling import bucket, ngram_index, ngrams, own_rows, spell, spelling_of
 from tofy.training import follow, learn, look, make_optimizer, open_run, recipe, train, warm_start
-from tofy.vocab import SPECIALS, RunError, UsageError
+from tofy.vocab import SPECIALS
 
 DATA = load_data("builtin:300")
 SMALL = dict(dim=16, heads=2, layers=1, threads=1, batch=16)

@@ -28,11 +28,12 @@ from . import checkpoint
 from .checkpoint import LogRecord, load_settings, read_experiments, read_log, write_whole
 from .data import load_data
 from .encoder import ModelConfig
+from .errors import RunError, TofyError, UsageError
 from .hub import load_source
 from .inference import known_baselines
 from .metrics import draw_baselines
 from .training import RECIPES, SMALLER, TrainConfig, recipe, train
-from .vocab import TOKEN_RULES, RunError, TofyError, UsageError
+from .vocab import TOKEN_RULES
 
 # %% ../nbs/14a_background.ipynb #c7061851
 class Commands:

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from . import __version__
 from .encoder import LatentModel, ModelConfig
+from .errors import RunError, UsageError
 from .metrics import Bigram
-from .vocab import TOKENIZER, PieceRule, RunError, UsageError, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
+from .vocab import TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
 
 # %% ../nbs/08_checkpoint.ipynb #3f1cfac0
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder

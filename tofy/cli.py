@@ -25,8 +25,9 @@ import typer
 from tqdm import tqdm
 
 from . import __version__
+from .errors import TofyError, UsageError, extra
 from .lab.cli import app as lab
-from .vocab import TofyError, UsageError, extra, token_rule
+from .vocab import token_rule
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # The commands, as Typer keeps them; `main` runs one.

@@ -25,12 +25,13 @@ from . import corpus
 from .checkpoint import load_tensors, save_tensors
 from .data import Phrases
 from .encoder import LatentModel
+from .errors import RunError, UsageError
 from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
 from .metrics import COLOURS, NAMES, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
 from .training import Run, follow
-from .vocab import PAD, SPECIALS, RunError, UsageError, Vocab
+from .vocab import PAD, SPECIALS, Vocab
 
 # %% ../nbs/11_crowding.ipynb #5851a655
 def log_cap_share(dim: int,                # D

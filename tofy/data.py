@@ -27,22 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tofy.vocab import (
-    PAD,
-    SPECIALS,
-    UNK,
-    PieceRule,
-    RunError,
-    UsageError,
-    Vocab,
-    make_vocab,
-    token_rule,
-    tokenize,
-    vocab_hash,
-)
-
 from . import __file__ as package_file
 from .corpus import lines as builtin_lines
+from .errors import RunError, UsageError
+from .vocab import PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
 def read_lines(path: str | Path) -> Iterator[str]:

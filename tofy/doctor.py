@@ -25,11 +25,12 @@ from . import checkpoint as store
 from .checkpoint import LogRecord
 from .crowding import effective_rank
 from .encoder import LatentModel, ModelConfig
+from .errors import TofyError, UsageError
 from .inference import heldout_phrases, load, run_baselines
 from .losses import sample_negatives
 from .masking import all_blanks
 from .metrics import draw_baselines, judge
-from .vocab import SPECIALS, UNK, TofyError, UsageError, Vocab
+from .vocab import SPECIALS, UNK, Vocab
 
 # %% ../nbs/13_doctor.ipynb #234892c0
 @dataclass

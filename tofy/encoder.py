@@ -16,9 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .errors import UsageError
 from .layers import Block, Dropout, Positions
 from .spelling import spell, spelling_of
-from .vocab import PAD, UsageError
+from .vocab import PAD
 
 # %% ../nbs/05_encoder.ipynb #69a8cc5a
 def check_types(config: Any) -> None:

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from .checkpoint import HELDOUT, read_log
 from .data import Data, Phrases, pack
+from .errors import RunError, UsageError
 from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
-from .metrics import (
+from tofy.metrics import (
     COLOURS,
     NAMES,
     Bigram,
@@ -39,7 +40,7 @@ from .metrics import (
     summary,
     unigram_scorer,
 )
-from .vocab import MASK, PAD, SPECIALS, UNK, RunError, UsageError, Vocab, vocab_hash
+from .vocab import MASK, PAD, SPECIALS, UNK, Vocab, vocab_hash
 
 # %% ../nbs/12_gap.ipynb #5c5b378e
 def uniform_odds(ranks: Tensor,     # (Q,) among all words

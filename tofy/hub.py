@@ -23,7 +23,8 @@ from uuid import uuid4
 from tqdm import tqdm
 
 from .data import Data, load_data
-from .vocab import RunError, UsageError, extra, tokenize
+from .errors import RunError, UsageError, extra
+from .vocab import tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ from . import checkpoint, corpus
 from .checkpoint import BASELINES, HELDOUT, load_baselines, load_model, save_baselines, write_whole
 from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
+from .errors import RunError, TofyError, UsageError
 from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, judge, measure_baselines, ranks, unigram_scorer
-from .vocab import MASK, SPECIALS, UNK, RunError, TofyError, UsageError, Vocab, nearest_spellings, vocab_hash
+from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
 BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written

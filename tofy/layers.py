@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .vocab import UsageError
+from .errors import UsageError
 
 # %% ../nbs/04_layers.ipynb #25447c1f
 class Attention(nn.Module):

@@ -13,7 +13,8 @@ import torch
 from torch import Generator, Tensor
 
 from .data import Phrases
-from .vocab import MASK, PAD, SPECIALS, UNK, UsageError, Vocab
+from .errors import UsageError
+from .vocab import MASK, PAD, SPECIALS, UNK, Vocab
 
 # %% ../nbs/03_masking.ipynb #3f57d7bb
 def choose_blanks(ids: Tensor,             # int64 (B,T)

@@ -21,8 +21,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .errors import RunError, TofyError, UsageError
 from .masking import Masked
-from .vocab import RunError, TofyError, UsageError
 
 # %% ../nbs/08a_processes.ipynb #31de52d3
 def process_rank() -> int:

@@ -21,8 +21,9 @@ from torch import Tensor
 from . import __version__, checkpoint
 from .checkpoint import BASELINES, LOG, MODEL, SETTINGS, STATE, VOCAB, load_baselines, read_log, write_whole
 from .encoder import count_parameters
+from .errors import RunError, UsageError, extra
 from .inference import Answer, Latent, diff, fill, load
-from .vocab import PAD, SPECIALS, TOKENIZER, RunError, UsageError, extra
+from .vocab import PAD, SPECIALS, TOKENIZER
 
 # %% ../nbs/18_sharing.ipynb #3ff3dc51
 def pool(hidden: Tensor,   # (B,T,D)

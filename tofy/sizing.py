@@ -24,8 +24,9 @@ from . import training
 from .checkpoint import save_model
 from .data import Data, load_data
 from .encoder import ModelConfig
+from .errors import UsageError
 from .training import Run, TrainConfig, learn, look, open_run, recipe, run_steps, suited_batch, validate
-from .vocab import SPECIALS, UNK, UsageError, vocab_stats
+from .vocab import SPECIALS, UNK, vocab_stats
 
 # %% ../nbs/14_sizing.ipynb #d53723d6
 def parameters(config: ModelConfig,

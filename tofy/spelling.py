@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from .vocab import SPECIALS, UsageError
+from .errors import UsageError
+from .vocab import SPECIALS
 
 # %% ../nbs/04a_spelling.ipynb #d7a6f262
 def ngrams(word: str,

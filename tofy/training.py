@@ -28,6 +28,7 @@ from tofy import checkpoint as store
 from tofy.checkpoint import LogRecord
 from tofy.data import Data, Phrases, epoch_batches
 from tofy.encoder import EMATeacher, LatentModel, ModelConfig, check_types
+from tofy.errors import RunError, UsageError
 from tofy.losses import SPREADS, latent_loss, sample_negatives, spread_loss
 from tofy.masking import Blanks, all_blanks, mask_batch
 from tofy.metrics import acc_neg, cos_mean_notes, draw_baselines, rank_batches, ranks, summary
@@ -44,7 +45,7 @@ from tofy.processes import (
     world_size,
 )
 from tofy.spelling import own_rows, spelling_of
-from tofy.vocab import SPECIALS, TOKENIZER, UNK, RunError, UsageError, Vocab
+from tofy.vocab import SPECIALS, TOKENIZER, UNK, Vocab
 
 logger = logging.getLogger("tofy")
 

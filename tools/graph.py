@@ -13,8 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
 from tofy.encoder import LatentModel
+from tofy.errors import UsageError
 from tofy.layers import turns
-from tofy.vocab import MASK, UsageError
+from tofy.vocab import MASK
 
 OPSET, IR = 20, 9   # the first with Gelu; the oldest file format that goes with it
 

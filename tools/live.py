@@ -24,10 +24,11 @@ from tofy.checkpoint import HELDOUT
 from tofy.crowding import plane, word_rows
 from tofy.data import pack
 from tofy.encoder import count_parameters
+from tofy.errors import RunError
 from tofy.inference import READY, Latent, load
 from tofy.masking import Blanks
 from tofy.metrics import rank_blanks, unigram_scorer
-from tofy.vocab import SPECIALS, UNK, RunError, Vocab
+from tofy.vocab import SPECIALS, UNK, Vocab
 from tools.graph import onnx_graph
 from tools.npm import package
 

@@ -8,7 +8,7 @@ from hashlib import sha512
 from pathlib import Path
 from subprocess import DEVNULL
 
-from tofy.vocab import RunError
+from tofy.errors import RunError
 
 PACKAGES = Path(__file__).resolve().parents[1] / "build" / "npm"
 PINNED = {   # package → version, and SHA-512 of its archive

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from ..vocab import UsageError
+from ..errors import UsageError
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #4b37216a
 # The commands behind `tofy lab`, as Typer keeps them.

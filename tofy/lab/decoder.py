@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..encoder import check_types
+from ..errors import UsageError
 from ..layers import Block, Dropout, Positions
-from ..vocab import UsageError
 
 # %% ../../nbs/lab/01_decoder.ipynb #3b2a218d
 IGNORED = -100   # a target that is not asked for; torch's cross_entropy leaves it out, too

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from ..vocab import UsageError
+from ..errors import UsageError
 from .decoder import DecoderConfig
 from .synthetic import Score, data_set
 from .training import TextConfig, TextRecord, load_texts, train

@@ -17,7 +17,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..data import Phrases
-from ..vocab import UsageError
+from ..errors import UsageError
 from .decoder import IGNORED
 
 # %% ../../nbs/lab/04_prefixes.ipynb #2f82a795

@@ -14,7 +14,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..data import Phrases
-from ..vocab import UsageError
+from ..errors import UsageError
 from .decoder import Decoder
 from .prefixes import Bin, Index, Marks, Prefixes, Windows, batch, batch_with_middles, loss_by_length, shuffled
 from .tokenizers import Tokenizer, reserved_tokens

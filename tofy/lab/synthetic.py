@@ -21,7 +21,7 @@ from html import escape
 from itertools import islice
 from random import Random
 
-from ..vocab import UsageError
+from ..errors import UsageError
 
 # %% ../../nbs/lab/03_synthetic.ipynb #6e00a42f
 Piece = tuple[str, float]   # some characters, and their surprise in nats given everything before them

@@ -24,7 +24,8 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from .. import checkpoint as store
-from ..vocab import TOKENIZER, RunError, UsageError, Vocab, vocab_hash
+from ..errors import RunError, UsageError
+from ..vocab import TOKENIZER, Vocab, vocab_hash
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #18283afe
 @runtime_checkable

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..vocab import UsageError
+from ..errors import UsageError
 from .decoder import bits_per_byte
 from .tokenizers import TextTokenizer, count_tokens, with_size
 

@@ -1,5 +1,5 @@
 """Widgets to learn by: sliders over the functions of the other modules, and no logic of their own."""
-from tofy.vocab import extra
+from tofy.errors import extra
 
 with extra("notebooks"):
     import ipywidgets  # noqa: F401

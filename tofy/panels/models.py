@@ -18,10 +18,11 @@ from ipywidgets import HBox, Layout, VBox
 
 from .. import crowding, gap, inference
 from ..checkpoint import HELDOUT
+from ..errors import TofyError, UsageError
 from ..gap import LABELS
 from ..inference import Latent
-from ..vocab import SPECIALS, TofyError, UsageError
 from .parts import Panel, Picture, pick_run
+from ..vocab import SPECIALS
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:

@@ -18,8 +18,8 @@ from ipywidgets import Layout
 from traitlets import Unicode
 
 from ..checkpoint import MODEL
+from ..errors import TofyError
 from ..inference import READY
-from ..vocab import TofyError
 
 # %% ../../nbs/15_panels.ipynb #178afa5e
 class Picture(widgets.Image):
