@@ -22,24 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from . import metrics
 from .checkpoint import HELDOUT, read_log
 from .data import Data, Phrases, pack
 from .errors import RunError, UsageError
 from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
-from tofy.metrics import (
-    COLOURS,
-    NAMES,
-    Bigram,
-    Scorer,
-    draw_baselines,
-    rank_batches,
-    rank_blanks,
-    ranks,
-    summary,
-    unigram_scorer,
-)
+from .metrics import Bigram, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary, unigram_scorer
 from .vocab import MASK, PAD, SPECIALS, UNK, Vocab, vocab_hash
 
 # %% ../nbs/12_gap.ipynb #5c5b378e
@@ -121,10 +111,10 @@ def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, 
     "A figure by the number of candidates, a line for each scorer, a dot at the training log's 33; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 3))[1]
-    colours = COLOURS | dict(heldout=COLOURS["model"], train="#56B4E9")
+    colours = metrics.COLOURS | dict(heldout=metrics.COLOURS["model"], train="#56B4E9")
     for name, curve in curves.items():
         ks, values = curve["candidates"], curve[kind][figure]
-        ax.plot(ks, values, "--" if name in COLOURS else "-", color=colours[name], label=LABELS.get(name, name))
+        ax.plot(ks, values, "--" if name in metrics.COLOURS else "-", color=colours[name], label=LABELS.get(name, name))
         if 33 in ks:
             ax.plot(33, values[ks.index(33)], "o", ms=4, color=colours[name])
     ax.axvline(33, color="#666666", lw=.8, ls=":")
@@ -298,7 +288,7 @@ def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, unig
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     for name, found in bins.items():
         ax.errorbar(range(len(found)), [b[figure] for b in found], [b[f"{figure}_se"] for b in found], marker="o", ms=4,
-                    ls="-" if name == "model" else "--", color=COLOURS[name], label=name)
+                    ls="-" if name == "model" else "--", color=metrics.COLOURS[name], label=name)
     ticks = [f"{_span(b['low'], b['high'])}\nn={b['queries']}" for b in next(iter(bins.values()))]
     ax.set_xticks(range(len(ticks)), ticks, fontsize=8)
     ax.set(xlabel=label, ylabel=dict(mrr="held-out MRR", top1="held-out top-1")[figure], ylim=(0, 1))
@@ -371,7 +361,7 @@ def plot_calibration(rows: list[dict],                    # of `calibration`
     ax = ax or plt.subplots(figsize=(6, 3))[1]
     t = [row["threshold"] for row in rows]
     accuracy = [row["accuracy"] if row["queries"] >= 20 else math.nan for row in rows]   # a few blanks prove nothing
-    ax.plot(t, accuracy, "o-", ms=3, color=COLOURS["model"], label="right, of those answered")
+    ax.plot(t, accuracy, "o-", ms=3, color=metrics.COLOURS["model"], label="right, of those answered")
     ax.plot(t, [row["answered"] for row in rows], "s-", ms=3, color="#56B4E9", label="blanks answered")
     ax.axvline(tau, color="#666666", lw=.8, ls=":")
     ax.annotate(f"τ = {tau:g}", (tau, 1.01), fontsize=8, color="#666666", ha="center", annotation_clip=False)
@@ -598,7 +588,7 @@ def plot_waterfall(found: dict, ax=None):
     for x, step in enumerate(steps):
         before = step["top1"] if step["before"] is None else step["before"]
         low, high = sorted((step["top1"], before))
-        ax.bar(x, step["top1"], color=COLOURS["model"], width=.7)
+        ax.bar(x, step["top1"], color=metrics.COLOURS["model"], width=.7)
         ax.bar(x, high - low, bottom=low, width=.7, color="#D55E00" if before > step["top1"] else "#56B4E9")
         change = "" if step["before"] is None else f"\n{_change(before, step['top1'])}"
         ax.text(x, high + .01, f"{step['top1']:.2f}{change}", ha="center", va="bottom", fontsize=8,
@@ -606,7 +596,7 @@ def plot_waterfall(found: dict, ax=None):
     for name in ("unigram", "bigram", "best"):
         places = [x for x, step in enumerate(steps) if name in step]
         ax.hlines([steps[x][name] for x in places], [x - .45 for x in places], [x + .45 for x in places], lw=2,
-                  color=COLOURS[name], ls=(0, (2, 1)), label=NAMES.get(name, name), zorder=3)
+                  color=metrics.COLOURS[name], ls=(0, (2, 1)), label=metrics.NAMES.get(name, name), zorder=3)
     ax.set_xticks(range(len(steps)), [step["label"] for step in steps], fontsize=7)
     ax.set(ylabel="top-1 (share of blanks)", ylim=(0, 1.1))
     return ax

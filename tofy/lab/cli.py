@@ -190,8 +190,8 @@ def train(
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
     given = {name: value for name, value in locals().items() if value is not None and value is not False}
-    from tofy.lab.training import TextRun
     from tofy.training import make_run_folder
+    from tofy.lab.training import TextRun
     make_run_folder(out, resume, overwrite, TextRun.STATE)
     run_training(*(resumed(given, out) if resume else planned(given)), out, resume, overwrite, as_json)
 

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 from .. import checkpoint as store
 from ..encoder import check_types
 from ..errors import UsageError
+from ..layers import Attention
+from ..training import make_run_folder
 from .decoder import Decoder, DecoderConfig, preset
 from .tokenizers import TextTokenizer, rename_token
 from .training import TextConfig, TextData, TextRecord, TextRun, load_run, load_texts, train
 from .writing import DECODER, Writer, load_decoder, save_decoder
-from ..layers import Attention
-from ..training import make_run_folder
 
 # %% ../../nbs/lab/06_growth.ipynb #b544bab3
 def weights_hash(model: nn.Module) -> str:

@@ -27,10 +27,10 @@ from .. import checkpoint as store
 from ..checkpoint import NAN
 from ..corpus import lines
 from ..errors import UsageError
+from ..training import Run, begin, check_loop, diverged, follow, learning_rate, make_run_folder, memory_advice
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
-from ..training import Run, begin, check_loop, diverged, follow, learning_rate, make_run_folder, memory_advice
 
 # %% ../../nbs/lab/02_training.ipynb #cff52407
 # Endings of the files that a folder is read for.

@@ -22,9 +22,9 @@ from .. import __version__
 from .. import checkpoint as store
 from ..encoder import check_types
 from ..errors import RunError, UsageError
+from ..vocab import TOKENIZER
 from .decoder import Decoder, DecoderConfig, at_rest
 from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, save_tokenizer, show_strip
-from ..vocab import TOKENIZER
 
 # %% ../../nbs/lab/01a_writing.ipynb #e65f0e33
 @dataclass

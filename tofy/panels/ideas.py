@@ -19,10 +19,10 @@ from torch import Generator, Tensor
 from ..data import Data, load_data
 from ..losses import EXAMPLE, plot_example, plot_pulls, sample_negatives, term_pulls, worked_example
 from ..masking import FATES, fates, mask_batch, show_masked
-from .parts import Panel, Picture
 from ..sizing import CARD, Advice, advise, expected_blanks, plot_memory
 from ..training import TrainConfig, learning_rate, phases, plot_schedule, recipe
 from ..vocab import SPECIALS
+from .parts import Panel, Picture
 
 # %% ../../nbs/15a_panel_ideas.ipynb #bf20cf27
 WIDE = dict(style={"description_width": "8em"}, layout={"width": "25em"})

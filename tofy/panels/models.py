@@ -21,8 +21,8 @@ from ..checkpoint import HELDOUT
 from ..errors import TofyError, UsageError
 from ..gap import LABELS
 from ..inference import Latent
-from .parts import Panel, Picture, pick_run
 from ..vocab import SPECIALS
+from .parts import Panel, Picture, pick_run
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:

@@ -29,9 +29,9 @@ from ..encoder import ModelConfig
 from ..errors import TofyError, UsageError
 from ..hub import load_source
 from ..inference import known_baselines
-from .parts import Panel, Picture, run_folders
 from ..sizing import advise
 from ..training import RECIPES, TrainConfig, recipe
+from .parts import Panel, Picture, run_folders
 
 # %% ../../nbs/15c_panel_training.ipynb #feeeb85e
 whole = partial(widgets.BoundedIntText, min=0, max=10**9)
