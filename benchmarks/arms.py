@@ -17,7 +17,8 @@ from tofy import training
 from tofy.data import Data
 from tofy.encoder import LatentModel
 from tofy.masking import Masked, mask_batch
-from tofy.training import follow, new_run, open_run, recipe
+from tofy import loop
+from tofy.training import new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
@@ -33,7 +34,7 @@ def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tof
 def watch(run: training.Run, seconds: float, report: Report) -> None:
     "Follow a run and report; the run's clock stands still between two of its records."
     due = 0.
-    for record in follow(run):
+    for record in loop.run(run):
         now = run.clock.seconds                        # a record may be older than the validation that came with it
         if now >= due or run.progress >= 1 and not run.pending:
             due = now + seconds / LOOKS

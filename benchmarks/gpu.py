@@ -156,20 +156,21 @@ def resuming(b: Bench) -> dict:
     "The largest difference between weights of a run that was interrupted and one that was not; and between two that were not."
     import torch
 
-    from tofy.checkpoint import STATE, load_tensors
-    from tofy.training import follow
+    from tofy.run_folder import STATE
+    from tofy.checkpoint import load_tensors
+    from tofy import loop
     with tempfile.TemporaryDirectory() as home:
         folders = [Path(home) / name for name in ("once", "again", "interrupted")]
         for folder in folders[:2]:
             folder.mkdir()
-            list(follow(small_run(b, folder)))
+            list(loop.run(small_run(b, folder)))
         folders[2].mkdir()
         run = small_run(b, folders[2], log_every=5)
-        steps = follow(run)
+        steps = loop.run(run)
         while run.step < 20:
             next(steps)
         steps.close()
-        list(follow(small_run(b, folders[2], resume=True, log_every=5)))
+        list(loop.run(small_run(b, folders[2], resume=True, log_every=5)))
         once, again, interrupted = ({name: t for name, t in load_tensors(folder / STATE)[0].items() if t.is_floating_point()}
                                     for folder in folders)
     far = lambda other: max((once[name] - other[name]).abs().max().item() for name in once)          # noqa: E731
@@ -183,10 +184,10 @@ def resuming(b: Bench) -> dict:
 
 def half_precision(b: Bench) -> dict:
     "Loss and held-out MRR after equal steps, in 32 bits and with the encoder in 16-bit brain floats."
-    from tofy.training import follow
+    from tofy import loop
     found, steps = dict(name="bf16", steps=b.pick(400, 20)), b.pick(400, 20)
     for name, half in (("float32", False), ("bf16", True)):
-        lines = [r for r in follow(small_run(b, steps=steps, bf16=half)) if r.is_line]
+        lines = [r for r in loop.run(small_run(b, steps=steps, bf16=half)) if r.is_line]
         found |= {f"{name}_loss": lines[-1].loss, f"{name}_mrr": lines[-1].valid_mrr}
     return found | dict(ok=abs(found["bf16_mrr"] - found["float32_mrr"]) < .1)
 
@@ -268,14 +269,15 @@ def one_speed(b: Bench, text: Path, dim: int, vocab: int, batch: int, rate: floa
     from torch.utils.flop_counter import FlopCounterMode
 
     from tofy.data import load_data
-    from tofy.training import learn, open_run, recipe
+    from tofy.loop import optimizer_step
+    from tofy.training import open_run, recipe
     b.forget_peak()
     data = load_data(text, max_vocab=vocab, valid=10)
     heads = max(dim // 64, 2)
     run = open_run(data, *recipe(steps=10_000, dim=dim, layers=2, heads=heads, batch=batch, device=b.device))
 
     def step() -> None:
-        learn(run, run.look(False), 1e-4)
+        optimizer_step(run, run.look(False), 1e-4)
         run.step += 1
 
     with FlopCounterMode(display=False) as counter:
@@ -381,7 +383,7 @@ def decoder_speed(b: Bench, name: str, rate: float, compiled: bool = False) -> d
     from tofy.encoder import count_parameters
     from tofy.lab.decoder import preset
     from tofy.lab.training import TextConfig, TextData, new_run
-    from tofy.training import learn
+    from tofy.loop import optimizer_step
     b.forget_peak()
     vocab, batch = b.pick((8192, 32), (256, 2))
     shape = preset(name, vocab_size=vocab)
@@ -390,7 +392,7 @@ def decoder_speed(b: Bench, name: str, rate: float, compiled: bool = False) -> d
     run = new_run(data, shape, TextConfig(steps=1000, seconds=None, batch=batch, device=b.device, compile=compiled))
 
     def step() -> None:
-        learn(run, run.look(False), 1e-4)
+        optimizer_step(run, run.look(False), 1e-4)
         run.step += 1
 
     if not compiled:
@@ -420,7 +422,8 @@ def processes(b: Bench) -> Iterator[dict]:
     "One process started by torchrun (NCCL on a card, Gloo elsewhere) against one that is alone."
     import torch
 
-    from tofy.checkpoint import STATE, load_tensors
+    from tofy.run_folder import STATE
+    from tofy.checkpoint import load_tensors
     with tempfile.TemporaryDirectory() as home:
         found, program = {}, ["--device", b.device, *["--toy"] * b.toy, "--grouped", home]
         for name, start in (("alone", []), ("grouped", TORCHRUN)):
@@ -443,13 +446,13 @@ def grouped_run(folder: str, name: str, device: str, toy: bool) -> None:
     import torch.distributed as dist
 
     from tofy.processes import group, grouped
-    from tofy.training import follow
+    from tofy import loop
     b = Bench(device, toy, math.inf)
     with group():
         place = Path(folder) / name
         place.mkdir()
         run = small_run(b, place, steps=b.pick(60, 10))
-        list(follow(run))
+        list(loop.run(run))
         backend = dist.get_backend_config() if grouped() else None
         print(json.dumps(dict(backend=backend and str(backend), wrapped=run.parallel is not None, seconds=run.clock.seconds)))
         del run

@@ -23,7 +23,8 @@ from tofy.data import load_data
 from tofy.encoder import LatentModel
 from tofy.masking import all_blanks
 from tofy.metrics import judge
-from tofy.training import follow, new_run, recipe
+from tofy import loop
+from tofy.training import new_run, recipe
 from tofy.vocab import SPECIALS
 
 from .arms import scorer
@@ -137,10 +138,10 @@ def small_start(stack, run):
 @change
 def ema(stack, run):
     "The answer is given by a running average of the weights (0.998 a step)."
-    average, learn = {n: t.clone() for n, t in run.model.state_dict().items()}, training.learn
+    average, optimizer_step = {n: t.clone() for n, t in run.model.state_dict().items()}, training.optimizer_step
 
     def learn_and_average(run, loss, lr):
-        learn(run, loss, lr)
+        optimizer_step(run, loss, lr)
         for name, t in run.model.state_dict().items():
             average[name].lerp_(t, 1 - min(.998, (run.step + 1) / (run.step + 10)))
 
@@ -181,7 +182,7 @@ def attempt(data, what: str, seed: int, steps: int, **settings) -> dict:
     run = new_run(data, *recipe(steps=steps, seed=seed, threads=1, eval_every=steps, **settings), None)
     with ExitStack() as stack:
         last = [CHANGES[name](stack, run) for name in names if name != "recipe"]
-        for _ in follow(run):
+        for _ in loop.run(run):
             pass
         for step in filter(None, last):
             step()

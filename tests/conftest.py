@@ -224,7 +224,7 @@ def trained(tofy, text) -> Path:
 
 def hurry(patch) -> None:
     "Training yields and saves its state after every step. `patch` is `setattr`, or a monkeypatch's."
-    from tofy.training import Clock
+    from tofy.loop import Clock
 
     patch(Clock, "quiet_for", lambda clock, seconds: True)
     patch(Clock, "last_save", property(lambda clock: -1e9, lambda clock, value: None))

@@ -7,7 +7,8 @@ from tofy.data import load_data, pack
 from tofy.inference import Latent
 from tofy.masking import Blanks
 from tofy.metrics import baseline_scorers, rank_blanks
-from tofy.training import open_run, recipe, run_steps
+from tofy.training import open_run, recipe
+from tofy.loop import run_steps
 
 N = 20_000
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tofy.checkpoint import load_settings
+from tofy.run_folder import load_settings
 from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
 
 PICTURES = ROOT / "build" / "screenshots"

@@ -11,21 +11,8 @@ import pytest
 import torch
 from conftest import ROOT, SIZES
 
-from tofy.checkpoint import (
-    BASELINES,
-    HELDOUT,
-    LOG,
-    LOG_COLUMNS,
-    MODEL,
-    SETTINGS,
-    STATE,
-    VOCAB,
-    load_baselines,
-    load_model,
-    load_settings,
-    load_tensors,
-    read_log,
-)
+from tofy.run_folder import BASELINES, load_baselines, load_model, load_settings, LOG, LOG_COLUMNS, MODEL, read_log, STATE, VOCAB
+from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
 
 COMMANDS = ("train", "runs", "diff", "fill", "eval", "diagnose", "size", "data", "notebooks")
 

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tofy import checkpoint as store
+from tofy import run_folder
 from tofy import doctor
-from tofy.checkpoint import LogRecord
+from tofy.run_folder import LogRecord
 from tofy.data import load_data
-from tofy.doctor import Case, diagnose, open_case, read_columns, unigram_loss
+from tofy.doctor import Case, Known, diagnose, open_case, read_columns, unigram_loss
 from tofy.errors import RunError, UsageError
 from tofy.training import open_run, recipe, train
 from tofy.vocab import make_vocab
@@ -53,8 +54,8 @@ def test_the_original_settings_by_their_figures(notes):
     found = diagnose(notes)
     assert {"misleading cosine", "padding attended", "acc_neg beside the unigram baseline"} <= set(names(found))
     evidence = {f.name: f.evidence for f in found}
-    header = store.load_model(notes)[2]
-    last = store.read_log(notes)[-1]
+    header = run_folder.load_model(notes)[2]
+    last = run_folder.read_log(notes)[-1]
     assert f"{last.cos_mean_notes:.3f}" in evidence["misleading cosine"]
     assert f"{last.cos_mean:.2f}" in evidence["misleading cosine"]
     words = [len(line.split()) for line in (notes / "heldout.txt").read_text().splitlines()]
@@ -64,9 +65,9 @@ def test_the_original_settings_by_their_figures(notes):
 def test_no_finding_reads_the_recipe(notes, tmp_path):
     "The same figures under another label: the same findings."
     shutil.copytree(notes, tmp_path / "copy")
-    tensors, header = store.load_tensors(notes / store.MODEL)
+    tensors, header = store.load_tensors(notes / run_folder.MODEL)
     header["train"] = json.dumps(json.loads(header["train"]) | dict(recipe="tofy"))
-    store.save_tensors(tmp_path / "copy" / store.MODEL, tensors, header | dict(recipe='"tofy"'))
+    store.save_tensors(tmp_path / "copy" / run_folder.MODEL, tensors, header | dict(recipe='"tofy"'))
     settings = (notes / store.SETTINGS).read_text()
     (tmp_path / "copy" / store.SETTINGS).write_text(settings.replace('recipe = "notes"', 'recipe = "tofy"'))
     assert names(diagnose(tmp_path / "copy")) == names(diagnose(notes))
@@ -90,7 +91,7 @@ def test_a_real_run_has(name, settings, tmp_path):
 
 
 def test_overfitting_by_a_real_run(tmp_path):
-    settings = dict(dim=64, steps=400, lr=2e-3, constant=True, learn_temperature=False, dropout=0., mask_mode="one",
+    settings = dict(dim=64, steps=400, lr=2e-3, flat=1.0, learn_temperature=False, dropout=0., mask_mode="one",
                     corrupt=(1., 0., 0.), weight_decay=0., smoothing=0., positions="sinusoidal")
     found = names(diagnose(run(tmp_path / "run", "builtin:120", data=dict(valid=.4), **settings)))
     assert "overfitting" in found and "training looks better than use" in found
@@ -120,9 +121,9 @@ def sound(tmp_path_factory):
 
 def test_a_sound_run_has_no_finding(sound):
     assert diagnose(sound) == []
-    assert diagnose(sound / store.LOG) == []
-    assert diagnose(sound / store.LOG, run=sound) == []
-    assert diagnose(store.read_log(sound), sound) == []
+    assert diagnose(sound / run_folder.LOG) == []
+    assert diagnose(sound / run_folder.LOG, run=sound) == []
+    assert diagnose(run_folder.read_log(sound), sound) == []
     assert repr(diagnose(sound)) == doctor.NOTHING and doctor.NOTHING in diagnose(sound)._repr_html_()
 
 
@@ -139,13 +140,13 @@ def test_references_and_text_may_be_missing(notes, tmp_path, monkeypatch):
     "An older run folder, whose text is gone: fewer lines, no crash."
     folder = tmp_path / "old"
     shutil.copytree(notes, folder)
-    for name in (store.BASELINES, store.STATE, "heldout.txt"):
+    for name in (run_folder.BASELINES, run_folder.STATE, "heldout.txt"):
         (folder / name).unlink(missing_ok=True)
     monkeypatch.setattr("tofy.inference.run_data", lambda folder: (_ for _ in ()).throw(RunError("gone")))
     found = diagnose(folder)
     assert {"misleading cosine", "padding attended", "acc_neg beside the unigram baseline"} <= set(names(found))
     assert ".53" in next(f.evidence for f in found if "acc_neg" in f.name)
-    (folder / store.MODEL).unlink()
+    (folder / run_folder.MODEL).unlink()
     assert "padding attended" in names(diagnose(folder))                         # run.toml still tells
     (folder / store.SETTINGS).unlink()
     assert {"misleading cosine", "acc_neg beside the unigram baseline"} <= set(names(diagnose(folder)))
@@ -209,7 +210,7 @@ def test_cosines_that_are_true():
     assert found_in(true) == []
     notes = case(20, cos_mean=.5, cos_mean_notes=1 - .5 / 128, mse=1. / 128)
     assert found_in(notes) == ["misleading cosine"] and "0.50" in doctor.misleading_cosine(notes).evidence
-    notes.settings = dict(mse_weight=0.)
+    notes.settings = Known(mse_weight=0.)
     assert found_in(notes) == []
 
 
@@ -295,7 +296,7 @@ def test_many_passes_alone_are_no_finding():
 def test_the_wrong_model():
     log = case(21, valid_mrr=lambda t: .2 + .8 * t * (1 - t), saved=1.)
     assert found_in(log) == ["overfitting"]
-    log.settings = dict(best_by="acc_ema")
+    log.settings = Known(best_by="acc_ema")
     assert "the wrong model was kept" in found_in(log)
     log.columns["saved"] = (log.columns["step"] <= 1000).double()
     assert "the wrong model was kept" not in found_in(log)
@@ -308,7 +309,7 @@ def test_unigram_entropy_against_sampled_rivals():
     assert 0 < level < math.log(4) < unigram_loss(counts)
     log = case(100, rank=lambda t: level + .5 * (-20 * t).exp() + .2 * luck())
     log.vocab = make_vocab({str(i): n for i, n in enumerate(counts)})
-    log.settings, log.lengths = dict(negatives=3), [10] * 20
+    log.settings, log.lengths = Known(negatives=3), [10] * 20
     assert found_in(log) == ["the loss equals the unigram entropy"]
     log.lines = dict(unigram=dict(mrr=.2))
     log.columns["valid_mrr"] = torch.full((100,), .5)
@@ -433,5 +434,5 @@ def test_no_gap_no_flattery(notes):
 def test_a_damaged_state_is_passed_over(notes, tmp_path):
     shutil.copytree(notes, tmp_path / "run")
     before = names(diagnose(tmp_path / "run"))
-    (tmp_path / "run" / store.STATE).write_bytes(b"cut")
+    (tmp_path / "run" / run_folder.STATE).write_bytes(b"cut")
     assert set(names(diagnose(tmp_path / "run"))) & {"padding attended"} == set(before) & {"padding attended"}

@@ -12,19 +12,8 @@ import torch
 from conftest import SIZES, hurry
 
 from tofy import training
-from tofy.checkpoint import (
-    HELDOUT,
-    LOG,
-    MODEL,
-    SETTINGS,
-    STATE,
-    VOCAB,
-    add_line,
-    load_model,
-    load_tensors,
-    read_log,
-    save_tensors,
-)
+from tofy.checkpoint import add_line, HELDOUT, load_tensors, save_tensors, SETTINGS
+from tofy.run_folder import load_model, LOG, MODEL, read_log, STATE, VOCAB
 from tofy.data import load_data
 from tofy.errors import RunError, UsageError
 from tofy.inference import load

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tofy import gap as g
-from tofy.checkpoint import MODEL, load_tensors, save_tensors
+from tofy.run_folder import MODEL
+from tofy.checkpoint import load_tensors, save_tensors
 from tofy.data import Data, load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError

@@ -9,7 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tofy.checkpoint import STATE, load_tensors, read_log
+from tofy.run_folder import read_log, STATE
+from tofy.checkpoint import load_tensors
 from tofy.lab.decoder import Decoder, DecoderConfig, next_loss
 from tofy.lab.tokenizers import (
     check_words,

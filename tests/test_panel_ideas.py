@@ -17,7 +17,9 @@ from tofy.data import load_data, pack
 from tofy.losses import EXAMPLE, latent_loss, term_pulls, worked_example
 from tofy.masking import FATES, fates, mask_batch, show_masked
 from tofy.panels.ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
-from tofy.training import TrainConfig, learning_rate, phases, plot_schedule
+from tofy.training import TrainConfig
+from tofy.schedule import learning_rate, phases
+from tofy.curves import plot_schedule
 from tofy.vocab import make_vocab
 
 PANELS = [MaskingPanel, SchedulePanel, LossPanel, SizingPanel]

@@ -9,8 +9,10 @@ from datetime import datetime, timezone
 import pytest
 import torch
 
-from tofy.background import Background, as_command, settings_of
-from tofy.checkpoint import MODEL, STATE, load_baselines, read_experiments, read_log
+from tofy.background import Background
+from tofy.plan import as_command, read_plan
+from tofy.run_folder import load_baselines, MODEL, read_log, STATE
+from tofy.checkpoint import read_experiments
 from tofy.cli import gather_settings
 from tofy.crowding import load_frames, table_figures, word_rows
 from tofy.errors import RunError
@@ -199,7 +201,7 @@ def test_a_bug_is_told_with_its_traceback_folded(panel, monkeypatch):
     assert "<details><summary>traceback" in panel.notice.value
 
 
-def test_the_shelf_loads_renames_and_exports(panel, tmp_path):
+def test_the_run_list_loads_renames_and_exports(panel, tmp_path):
     panel.settings.amount.value = 30
     panel.settings["mask_rate"].value = .5
     panel.controls["start"].click()

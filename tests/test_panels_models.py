@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from tofy import crowding, gap, hub, inference
-from tofy.checkpoint import HELDOUT, MODEL, save_tensors
+from tofy.checkpoint import HELDOUT, save_tensors
+from tofy.run_folder import MODEL
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError

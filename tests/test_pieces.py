@@ -12,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tofy import sharing
-from tofy.background import as_command, settings_of
-from tofy.checkpoint import HELDOUT, MODEL, SETTINGS, STATE, load_model, load_settings, load_tensors
+from tofy.plan import as_command, read_plan
+from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
+from tofy.run_folder import load_model, load_settings, MODEL, STATE
 from tofy.corpus import lines
 from tofy.data import context, load_data
 from tofy.errors import UsageError

@@ -16,7 +16,8 @@ import torch
 from conftest import ROOT, SIZES
 
 from tofy import training
-from tofy.checkpoint import LOG_COLUMNS, MODEL, STATE, load_tensors, read_experiments, read_log
+from tofy.run_folder import LOG_COLUMNS, MODEL, read_log, STATE
+from tofy.checkpoint import load_tensors, read_experiments
 from tofy.data import load_data
 from tofy.errors import RunError, UsageError
 from tofy.masking import mask_batch
@@ -265,8 +266,8 @@ def pair(tofy):
 
 def slowly(r, seconds=0.02):
     "Each step waits a little."
-    real = training.learn
-    training.learn = lambda *args: (real(*args), time.sleep(seconds))
+    real = training.optimizer_step
+    training.optimizer_step = lambda *args: (real(*args), time.sleep(seconds))
 
 
 def at_step(step: int, who: int, do):

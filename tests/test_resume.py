@@ -14,7 +14,8 @@ import torch
 from conftest import SIZES, hurry
 
 from tofy import checkpoint, training
-from tofy.checkpoint import LOG_COLUMNS, MODEL, STATE, load_model, load_tensors, read_log
+from tofy.run_folder import load_model, LOG_COLUMNS, MODEL, read_log, STATE
+from tofy.checkpoint import load_tensors
 from tofy.data import load_data
 from tofy.training import recipe, train
 
@@ -47,15 +48,15 @@ def die_after(step: int, delay: float):
 
     def patch():
         hurry(setattr)
-        real = training.learn
+        real = training.optimizer_step
 
-        def learn(run, *args):
+        def optimizer_step(run, *args):
             if run.step >= step and not patch.armed:
                 patch.armed = True
                 threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
             return real(run, *args)
 
-        patch.armed, training.learn = False, learn
+        patch.armed, training.optimizer_step = False, optimizer_step
 
     return patch
 
@@ -257,7 +258,7 @@ def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, na
 
 def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatch):
     list(go(data, tmp_path / "whole"))
-    real, last = checkpoint.save_model, max(r.step for r in read_log(tmp_path / "whole") if r.saved)
+    real, last = run_folder.save_model, max(r.step for r in read_log(tmp_path / "whole") if r.saved)
 
     def interrupted(folder, model, vocab, about):
         if about["step"] == last > 0:
@@ -347,7 +348,7 @@ def test_a_row_of_the_log_cut_short_is_written_again(data, tmp_path, hurried):
     loop = go(data, tmp_path / "run")
     next(r for r in loop if r.step >= 13)
     loop.close()
-    log = tmp_path / "run" / checkpoint.LOG
+    log = tmp_path / "run" / run_folder.LOG
     log.write_text(log.read_text() + "14,24,0.1,9")
     list(go(data, tmp_path / "run", resume=True))
     same(tmp_path / "whole", tmp_path / "run")
@@ -419,7 +420,7 @@ def test_a_finished_run_is_left_as_it_is(data, tmp_path):
 
 def test_a_run_made_longer_stays_longer(tofy, trained):
     child = tofy.start("train", "--resume", "--steps", 100_000, "--out", "run")
-    child.wait_for("\n400,", trained / checkpoint.LOG)
+    child.wait_for("\n400,", trained / run_folder.LOG)
     child.kill(signal.SIGINT)
     assert child.wait().code == 130
     result = tofy.start("train", "--resume", "--out", "run")

@@ -13,7 +13,8 @@ import torch
 from conftest import ROOT
 from hub_server import hub as serve
 
-from tofy.checkpoint import BASELINES, HELDOUT, LOG, MODEL, SETTINGS, STATE, VOCAB, load_settings, load_tensors
+from tofy.run_folder import BASELINES, load_settings, LOG, MODEL, STATE, VOCAB
+from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
 from tofy.errors import UsageError
 from tofy.inference import READY, Latent, load, nearest_words
 from tofy.sharing import CARD, FILES, Tofy, encode, figure_rows, model_card, save_word2vec, without_folders

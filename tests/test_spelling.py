@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from tofy import doctor, spelling
-from tofy.checkpoint import MODEL, STATE, load_model, load_tensors
+from tofy.run_folder import load_model, MODEL, STATE
+from tofy.checkpoint import load_tensors
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig, count_parameters
 from tofy.errors import RunError, UsageError
@@ -22,7 +23,9 @@ from tofy.inference import Latent, diff, fill, load, read_blank
 from tofy.masking import all_blanks, ask
 from tofy.sizing import memory, parameters, profile_step
 from tofy.spelling import bucket, ngram_index, ngrams, own_rows, spell, spelling_of
-from tofy.training import follow, learn, look, make_optimizer, open_run, recipe, train, warm_start
+from tofy import loop
+from tofy.loop import optimizer_step
+from tofy.training import batch_loss, make_optimizer, open_run, recipe, train, warm_start
 from tofy.vocab import SPECIALS
 
 DATA = load_data("builtin:300")
@@ -124,7 +127,7 @@ def test_the_table_is_composed_once_a_step(target, monkeypatch):
     loss = look(run)
     assert len(calls) == 1
     before = run.model.table.detach().clone()
-    learn(run, loss, 1e-2)
+    optimizer_step(run, loss, 1e-2)
     assert not torch.equal(run.model.table, before), "the table of the step before was kept"
     if target == "ema":                                   # it follows the table as it is after the step
         moved = before + (1 - run.config.ema_decay) * (run.model.table - before)
@@ -137,7 +140,7 @@ def test_pieces_are_learnt():
     weights = [p for group in make_optimizer(run.model, run.config).param_groups for p in group["params"]]
     assert any(p is shared for p in weights)
     assert sum(p.numel() for p in weights) == count_parameters(run.model)
-    learn(run, look(run), 1e-3)
+    optimizer_step(run, look(run), 1e-3)
     assert shared.abs().max() > 0
 
 
@@ -160,7 +163,7 @@ def test_a_resumed_run_ends_the_same(tmp_path):
     for _ in train(DATA, *settings_of(), out=tmp_path / "whole"):
         pass
     run = open_run(DATA, *settings_of(), tmp_path / "parts")
-    for record in (loop := follow(run)):
+    for record in (records := loop.run(run)):
         if record.step >= 10:
             break
     loop.close()

@@ -6,8 +6,9 @@ from torch import Tensor
 
 import tofy
 from tofy import READY, Tofy, diff, fill, load, load_data, recipe, train
-from tofy.background import Background, settings_of
-from tofy.checkpoint import LogRecord, load_model, read_log
+from tofy.background import Background
+from tofy.plan import read_plan
+from tofy.run_folder import load_model, LogRecord, read_log
 from tofy.corpus import posterior
 from tofy.crowding import map2d
 from tofy.data import Data, Phrases, source_lines

@@ -97,7 +97,7 @@ def gather_settings(recipe_name: str | None, file: Path | None, options: dict) -
 # %% ../nbs/16_cli.ipynb #d2a14973
 def read_tables(file: Path) -> dict[str, dict]:
     "The tables of a settings file, each name checked; values are checked where they are used."
-    from tofy.checkpoint import load_settings
+    from tofy.run_folder import load_settings
     tables = load_settings(file)
     for name, table in tables.items():
         if name not in ("data", "model", "train") or not isinstance(table, dict):
@@ -281,11 +281,11 @@ def parse_valid(text: str | None) -> float | str | None:
 def run_training(recipe_name: str | None, config: Path | None, options: dict, column: str | None, out: Path,
                  resume: bool, overwrite: bool, as_json: bool) -> None:
     "What `tofy train` does."
-    from tofy.checkpoint import SETTINGS
+    from tofy.checkpoint import SETTINGS, make_run_folder
     from tofy.data import load_data
     from tofy.hub import resolve
     from tofy.processes import all_gather, on_first, own_device, process_rank, world_size
-    from tofy.training import make_run_folder, suited_batch
+    from tofy.training import suited_batch
     on_first(lambda: make_run_folder(out, resume, overwrite))          # before a long download
     if resume:
         check_resume(options | dict(column=column), config, recipe_name)
@@ -347,8 +347,8 @@ def question_of(data) -> str:
 # %% ../nbs/16_cli.ipynb #e6ebeb89
 def show_outcome(stopped: bool, data, out: Path, as_json: bool) -> None:
     "The last held-out figures beside their baselines."
-    from tofy.checkpoint import read_log
     from tofy.inference import run_baselines
+    from tofy.run_folder import read_log
     if stopped:
         say(f"Stopped; go on with: tofy train --resume --out {out}")
         raise typer.Exit(130)
@@ -702,8 +702,8 @@ def translate(argv: list[str]) -> list[str]:
 # %% ../nbs/16_cli.ipynb #9b5e1cfa
 def translate_diff(words: list[str], more: list[str]) -> list[str]:
     "`--diff MODEL VOCAB DIM MAX_SEQ LAYERS HEADS`: the folder of MODEL, its sizes compared."
-    from tofy.checkpoint import MODEL, VOCAB
     from tofy.inference import load
+    from tofy.run_folder import MODEL, VOCAB
     model, vocab = (Path(w) for w in (words + [MODEL, VOCAB][len(words):])[:2])
     if model.name != MODEL or vocab.name != VOCAB or model.parent != vocab.parent:
         raise UsageError(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not those.")

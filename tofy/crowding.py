@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from . import corpus
+from . import corpus, loop
 from .checkpoint import load_tensors, save_tensors
 from .data import Phrases
 from .encoder import LatentModel
@@ -30,7 +30,7 @@ from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
 from .metrics import COLOURS, NAMES, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
-from .training import Run, follow
+from .training import LatentRun
 from .vocab import PAD, SPECIALS, Vocab
 
 # %% ../nbs/11_crowding.ipynb #5851a655
@@ -379,14 +379,14 @@ class Frame:
     mrr: float                 # held out; NaN where there was no validation
 
 
-def frames(run: Run,
+def frames(run: LatentRun,
            every: int,   # steps, a multiple of the run's log_every
           ) -> Iterator[Frame]:
     "Follow an open run to its end, with a frame at step 0 and every so many steps."
     if every < 1 or every % run.config.log_every:
         raise UsageError(f"every is {every}; it must be a multiple of the run's log_every, {run.config.log_every}.")
     counts = torch.tensor(run.data.vocab.counts[len(SPECIALS):])
-    for record in follow(run):
+    for record in loop.run(run):
         if record.is_line and record.step % every == 0:
             rows = word_rows(run.model).clone()
             yield Frame(record.step, rows, table_figures(rows, counts), record.loss, record.valid_mrr)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_lines', 'context', 'split_text', 'Phrases', 'pack', 'gather', 'mapped', 'Reading', 'read_phrases',
-           'first_of_each', 'Data', 'source_lines', 'n_heldout', 'draw_heldout', 'read_data', 'numbered', 'load_data',
-           'Epoch', 'epoch_batches', 'padding_share', 'cache_place']
+           'first_of_each', 'DataConfig', 'data_config', 'Data', 'source_lines', 'n_heldout', 'draw_heldout',
+           'read_data', 'numbered', 'load_data', 'Epoch', 'epoch_batches', 'padding_share', 'cache_place']
 
 # %% ../nbs/02_data.ipynb #b5292640
 import hashlib
@@ -19,9 +19,10 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,6 +31,7 @@ from torch import Tensor
 from . import __file__ as package_file
 from .corpus import lines as builtin_lines
 from .errors import RunError, UsageError
+from .settings import check, setting, settings_of
 from .vocab import PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
@@ -278,6 +280,42 @@ def first_of_each(digests: np.ndarray,   # uint64 (phrases,)
 
 # %% ../nbs/02_data.ipynb #6e440f8d
 @dataclass
+class DataConfig:
+    "Where phrases come from, and what is done with them."
+    source: str = setting("builtin", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]].", group="Text")
+    max_vocab: int = setting(4000, "Rows of the table, specials counted.", unit="words", least=len(SPECIALS) + 1,
+                             group="Text")
+    valid: float | str = setting(.05, "Held-out phrases: a share, a count, or a file.", least=0, group="Text")
+    seed: int = setting(0, "Draws what is held out, the weights and the batches.", least=0, below=2**31, group="Run")
+    max_seq: int = setting(72, "Tokens of a phrase at the most.", unit="tokens", least=2, group="Text")
+    split: str = setting("none", "Cut long rows into sentences or windows; none cuts them off.",
+                         choices=("none", "sentences", "windows"), group="Text")
+    tokens: str = setting("unicode", "How a text is cut: unicode or notes for words, or a tokenizer.json for its pieces.",
+                          also="--tokenizer", group="Text")
+    lower: bool = setting(True, "Fold the case of words.", group="Text", rare=True)
+    cache: str | None = setting(None, "A folder that keeps the text as ids: for texts larger than memory, and a quick "
+                                "start.", group="Text", rare=True, none="keep nothing")
+    column: str | None = setting(None, "Column of a hub: data set.", group="Text", rare=True, none="the one that fits")
+
+    def __post_init__(self):
+        for name, told in settings_of(self).items():                # a path is as good as its name
+            if told.type is str and isinstance(getattr(self, name), Path):
+                setattr(self, name, str(getattr(self, name)))
+        self.valid = str(self.valid) if isinstance(self.valid, Path) else self.valid
+        check(self)
+
+
+def data_config(source: str | Path | DataConfig = "builtin",
+                **changes: Any,   # any other field of `DataConfig`
+               ) -> DataConfig:
+    "The settings of a text, with changes; a name that is no setting is a `UsageError`."
+    known = settings_of(DataConfig)
+    if unknown := changes.keys() - known:
+        raise UsageError(f"There is no setting {', '.join(sorted(unknown))} of a text; the settings are {', '.join(known)}.")
+    return replace(source, **changes) if isinstance(source, DataConfig) else DataConfig(str(source), **changes)
+
+
+@dataclass
 class Data:
     "Phrases to train on and phrases held out, by one vocabulary."
     vocab: Vocab
@@ -397,25 +435,16 @@ def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict,
     return Data(vocab, train, valid, heldout, report, settings)
 
 # %% ../nbs/02_data.ipynb #47f2fde2
-def load_data(source: str | Path = "builtin",     # a file, or builtin[:N]
-              max_vocab: int = 4000,              # rows of the table at the most, specials counted
-              max_seq: int = 72,                  # tokens of a phrase at the most
-              valid: float | str | Path = .05,    # held-out share, count, or file
-              seed: int = 0,                      # draws the held-out rows
-              split: str = "none",                # none, sentences or windows
-              tokens: str | Path = "unicode",     # the rule of `tokenize`, or a tokenizer file
-              lower: bool = True,                 # of words; a tokenizer folds case or does not
-              cache: str | Path | None = None,    # a folder that keeps what was read, for texts larger than memory
+def load_data(source: str | Path | DataConfig = "builtin",   # a file, builtin[:N[:NAMES]], or all settings in one
+              **changes: Any,                                # any other field of `DataConfig`
              ) -> Data:
     "Phrases to train on and phrases held out, from a source."
-    if max_seq < 2:
-        raise UsageError(f"max_seq is {max_seq}; a phrase with a blank needs at least 2 tokens.")
-    rule = token_rule(tokens)
-    settings = dict(source=str(source), max_vocab=max_vocab, valid=str(valid) if isinstance(valid, Path) else valid,
-                    seed=seed, max_seq=max_seq, split=split, tokens=rule,
-                    lower=lower if isinstance(rule, str) else rule.lower)
-    data = read_data(settings) if cache is None else cached_data(Path(cache), settings)
-    data.settings["tokens"] = str(tokens)
+    config = data_config(source, **changes)
+    rule = token_rule(config.tokens)
+    settings = asdict(config) | dict(tokens=rule, lower=config.lower if isinstance(rule, str) else rule.lower)
+    settings = {name: value for name, value in settings.items() if name not in ("column", "cache")}
+    data = read_data(settings) if config.cache is None else cached_data(Path(config.cache), settings)
+    data.settings["tokens"] = config.tokens
     return data
 
 # %% ../nbs/02_data.ipynb #43f796fd

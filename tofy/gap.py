@@ -23,13 +23,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from . import metrics
-from .checkpoint import HELDOUT, read_log
+from .checkpoint import HELDOUT
 from .data import Data, Phrases, pack
 from .errors import RunError, UsageError
 from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
 from .metrics import Bigram, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary, unigram_scorer
+from .run_folder import read_log
 from .vocab import MASK, PAD, SPECIALS, UNK, Vocab, vocab_hash
 
 # %% ../nbs/12_gap.ipynb #5c5b378e

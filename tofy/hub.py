@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from .data import Data, load_data
+from .data import Data, DataConfig, data_config, load_data
 from .errors import RunError, UsageError, extra
 from .vocab import tokenize
 
@@ -466,13 +466,17 @@ def resolve(
     return fetch(str(source), column, folder, progress, root, process_rank, all_gather)
 
 
-def load_source(source: str | Path = "builtin",   # as for `resolve`
-                column: str | None = None,        # as for `fetch`
-                **settings,                       # as for `load_data`
+def load_source(source: str | Path | DataConfig = "builtin",   # as for `resolve`, or all settings in one
+                process_rank: int = 0,                         # as for `fetch`
+                all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
+                **changes: Any,                                # any other field of `DataConfig`
                ) -> Data:
     "Phrases to train on and phrases held out, from any source; its settings remember the address."
-    data = load_data(resolve(source, column), **settings)
-    data.settings |= dict(source=str(source)) | (dict(column=column) if column else {})
+    config = data_config(source, **changes)
+    found = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
+             for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
+    data = load_data(replace(config, **found))
+    data.settings |= {name: getattr(config, name) for name in found} | (dict(column=config.column) if config.column else {})
     return data
 
 # %% ../nbs/02a_hub.ipynb #2f72428b

@@ -19,8 +19,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from . import checkpoint, corpus
-from .checkpoint import BASELINES, HELDOUT, load_baselines, load_model, save_baselines, write_whole
+from . import checkpoint, corpus, run_folder
+from .checkpoint import HELDOUT, write_whole
 from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
 from .errors import RunError, TofyError, UsageError
@@ -28,6 +28,7 @@ from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, judge, measure_baselines, ranks, unigram_scorer
+from .run_folder import BASELINES, load_baselines, load_model, save_baselines
 from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
@@ -360,9 +361,9 @@ def twins(folder: Path) -> Iterator[Path]:
     "Runs beside this one, or ready-made, on the very same held-out blanks of the built-in corpus."
     def asked(run: Path) -> tuple:                                           # nothing of a run that cannot be read
         with suppress(OSError, KeyError, TofyError):
-            settings = checkpoint.load_settings(run / checkpoint.SETTINGS)
+            settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
-            return settings["data"], blanks, *((run / name).read_bytes() for name in (checkpoint.VOCAB, HELDOUT))
+            return settings["data"], blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
         return ()
 
     own = asked(folder)

@@ -18,11 +18,12 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor
 
-from . import __version__, checkpoint
-from .checkpoint import BASELINES, LOG, MODEL, SETTINGS, STATE, VOCAB, load_baselines, read_log, write_whole
+from . import __version__, checkpoint, run_folder
+from .checkpoint import SETTINGS, write_whole
 from .encoder import count_parameters
 from .errors import RunError, UsageError, extra
 from .inference import Answer, Latent, diff, fill, load
+from .run_folder import BASELINES, LOG, MODEL, STATE, VOCAB, load_baselines, read_log
 from .vocab import PAD, SPECIALS, TOKENIZER
 
 # %% ../nbs/18_sharing.ipynb #3ff3dc51
@@ -183,13 +184,13 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     if (folder / STATE).exists() or folder.resolve() == model.folder.resolve():
         raise UsageError(f"{folder} is a run folder, and stays as it is; name another one to save into.")
     about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()}
-    checkpoint.save_model(folder, model.model, model.vocab, about)
+    run_folder.save_model(folder, model.model, model.vocab, about)
     for file in (LOG, BASELINES):
         if (model.folder / file).is_file():
             shutil.copyfile(model.folder / file, folder / file)
     if (model.folder / SETTINGS).is_file():
-        tables = checkpoint.load_settings(model.folder / SETTINGS)
-        checkpoint.save_settings(folder / SETTINGS, {key: without_folders(table) for key, table in tables.items()})
+        tables = run_folder.load_settings(model.folder / SETTINGS)
+        checkpoint.save_tables(folder / SETTINGS, {key: without_folders(table) for key, table in tables.items()})
     write_whole(folder / CARD, model_card(model, model.folder, name, license).encode())
     return folder
 

@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from . import training
-from .checkpoint import save_model
 from .data import Data, load_data
 from .encoder import ModelConfig
 from .errors import UsageError
-from .training import Run, TrainConfig, learn, look, open_run, recipe, run_steps, suited_batch, validate
+from .loop import optimizer_step, run_steps
+from .run_folder import save_model
+from .training import LatentRun, TrainConfig, batch_loss, next_batch, open_run, recipe, suited_batch, validate
 from .vocab import SPECIALS, UNK, vocab_stats
 
 # %% ../nbs/14_sizing.ipynb #d53723d6
@@ -190,9 +191,10 @@ def memory(model: ModelConfig,
     return {part: int(4 * n) for part, n in sizes.items()}
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
-def profile_step(run: Run) -> int:   # bytes beside weights and moments
+def profile_step(run: LatentRun) -> int:   # bytes beside weights and moments
     "The fullest moment of this run's next step, as torch's profiler counts it (the weights move on)."
-    step = lambda: learn(run, look(run), run.config.min_lr)  # noqa: E731
+    def step():
+        optimizer_step(run, batch_loss(run, next_batch(run))[0], run.config.min_lr)
     step()                                                                        # makes AdamW's moments
     run.optimizer.zero_grad()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
@@ -235,8 +237,8 @@ class Probe:
     validation_seconds: float    # of one validation
     save_seconds: float        # to write the model once
 
-    def check_ups(self, config: TrainConfig, steps: int) -> int:
-        "How often a run of so many steps looks at held-out phrases: before, during and at the end."
+    def validations(self, config: TrainConfig, steps: int) -> int:
+        "How often a run of so many steps asks held-out phrases: before, during and at the end."
         return 1 + (math.ceil(steps / config.eval_every) if config.eval_every else min(10, steps))
 
     def run_seconds(self, config: TrainConfig, steps: int | None = None) -> float:
@@ -244,7 +246,7 @@ class Probe:
         steps = steps or config.steps
         if steps is None:
             return config.seconds
-        pauses = self.check_ups(config, steps) * (self.validation_seconds + self.save_seconds)
+        pauses = self.validations(config, steps) * (self.validation_seconds + self.save_seconds)
         working = steps * self.step_seconds + pauses
         return working + 3 * self.save_seconds * (2 + working // 15)
 
@@ -274,7 +276,7 @@ def probe(data: Data,
     return Probe(spent / steps, (last.examples - first.examples) / spent, steps, *_pauses(run))
 
 
-def _pauses(run: Run) -> tuple[float, float]:
+def _pauses(run: LatentRun) -> tuple[float, float]:
     "Seconds of a validation, and of saving the model."
     config = run.config
     run.config = replace(config, eval_queries=min(config.eval_queries, 2000))     # of more, this many are timed

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tofy.checkpoint import MODEL, STATE, load_tensors, save_model, save_tensors
+from tofy.run_folder import MODEL, save_model, STATE
+from tofy.checkpoint import load_tensors, save_tensors
 from tofy.crowding import frames, save_frames
 from tofy.hub import load_source
 from tofy.inference import READY, run_baselines

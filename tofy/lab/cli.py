@@ -190,7 +190,7 @@ def train(
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
     given = {name: value for name, value in locals().items() if value is not None and value is not False}
-    from tofy.training import make_run_folder
+    from tofy.checkpoint import make_run_folder
     from tofy.lab.training import TextRun
     make_run_folder(out, resume, overwrite, TextRun.STATE)
     run_training(*(resumed(given, out) if resume else planned(given)), out, resume, overwrite, as_json)
@@ -280,8 +280,8 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
     "Train and show it, then say how it went."
     from contextlib import closing
 
-    from tofy.checkpoint import read_log
     from tofy.cli import Watch, noting_signals, say, show
+    from tofy.run_folder import read_log
     from tofy.lab.training import TextRecord, text_baselines, validation_table
     from tofy.lab.training import train as training_loop
     say(repr(data))

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..encoder import check_types
 from ..errors import UsageError
 from ..layers import Block, Dropout, Positions
+from ..settings import check, setting
 
 # %% ../../nbs/lab/01_decoder.ipynb #3b2a218d
 IGNORED = -100   # a target that is not asked for; torch's cross_entropy leaves it out, too
@@ -51,26 +51,21 @@ def bits_per_byte(loss: float,     # nats a token
 @dataclass
 class DecoderConfig:
     "The shape of a decoder; stored in every checkpoint."
-    vocab_size: int = 256             # V
-    dim: int = 128                    # D
-    layers: int = 4
-    heads: int = 4                    # must divide dim where no head_width is given
-    kv_heads: int | None = None       # must divide heads; None = as many
-    context: int = 128                # tokens it can read
-    dropout: float = 0.
-    positions: str = "rotary"         # or none, sinusoidal, learned
-    rotary_base: float = 10_000.      # the slowest pair of numbers turns by one radian in so many tokens
-    head_width: int | None = None     # None = dim / heads
+    vocab_size: int = setting(256, "Rows of the table (V).", least=1, derived="the tokens of the tokenizer", group="Model")
+    dim: int = setting(128, "Width of the table (D).", least=1, group="Model")
+    layers: int = setting(4, "Blocks.", least=1, group="Model")
+    heads: int = setting(4, "Attention heads; they must divide dim.", least=1, group="Model")
+    kv_heads: int | None = setting(None, "Heads of keys and values; they must divide heads.", least=1, group="Model",
+                                   none="as many as heads")
+    context: int = setting(128, "Tokens it can read.", unit="tokens", least=1, group="Model")
+    dropout: float = setting(0., "Share of the activations dropped while training.", least=0, below=1, group="Model")
+    positions: str = setting("rotary", "How a token knows where it stands.", group="Model", rare=True,
+                             choices=("rotary", "learned", "sinusoidal", "none"))
+    rotary_base: float = setting(10_000., "Tokens in which the slowest pair of numbers turns by a radian.", least=1,
+                                 group="Model", rare=True)
+    head_width: int | None = setting(None, "Numbers in a head.", least=1, group="Model", rare=True, none="dim / heads")
 
-    def __post_init__(self):
-        check_types(self)
-        for name in ("vocab_size", "dim", "layers", "heads", "context", "rotary_base"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} is {getattr(self, name)}; it must be at least 1.")
-        if self.head_width is not None and self.head_width < 1:
-            raise UsageError(f"head_width is {self.head_width}; it must be at least 1.")
-        if not 0 <= self.dropout < 1:
-            raise UsageError(f"dropout is {self.dropout}; it must be in [0, 1).")
+    def __post_init__(self): check(self)
 
 
 # Sizes of a decoder by name; the vocabulary comes from the tokenizer.

@@ -22,10 +22,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .. import checkpoint as store
-from ..encoder import check_types
+from ..checkpoint import make_run_folder
 from ..errors import UsageError
 from ..layers import Attention
-from ..training import make_run_folder
+from ..settings import check
 from .decoder import Decoder, DecoderConfig, preset
 from .tokenizers import TextTokenizer, rename_token
 from .training import TextConfig, TextData, TextRecord, TextRun, load_run, load_texts, train
@@ -241,7 +241,7 @@ def save_writer(folder: str | Path, writer: Writer, overwrite: bool = False) -> 
     about = {name: table for name, table in writer.about.items() if name in ("recipe", "train", "data", "origin")}
     save_decoder(folder, writer.model, writer.tokenizer, about)
     shape = {name: value for name, value in asdict(writer.model.config).items() if name != "vocab_size"}
-    store.save_settings(folder / store.SETTINGS,
+    store.save_tables(folder / store.SETTINGS,
                         dict(data=about.get("data", {}), model=shape, train=about.get("train", {})))
 
 
@@ -495,7 +495,7 @@ class Stage:
     rival: bool = True             # train the model as it stands, too
 
     def __post_init__(self):
-        check_types(self)
+        check(self)
         check_start(self.start, 0)
         if self.insert not in ("nothing", "layer", "head"):
             raise UsageError(f"A stage cannot insert {self.insert!r}; choose layer, head or nothing.")
@@ -590,7 +590,7 @@ def candidate_loss(data: TextData, model: DecoderConfig | Writer, config: TextCo
 # %% ../../nbs/lab/06_growth.ipynb #550bc5b9
 def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # stages; the tables data, model, train
     "A growing schedule from a TOML file."
-    tables = store.load_settings(path)
+    tables = store.load_tables(path)
     rows = tables.pop("stage", None)
     known = {f.name for f in fields(Stage)}
     if not isinstance(rows, list) or tables.keys() - {"data", "model", "train"}:

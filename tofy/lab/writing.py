@@ -20,8 +20,8 @@ from torch import Generator, Tensor
 
 from .. import __version__
 from .. import checkpoint as store
-from ..encoder import check_types
 from ..errors import RunError, UsageError
+from ..settings import check, setting
 from ..vocab import TOKENIZER
 from .decoder import Decoder, DecoderConfig, at_rest
 from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, save_tokenizer, show_strip
@@ -30,16 +30,12 @@ from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, s
 @dataclass
 class Sampling:
     "How the next token is drawn."
-    temperature: float = 1.     # 0 = always the likeliest
-    top_k: int = 0              # draw among the k likeliest; 0 = all
-    top_p: float = 1.           # draw among the likeliest that together hold this share
-    seed: int = 0
+    temperature: float = setting(1., "Below 1 the likely tokens are likelier still; 0: always the likeliest.", least=0)
+    top_k: int = setting(0, "Draw among so many of the likeliest; 0: among all.", least=0)
+    top_p: float = setting(1., "Draw among the likeliest that together hold this share.", above=0, most=1)
+    seed: int = setting(0, "Another seed, another text.", least=0)
 
-    def __post_init__(self):
-        check_types(self)
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1:
-            raise UsageError(f"temperature {self.temperature} and top_k {self.top_k} cannot be negative, "
-                         f"and top_p {self.top_p} must be in (0, 1].")
+    def __post_init__(self): check(self)
 
 
 def draw_from(logits: Tensor,     # (V,), or (B,V) for several texts

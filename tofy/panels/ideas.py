@@ -16,11 +16,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from ..curves import plot_schedule
 from ..data import Data, load_data
 from ..losses import EXAMPLE, plot_example, plot_pulls, sample_negatives, term_pulls, worked_example
 from ..masking import FATES, fates, mask_batch, show_masked
+from ..schedule import learning_rate, phases
 from ..sizing import CARD, Advice, advise, expected_blanks, plot_memory
-from ..training import TrainConfig, learning_rate, phases, plot_schedule, recipe
+from ..training import TrainConfig, recipe
 from ..vocab import SPECIALS
 from .parts import Panel, Picture
 
@@ -131,13 +133,11 @@ class SchedulePanel(Panel):
         self.min_lr = rate(c.min_lr, min=-7, max=-2, description="min_lr", tooltip="where the cosine ends")
         self.warmup = share(c.warmup, description="warm-up",
                             tooltip="share of the run; 2,000 steps at most where steps are given")
-        self.flat = share(c.flat, description="flat", tooltip="share of the rest at the peak rate")
-        self.constant = widgets.Checkbox(c.constant, description="constant after warm-up", **WIDE,
-                                         tooltip="no fall: the peak rate to the end")
+        self.flat = share(c.flat, description="flat", tooltip="share of the rest at the peak rate; 1: no fall")
         self.length = HowLong(int(c.seconds), "seconds", "tofy-schedule")
         self.at = share(.5, description="look at", readout_format=".0%", tooltip="a place of the run: see the dot")
-        moved = (self.lr, self.min_lr, self.warmup, self.flat, self.constant, self.at)
-        for widget, name in zip(moved, ("lr", "min-lr", "warmup", "flat", "constant", "at")):
+        moved = (self.lr, self.min_lr, self.warmup, self.flat, self.at)
+        for widget, name in zip(moved, ("lr", "min-lr", "warmup", "flat", "at")):
             widget.add_class(f"tofy-schedule-{name}")
         self.picture, self.sentence = Picture(8, 3), widgets.HTML()
         super().__init__(side_by_side(*moved[:-1], self.length), self.picture, self.at, self.sentence)
@@ -147,7 +147,7 @@ class SchedulePanel(Panel):
 
     def config(self) -> TrainConfig:
         return recipe(lr=self.lr.value, min_lr=self.min_lr.value, warmup=self.warmup.value, flat=self.flat.value,
-                      constant=self.constant.value, **self.length.settings())[1]
+                      **self.length.settings())[1]
 
     def redraw(self) -> None:
         self.sentence.value = rate_sentence(self.config(), self.at.value)

@@ -17,9 +17,9 @@ import ipywidgets as widgets
 from ipywidgets import Layout
 from traitlets import Unicode
 
-from ..checkpoint import MODEL
 from ..errors import TofyError
 from ..inference import READY
+from ..run_folder import MODEL
 
 # %% ../../nbs/15_panels.ipynb #178afa5e
 class Picture(widgets.Image):

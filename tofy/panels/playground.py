@@ -20,11 +20,11 @@ import ipywidgets as widgets
 from ipywidgets import Layout
 
 from ..background import start_python
-from ..checkpoint import read_log
 from ..errors import RunError, TofyError, UsageError
 from ..lab import growth
 from ..lab.training import TextRecord
 from ..lab.writing import Sampling, Writer, load_decoder
+from ..run_folder import read_log
 from .ideas import WIDE, side_by_side
 from .parts import Panel, Picture
 
