@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from .data import Data, DataConfig, data_config, load_data
 from .errors import RunError, UsageError, extra
-from .vocab import tokenize
+from .vocab import token_rule, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
 @dataclass(frozen=True)
@@ -473,6 +473,7 @@ def load_source(source: str | Path | DataConfig = "builtin",   # as for `resolve
                ) -> Data:
     "Phrases to train on and phrases held out, from any source; its settings remember the address."
     config = data_config(source, **changes)
+    token_rule(config.tokens)                                    # so that a wrong file is known before a long download
     found = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
              for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
     data = load_data(replace(config, **found))

@@ -9,8 +9,6 @@ __all__ = ['LoopConfig', 'check_loop', 'phases', 'learning_rate']
 import math
 from dataclasses import dataclass
 
-import torch
-
 from .errors import UsageError
 from .settings import check, setting
 
@@ -47,8 +45,11 @@ def check_loop(config: LoopConfig) -> None:
     check(config)
     if (config.steps is None) == (config.seconds is None):
         raise UsageError("Give either steps or seconds, not both and not neither.")
-    if config.device != "cpu" and not (config.device.startswith("cuda") and torch.cuda.is_available()):
-        raise UsageError(f"There is no device {config.device!r} here; use cpu" + ", or cuda." * torch.cuda.is_available())
+    if config.device != "cpu":
+        import torch  # not needed to say what the settings are
+        cards = torch.cuda.is_available()
+        if not (cards and config.device.startswith("cuda")):
+            raise UsageError(f"There is no device {config.device!r} here; use cpu" + (", or cuda." if cards else "."))
 
 # %% ../nbs/08b_schedule.ipynb #6a38475a
 def phases(config: LoopConfig) -> tuple[float, float]:   # in [0,1]; the second is 1 where the rate never falls

@@ -28,7 +28,7 @@ from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig
 from .errors import UsageError, memory_advice
 from .loop import Run
-from .losses import SPREADS, latent_loss, sample_negatives, spread_loss
+from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
 from .processes import all_gather, any_process, on_first, process_rank, shard, world_size
@@ -69,8 +69,8 @@ class TrainConfig(LoopConfig):
     target: str = setting("table", "What is predicted: the table, the table without gradient, or its slow copy.",
                           choices=("table", "stopgrad", "ema"), group="Loss", rare=True)
     ema_decay: float = setting(.996, "How slow that copy is.", least=0, most=1, slider=(.9, 1), group="Loss", rare=True)
-    spread: str = setting("none", "A term that keeps the table's rows apart.", choices=("none", *SPREADS), group="Loss",
-                          rare=True)
+    spread: str = setting("none", "A term that keeps the table's rows apart.", group="Loss", rare=True,
+                          choices=("none", "vicreg", "uniformity", "sigreg"))
     spread_weight: float = setting(1., "Weight of that term.", least=0, slider=(0, 8), group="Loss", rare=True)
     eval_queries: int = setting(2000, "Held-out blanks a validation.", unit="blanks", least=1, group="Run", rare=True)
     best_by: str = setting("valid_mrr", "By what the best model is chosen.", choices=("valid_mrr", "acc_ema"), group="Run",
