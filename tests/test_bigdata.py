@@ -190,16 +190,18 @@ def test_a_changed_text_is_read_again_even_if_its_size_and_date_are_the_same(cac
     assert "cow" in data.vocab.ids and data.hash != was
 
 
-def test_a_changed_tokenizer_does_not_get_the_old_ids(cached, tmp_path, monkeypatch):
+def test_a_changed_tokenizer_or_table_of_words_does_not_get_the_old_ids(cached, tmp_path, monkeypatch):
     text, cache, _ = cached
-    for name in ("__init__", "corpus", "vocab", "data"):
+    for name in ("__init__", "corpus", "corpus_tables", "vocab", "data"):
         (tmp_path / f"{name}.py").write_bytes((ROOT / "tofy" / f"{name}.py").read_bytes())
     settings = load_data(text).settings
     was = module.cache_place(cache, settings)
     monkeypatch.setattr(module, "package_file", str(tmp_path / "__init__.py"))
     assert was.is_dir() and module.cache_place(cache, settings) == was
-    (tmp_path / "vocab.py").write_bytes((tmp_path / "vocab.py").read_bytes() + b"#")
-    assert module.cache_place(cache, settings) != was
+    for name in ("vocab", "corpus_tables"):
+        was = module.cache_place(cache, settings)
+        (tmp_path / f"{name}.py").write_bytes((tmp_path / f"{name}.py").read_bytes() + b"#")
+        assert module.cache_place(cache, settings) != was
 
 
 NAMES = ["SHA256SUMS", "about.json", *(f"{side}-{part}.npy" for side in ("train", "valid") for part in ("flat", "offsets"))]

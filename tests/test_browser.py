@@ -175,13 +175,13 @@ def test_the_crowding_map(show):
 
 def test_the_playground_writes_and_grows(show, lab):
     "Insert a layer and a head by buttons: the text stays, the tree grows; another prompt; back to the parent."
-    from tofy.lab import growth
+    from tofy.lab import surgery
     from tofy.lab.decoder import preset
     from tofy.lab.tokenizers import train_tokenizer
     from tofy.lab.writing import Writer
     tokenizer = train_tokenizer(["we saw the old dog"], "character")
-    first = growth.drawn(preset("nano", vocab_size=len(tokenizer), layers=1))
-    growth.save_writer(lab[1] / "nbs" / "toys" / "first", Writer(first, tokenizer))
+    first = surgery.drawn(preset("nano", vocab_size=len(tokenizer), layers=1))
+    surgery.save_writer(lab[1] / "nbs" / "toys" / "first", Writer(first, tokenizer))
     page = show(None, "from tofy.panels.playground import PlaygroundPanel\nPlaygroundPanel('toys')", wait=".tofy-playground")
     part = lambda name: page.locator(f".tofy-playground-{name}")  # noqa: E731
     shape_and_text = lambda: part("text").inner_text().split("\n", 1)  # noqa: E731

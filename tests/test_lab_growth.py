@@ -11,28 +11,26 @@ from hypothesis import strategies as st
 
 from tofy.checkpoint import load_tensors
 from tofy.errors import UsageError
-from tofy.lab import growth
+from tofy.lab import lineage, surgery
 from tofy.lab.decoder import Decoder, DecoderConfig, next_loss
-from tofy.lab.growth import (
-    Stage,
+from tofy.lab.lineage import compare, relation
+from tofy.lab.schedule import Stage, grow
+from tofy.lab.surgery import (
     add_token,
     ancestors,
     branch,
-    compare,
     drawn,
-    grow,
     init_with,
     insert_head,
     insert_layer,
     kin_of,
-    relation,
     reset_optimizer,
     save_writer,
     weights_hash,
 )
 from tofy.lab.tokenizers import fingerprint, train_tokenizer
 from tofy.lab.training import TextConfig, load_texts, train
-from tofy.lab.writing import Writer, load_decoder
+from tofy.lab.writing import DECODER, Writer, load_decoder
 
 BYTES = train_tokenizer(["abc"], "byte", reserved=2)
 IDS = torch.randint(len(BYTES), (2, 12), generator=torch.Generator().manual_seed(0))
@@ -94,7 +92,7 @@ def test_any_row_of_operations_keeps_what_was_known(row, seed):
         child = dict(layer=lambda c: insert_layer(c, 0), head=insert_head,
                      token=lambda c, i=i: add_token(c, f"<new_{i}>"))[what](child)
     assert (scores(child)[..., :len(BYTES)] - scores(parent)).abs().max() < 1e-5
-    assert [k.operation.split()[1] for k in growth.line(child)[1:]] == row
+    assert [k.operation.split()[1] for k in lineage.line(child)[1:]] == row
     assert child.model.config.layers == 2 + row.count("layer") and len(child.tokenizer) == len(BYTES) + row.count("token")
 
 
@@ -121,7 +119,7 @@ def test_a_silent_layer_learns(at):
 
 def test_a_layer_all_of_zeros_never_learns():
     model = insert_layer(decoder(), 1).model.train()
-    growth.silence(model.blocks[1].attention.qkv, model.blocks[1].up)
+    surgery.silence(model.blocks[1].attention.qkv, model.blocks[1].up)
     next_loss(model(IDS[:, :-1]), IDS[:, 1:]).backward()
     block = model.blocks[1]
     for part in (block.attention.out, block.attention.qkv, block.down, block.up):
@@ -208,7 +206,7 @@ def test_the_chain_of_hashes_can_be_checked_from_the_files(data, run, tmp_path):
         list(train(data, operation(load_decoder(folders[-2])), replace(BRIEF, seed=len(folders)), folders[-1]))
     hashes = []
     for folder in folders:                                          # from the file alone, by another way to the bytes
-        tensors, header = load_tensors(folder / growth.DECODER)
+        tensors, header = load_tensors(folder / DECODER)
         digest = hashlib.sha256()
         for name in sorted(tensors):
             t = tensors[name]
@@ -217,7 +215,7 @@ def test_the_chain_of_hashes_can_be_checked_from_the_files(data, run, tmp_path):
         assert [k["hash"] for k in known] == hashes
         hashes.append(digest.hexdigest())
     assert len(set(hashes)) == 4
-    steps = [json.loads(load_tensors(f / growth.DECODER)[1]["step"]) for f in folders]
+    steps = [json.loads(load_tensors(f / DECODER)[1]["step"]) for f in folders]
     assert kin_of(load_decoder(folders[-1])).steps == sum(steps)
 
 
@@ -258,7 +256,7 @@ def test_relations_in_words(data, run, tmp_path):
     child = insert_layer(parent)
     list(train(data, child, BRIEF, tmp_path / "child"))
     child = load_decoder(tmp_path / "child")
-    steps = growth.number(child.about["step"], "step")
+    steps = lineage.number(child.about["step"], "step")
     assert relation(parent, child) == f"A is B's parent, {steps} earlier, one layer fewer."
     assert relation(child, parent, ("x", "y")) == f"y is x's parent, {steps} earlier, one layer fewer."
     grandchild = insert_head(child)
@@ -355,7 +353,7 @@ def test_a_decoder_there_is_can_be_grown_and_has_a_rival(data, run, tmp_path):
     (lambda: add_token(decoder(), "<end>"), "that no token has yet"),
     (lambda: add_token(decoder(), ""), "cannot be a token's name"),
     (lambda: compare(decoder(), decoder(2)).ordered("rows"), "choose tensors or tokens"),
-    (lambda: growth.read_family("nowhere"), "There is no decoder in nowhere"),
+    (lambda: lineage.read_family("nowhere"), "There is no decoder in nowhere"),
     (lambda: reset_optimizer("nowhere"), "There is no state_decoder.safetensors"),
     (lambda: Stage("layer", steps=1, seconds=1.), "either steps or seconds"),
     (lambda: Stage("layer", steps="1"), "steps is '1'"),

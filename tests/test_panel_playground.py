@@ -5,7 +5,7 @@ import pytest
 
 from tofy.errors import RunError
 from tofy.lab.decoder import DecoderConfig
-from tofy.lab.growth import read_family, tree_text
+from tofy.lab.lineage import read_family, tree_text
 from tofy.lab.training import TextConfig, load_texts, train
 from tofy.lab.writing import Sampling, load_decoder
 from tofy.panels.playground import PlaygroundPanel, Training, free_name

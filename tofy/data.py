@@ -529,7 +529,8 @@ def cache_place(cache: Path,      # the folder of all caches
                ) -> Path:         # of these data
     "The folder for these data, named after all that they depend on."
     texts = {name: fingerprint(settings[name]) for name in ("source", "valid") if isinstance(settings[name], str)}
-    code = [file_hash(Path(package_file).with_name(f"{name}.py")) for name in ("corpus", "vocab", "data")]
+    sources = ("corpus", "corpus_tables", "vocab", "data")
+    code = [file_hash(Path(package_file).with_name(f"{name}.py")) for name in sources]
     key = hashlib.sha256(json.dumps([code, settings | texts], default=repr).encode()).hexdigest()
     return cache / f"{Path(settings['source']).stem.replace(':', '-')[:40]}-{key[:16]}"
 

@@ -232,7 +232,7 @@ def loop_settings(given: dict):
 
 def begun_with(given: dict) -> tuple:
     "Data, a decoder and settings of a run that begins with a decoder there is."
-    from tofy.lab.growth import branch
+    from tofy.lab.surgery import branch
     from tofy.lab.training import load_run, load_texts
     from tofy.lab.writing import load_decoder
     if fixed := [name for name in (*SHAPE, "preset", "tokenizer", "vocab_size") if name in given]:
@@ -544,7 +544,8 @@ def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: boo
     from dataclasses import asdict
 
     from tofy.cli import show
-    from tofy.lab.growth import kin_of, save_writer, shape_words
+    from tofy.lab.lineage import shape_words
+    from tofy.lab.surgery import kin_of, save_writer
     out = out or folder.with_name(f"{folder.name}-{name}")
     save_writer(out, writer, overwrite)
     kin = kin_of(writer)
@@ -564,9 +565,9 @@ def insert_layer(folder: Folder = RUN, at: number("0: below all others.", defaul
 
       tofy lab insert-layer runs/book --at 2 --start random --out runs/spoilt
     """
-    from tofy.lab import growth
+    from tofy.lab import surgery
     from tofy.lab.writing import load_decoder
-    keep_child(growth.insert_layer(load_decoder(folder), at, start, seed), folder, "layer", out, overwrite, as_json)
+    keep_child(surgery.insert_layer(load_decoder(folder), at, start, seed), folder, "layer", out, overwrite, as_json)
 
 
 @app.command()
@@ -578,9 +579,9 @@ def insert_head(folder: Folder = RUN, start: Start = "identity", seed: Seed = 0,
 
       tofy lab insert-head runs/book --out runs/book-wide
     """
-    from tofy.lab import growth
+    from tofy.lab import surgery
     from tofy.lab.writing import load_decoder
-    keep_child(growth.insert_head(load_decoder(folder), start, seed), folder, "head", out, overwrite, as_json)
+    keep_child(surgery.insert_head(load_decoder(folder), start, seed), folder, "head", out, overwrite, as_json)
 
 
 @app.command()
@@ -596,9 +597,9 @@ def add_token(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ru
 
       tofy lab add-token runs/book '<ask>' --reserved '<reserved_0>'
     """
-    from tofy.lab import growth
+    from tofy.lab import surgery
     from tofy.lab.writing import load_decoder
-    grown = growth.add_token(load_decoder(folder), token, reserved, seed=seed)
+    grown = surgery.add_token(load_decoder(folder), token, reserved, seed=seed)
     keep_child(grown, folder, "token", out, overwrite, as_json)
 
 
@@ -614,10 +615,10 @@ def init_with(folder: Annotated[Path, typer.Argument(metavar="PARENT", help="The
 
       tofy lab init-with runs/book --tokenizer letters.json --out runs/letters
     """
-    from tofy.lab import growth
+    from tofy.lab import surgery
     from tofy.lab.tokenizers import load_tokenizer
     from tofy.lab.writing import load_decoder
-    heir = growth.init_with(load_decoder(folder), load_tokenizer(tokenizer), share_rows, context, seed)
+    heir = surgery.init_with(load_decoder(folder), load_tokenizer(tokenizer), share_rows, context, seed)
     keep_child(heir, folder, "heir", out, overwrite, as_json)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #11a08caf
@@ -640,9 +641,9 @@ def compare(
       tofy lab compare runs/book runs/book-2 --by tokens --heads --largest --limit 50
     """
     from tofy.cli import show
-    from tofy.lab import growth
+    from tofy.lab import lineage
     from tofy.lab.writing import load_decoder
-    found = growth.compare(load_decoder(first), load_decoder(second), (str(first), str(second)), heads)
+    found = lineage.compare(load_decoder(first), load_decoder(second), (str(first), str(second)), heads)
     rows = found.ordered(by, limit, largest)
     left = [f"without a like: {', '.join(found.others)}"] * bool(found.others)
     show(dict(relation=found.words, cosines=dict(rows), others=found.others), as_json,
@@ -658,8 +659,8 @@ def reset_optimizer(folder: Folder = RUN, as_json: AsJson = False) -> None:
       tofy lab reset-optimizer runs/book
     """
     from tofy.cli import show
-    from tofy.lab import growth
-    forgotten = growth.reset_optimizer(folder)
+    from tofy.lab import surgery
+    forgotten = surgery.reset_optimizer(folder)
     show(dict(out=str(folder), forgotten=forgotten), as_json,
          f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: tofy lab train --resume --out {folder}")
 
@@ -676,9 +677,9 @@ def lineage(home: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder
     from dataclasses import asdict
 
     from tofy.cli import show
-    from tofy.lab import growth
-    members = growth.read_family(home)
-    show(dict(members=[asdict(m) for m in members]), as_json, growth.tree_text(members))
+    from tofy.lab import lineage
+    members = lineage.read_family(home)
+    show(dict(members=[asdict(m) for m in members]), as_json, lineage.tree_text(members))
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #45a7ae1d
 @app.command()
@@ -714,7 +715,7 @@ def grow(
     from dataclasses import asdict, replace
 
     from tofy.cli import noting_signals, say, show
-    from tofy.lab import growth
+    from tofy.lab.schedule import grow as stage_by_stage
     text, begin, config, stages = growing_plan(schedule, data, start_from)
     say(repr(text))
     with noting_signals() as received:
@@ -724,8 +725,8 @@ def grow(
                 raise typer.Exit(130)
             if record.is_line:
                 say(f"{folder}  {log_line(record)}")
-        outcomes = []
-        for outcome in growth.grow(text, stages, out, begin, replace(config, threads=threads or config.threads), watch):
+        outcomes, config = [], replace(config, threads=threads or config.threads)
+        for outcome in stage_by_stage(text, stages, out, begin, config, watch):
             say(str(outcome))
             outcomes.append(outcome)
     kept = out / outcomes[-1].kept
@@ -737,7 +738,7 @@ def grow(
 def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> tuple:
     "Texts, what to begin with, settings and stages."
     from tofy.lab.decoder import DecoderConfig
-    from tofy.lab.growth import read_schedule
+    from tofy.lab.schedule import read_schedule
     from tofy.lab.training import TextConfig, load_texts
     from tofy.lab.writing import load_decoder
     stages, tables = read_schedule(schedule)

@@ -21,7 +21,7 @@ from ipywidgets import Layout
 
 from ..background import start_python
 from ..errors import RunError, TofyError, UsageError
-from ..lab import growth
+from ..lab import lineage, schedule, surgery
 from ..lab.training import TextRecord
 from ..lab.writing import Sampling, Writer, load_decoder
 from ..run_folder import read_log
@@ -78,7 +78,7 @@ class Training:
 def main(*args, **settings) -> None:
     "The process behind a `Training`."
     try:
-        for _ in growth.train_on(*args, **settings):
+        for _ in schedule.train_on(*args, **settings):
             pass
     except TofyError as error:
         sys.exit(str(error))
@@ -116,8 +116,8 @@ class PlaygroundPanel(Panel):
                          side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
         self.add_class("tofy-playground")
         self.when(*self.dials, self.generate, do=self.write)
-        self.when(self.layer, do=partial(self.insert, growth.insert_layer, "layer"))
-        self.when(self.head, do=partial(self.insert, growth.insert_head, "head"))
+        self.when(self.layer, do=partial(self.insert, surgery.insert_layer, "layer"))
+        self.when(self.head, do=partial(self.insert, surgery.insert_head, "head"))
         self.when(self.train, do=self.train_child)
         self.when(self.back, do=self.roll_back)
         self.guard(self.look_around)()
@@ -132,7 +132,7 @@ class PlaygroundPanel(Panel):
 
     def look_around(self, pick: Path | None = None) -> None:
         "List the decoders there are, draw their tree, and pick one."
-        folders, picked = growth.decoder_folders(self.home), pick or self.run.value
+        folders, picked = lineage.decoder_folders(self.home), pick or self.run.value
         self.listing = True                                       # changing the list is no choice
         self.run.options = [(folder.name, folder) for folder in folders]
         self.run.value = picked if picked in folders else next(iter(folders), None)
@@ -141,9 +141,9 @@ class PlaygroundPanel(Panel):
         self.layer.disabled = self.head.disabled = self.back.disabled = self.generate.disabled = not folders
         if not folders:
             return self.notice.say(f"There is no decoder in {self.home} yet; press the button to train a small one.")
-        members = growth.read_family(self.home)
+        members = lineage.read_family(self.home)
         self.tree.size = 8.5, .8 + .3 * len(members)
-        self.tree.draw(partial(growth.plot_lineage, members), words=growth.tree_text(members))
+        self.tree.draw(partial(lineage.plot_lineage, members), words=lineage.tree_text(members))
         self.write()
 
     def write(self) -> None:
@@ -153,19 +153,19 @@ class PlaygroundPanel(Panel):
         writer = self.chosen()
         how = Sampling(*(dial.value for dial in (self.temperature, self.top_k, self.top_p, self.seed)))
         written = writer.write(self.prompt.value, self.tokens.value, how)
-        self.text.value = f"<small>{growth.shape_words(growth.kin_of(writer))}</small>{written._repr_html_()}"
+        self.text.value = f"<small>{lineage.shape_words(surgery.kin_of(writer))}</small>{written._repr_html_()}"
         self.words.value = (f"<details><summary>each step in words</summary><pre>{html.escape(written.words())}</pre>"
                             "</details>")
 
     def insert(self, operation: Callable[[Writer], Writer], what: str) -> None:
         "Make a child, and pick it."
         folder = free_name(self.run.value, what)
-        growth.save_writer(folder, operation(self.chosen()))
+        surgery.save_writer(folder, operation(self.chosen()))
         self.look_around(folder)
 
     def roll_back(self) -> None:
         "Pick the parent, where its folder is still there."
-        members = {m.name: m for m in growth.read_family(self.home)}
+        members = {m.name: m for m in lineage.read_family(self.home)}
         own = members[self.run.value.name]
         parents = [m.name for m in members.values() if m.name and m.kin.hash == own.parent]
         if not parents:
