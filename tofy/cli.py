@@ -20,9 +20,6 @@ from typing import Annotated, Any
 
 import typer
 
-from . import __version__
-from .errors import TofyError, UsageError, extra
-from .lab.cli import app as lab
 from tofy.terminal import (
     AsJson,
     ConfigFile,
@@ -39,6 +36,10 @@ from tofy.terminal import (
     with_settings,
     word,
 )
+
+from . import __version__
+from .errors import TofyError, UsageError, extra
+from .lab.cli import app as lab
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # The commands, as Typer keeps them; `main` runs one.

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['Setting', 'setting', 'again', 'Settings', 'settings_of', 'check', 'check_value', 'is_kind', 'in_bounds', 'bounds',
-           'type_words', 'check_tables', 'one_length', 'to_text', 'from_text', 'non_defaults', 'common_first', 'given']
+           'type_words', 'check_tables', 'one_length', 'to_text', 'from_text', 'word_and_number', 'non_defaults',
+           'common_first', 'given']
 
 # %% ../nbs/00b_settings.ipynb #f46d56f3
 import math
@@ -146,7 +147,8 @@ def bounds(told: Setting) -> str:
 def type_words(told: Setting) -> str:
     "What a value may be, in words."
     named = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
-    parts = [named.get(kind, str(kind)) for kind in told.kinds if kind is not type(None)]
+    named = {**named, tuple: "numbers with commas between them", dict: "WORD=NUMBER"}
+    parts = [named.get(get_origin(kind) or kind, str(kind)) for kind in told.kinds if kind is not type(None)]
     return " or ".join(parts)
 
 # %% ../nbs/00b_settings.ipynb #e921f328
@@ -193,12 +195,20 @@ def from_text(told: Setting, text: str) -> Any:
             if get_origin(kind) is tuple:
                 return tuple(map(float, text.split(",")))
             if get_origin(kind) is dict:
-                return {word: float(number) for word, _, number in (pair.rpartition("=") for pair in text.split(","))}
+                return dict(map(word_and_number, text.split(",")))
             if kind is not type(None):
                 return kind(text)
         except ValueError:
             continue
     raise UsageError(f"{told.flag} {text} is not {type_words(told)}" + f", or {' or '.join(told.words)}" * bool(told.words) + ".")
+
+
+def word_and_number(text: str) -> tuple[str, float]:
+    "WORD=NUMBER as a pair; a word may hold = itself."
+    word, _, number = text.rpartition("=")
+    if not word:
+        raise ValueError(text)
+    return word, float(number)
 
 # %% ../nbs/00b_settings.ipynb #205ae224
 def non_defaults(config: Any,

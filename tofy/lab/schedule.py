@@ -8,15 +8,15 @@ __all__ = ['train_on', 'Stage', 'Outcome', 'grow', 'read_schedule']
 # %% ../../nbs/lab/06b_schedule.ipynb #df0f5f85
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import checkpoint as store
 from ..errors import UsageError
-from ..settings import check
+from ..settings import check, check_tables, setting
 from .decoder import DecoderConfig, preset
-from .surgery import branch, check_start, insert_head, insert_layer
-from .training import TextConfig, TextData, TextRecord, TextRun, load_run, load_texts, train
+from .surgery import branch, insert_head, insert_layer
+from .training import TextConfig, TextData, TextDataConfig, TextRecord, TextRun, load_run, load_texts, train
 from .writing import DECODER, Writer, load_decoder
 
 # %% ../../nbs/lab/06b_schedule.ipynb #1a34cf1d
@@ -38,20 +38,17 @@ def train_on(out: str | Path,
 @dataclass
 class Stage:
     "One stage of growing; it is given `steps` or `seconds`."
-    insert: str = "nothing"        # or layer, head
-    at: int | None = None          # where a layer goes; None = on top
-    start: str = "identity"        # or random
-    steps: int | None = None
-    seconds: float | None = None
-    lr: float | None = None        # highest learning rate; None = that of the run
-    alone: bool = False            # train the new layer alone
-    rival: bool = True             # train the model as it stands, too
+    insert: str = setting("nothing", "What to insert.", choices=("nothing", "layer", "head"))
+    at: int | None = setting(None, "Where a layer goes; 0: below all others.", least=0, none="on top")
+    start: str = setting("identity", "What new weights begin as.", choices=("identity", "random"))
+    steps: int | None = setting(None, "Train for so many steps.", unit="steps", least=1)
+    seconds: float | None = setting(None, "Train for so long.", unit="seconds", above=0)
+    lr: float | None = setting(None, "Highest learning rate.", above=0, none="that of the run")
+    alone: bool = setting(False, "Train the new layer alone.")
+    rival: bool = setting(True, "Train the model as it stands, too.")
 
     def __post_init__(self):
         check(self)
-        check_start(self.start, 0)
-        if self.insert not in ("nothing", "layer", "head"):
-            raise UsageError(f"A stage cannot insert {self.insert!r}; choose layer, head or nothing.")
         if (self.steps is None) == (self.seconds is None):
             raise UsageError("Give each stage either steps or seconds.")
         if self.insert != "layer" and (self.alone or self.at is not None):
@@ -145,9 +142,9 @@ def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # 
     "A growing schedule from a TOML file."
     tables = store.load_tables(path)
     rows = tables.pop("stage", None)
-    known = {f.name for f in fields(Stage)}
-    if not isinstance(rows, list) or tables.keys() - {"data", "model", "train"}:
+    if not isinstance(rows, list):
         raise UsageError(f"{path} should hold [[stage]] tables, and may hold [data], [model] and [train].")
-    if unknown := sorted({name for row in rows for name in row} - known):
-        raise UsageError(f"{path} has {', '.join(unknown)} in a stage; a stage has {', '.join(sorted(known))}.")
+    check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
+    for row in rows:
+        check_tables(dict(stage=row), dict(stage=Stage), path)
     return [Stage(**row) for row in rows], tables
