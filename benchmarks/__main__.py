@@ -77,7 +77,7 @@ def one_run(o: argparse.Namespace) -> dict:
 
     from tofy.data import load_data
     from tofy.masking import all_blanks
-    from tofy.metrics import baseline_scorers, judge, measure_baselines
+    from tofy.metrics import Bigram, baseline_scorers, judge, measure_baselines
     torch.set_num_threads(o.threads)
     data, arm = load_data(o.data, valid=o.valid), ARMS[o.arms[0]]
     settings = {name: json.loads(value) for name, value in (s.split("=") for s in o.set)}
@@ -87,7 +87,7 @@ def one_run(o: argparse.Namespace) -> dict:
         figures.update(judge(scorer, data.valid, blanks, len(data.vocab)))
         curve.append((round(seconds, 2), examples, round(figures["mrr"], 4)))
 
-    known = baseline_scorers(data.train, data.vocab)
+    known = baseline_scorers(data.vocab, Bigram.count(data.train, len(data.vocab)))
     lines = measure_baselines(known, data.valid, blanks, len(data.vocab), str(o.data))
     rate = matmul_rate()
     arm(data, o.seconds, o.one, report, **settings)
@@ -97,7 +97,7 @@ def one_run(o: argparse.Namespace) -> dict:
                 phrases=len(data.train), heldout=len(data.valid), blanks=len(blanks.rows), vocab=len(data.vocab), **figures,
                 examples_per_second=examples / seconds, peak_mb=round(memory), matmul_gflops=rate / 1e9,
                 flops_per_example=flops(arm, data, o.one, settings), machine=machine(), date=str(date.today()), curve=curve,
-                baseline_scorers={name: {k: line[k] for k in ("mrr", "top1")} for name, line in lines.items()})
+                baselines={name: {k: line[k] for k in ("mrr", "top1")} for name, line in lines.items()})
 
 
 def matmul_rate() -> float:

@@ -13,11 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tofy import training
+from tofy import loop, training
 from tofy.data import Data
 from tofy.encoder import LatentModel
 from tofy.masking import Masked, mask_batch
-from tofy import loop
 from tofy.training import new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
@@ -159,8 +158,13 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
 
     watch = Watch()
     optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=.01)
-    done = lambda: watch.spent / seconds  # noqa: E731
-    shape = lambda _: min(done() / .05 + 1e-3, max(1 - done(), 0) / .95)  # noqa: E731  warm-up 5%, then linear to 0
+
+    def done():
+        return watch.spent / seconds
+
+    def shape(_):
+        return min(done() / .05 + 1e-3, max(1 - done(), 0) / .95)  # warm-up 5%, then linear to 0
+
     arguments = TrainingArguments(
         output_dir=tempfile.mkdtemp(), max_steps=10**9, per_device_train_batch_size=batch, report_to=[],
         save_strategy="no", logging_steps=10**9, remove_unused_columns=False, use_cpu=True, disable_tqdm=True,

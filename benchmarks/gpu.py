@@ -126,9 +126,9 @@ def against_processor(b: Bench) -> dict:
     found = {}
     for device in ("cpu", b.device):
         run = small_run(b, device=device)
-        loss = run.look(True)
+        loss, metrics = run.batch_loss(run.next_batch(), True)
         loss.backward()
-        found[device] = dict(loss=loss.item(), figures=run.figures,
+        found[device] = dict(loss=loss.item(), metrics=metrics,
                              gradients={n: p.grad.cpu() for n, p in run.model.named_parameters() if p.grad is not None})
     ours, theirs = found["cpu"], found[b.device]
     gradient = max(((theirs["gradients"][name] - g).norm() / g.norm().clamp(min=1e-12)).item()
@@ -156,9 +156,9 @@ def resuming(b: Bench) -> dict:
     "The largest difference between weights of a run that was interrupted and one that was not; and between two that were not."
     import torch
 
-    from tofy.run_folder import STATE
-    from tofy.checkpoint import load_tensors
     from tofy import loop
+    from tofy.checkpoint import load_tensors
+    from tofy.run_folder import STATE
     with tempfile.TemporaryDirectory() as home:
         folders = [Path(home) / name for name in ("once", "again", "interrupted")]
         for folder in folders[:2]:
@@ -173,7 +173,10 @@ def resuming(b: Bench) -> dict:
         list(loop.run(small_run(b, folders[2], resume=True, log_every=5)))
         once, again, interrupted = ({name: t for name, t in load_tensors(folder / STATE)[0].items() if t.is_floating_point()}
                                     for folder in folders)
-    far = lambda other: max((once[name] - other[name]).abs().max().item() for name in once)          # noqa: E731
+
+    def far(other):
+        return max((once[name] - other[name]).abs().max().item() for name in once)
+
     resumed, twins = far(interrupted), far(again)
     why = "" if resumed == 0 else "two uninterrupted runs differ as well: sums are taken in another order each time" \
         if twins > 0 else "two uninterrupted runs do not differ"
@@ -269,7 +272,7 @@ def one_speed(b: Bench, text: Path, dim: int, vocab: int, batch: int, rate: floa
     from torch.utils.flop_counter import FlopCounterMode
 
     from tofy.data import load_data
-    from tofy.loop import optimizer_step
+    from tofy.loop import training_step
     from tofy.training import open_run, recipe
     b.forget_peak()
     data = load_data(text, max_vocab=vocab, valid=10)
@@ -277,7 +280,7 @@ def one_speed(b: Bench, text: Path, dim: int, vocab: int, batch: int, rate: floa
     run = open_run(data, *recipe(steps=10_000, dim=dim, layers=2, heads=heads, batch=batch, device=b.device))
 
     def step() -> None:
-        optimizer_step(run, run.look(False), 1e-4)
+        training_step(run, False)
         run.step += 1
 
     with FlopCounterMode(display=False) as counter:
@@ -383,7 +386,7 @@ def decoder_speed(b: Bench, name: str, rate: float, compiled: bool = False) -> d
     from tofy.encoder import count_parameters
     from tofy.lab.decoder import preset
     from tofy.lab.training import TextConfig, TextData, new_run
-    from tofy.loop import optimizer_step
+    from tofy.loop import training_step
     b.forget_peak()
     vocab, batch = b.pick((8192, 32), (256, 2))
     shape = preset(name, vocab_size=vocab)
@@ -392,7 +395,7 @@ def decoder_speed(b: Bench, name: str, rate: float, compiled: bool = False) -> d
     run = new_run(data, shape, TextConfig(steps=1000, seconds=None, batch=batch, device=b.device, compile=compiled))
 
     def step() -> None:
-        optimizer_step(run, run.look(False), 1e-4)
+        training_step(run, False)
         run.step += 1
 
     if not compiled:
@@ -422,8 +425,8 @@ def processes(b: Bench) -> Iterator[dict]:
     "One process started by torchrun (NCCL on a card, Gloo elsewhere) against one that is alone."
     import torch
 
-    from tofy.run_folder import STATE
     from tofy.checkpoint import load_tensors
+    from tofy.run_folder import STATE
     with tempfile.TemporaryDirectory() as home:
         found, program = {}, ["--device", b.device, *["--toy"] * b.toy, "--grouped", home]
         for name, start in (("alone", []), ("grouped", TORCHRUN)):
@@ -445,8 +448,8 @@ def grouped_run(folder: str, name: str, device: str, toy: bool) -> None:
     "What `processes` starts: a run by the project's own path, in whatever group there is."
     import torch.distributed as dist
 
-    from tofy.processes import group, grouped
     from tofy import loop
+    from tofy.processes import group, grouped
     b = Bench(device, toy, math.inf)
     with group():
         place = Path(folder) / name
@@ -454,7 +457,7 @@ def grouped_run(folder: str, name: str, device: str, toy: bool) -> None:
         run = small_run(b, place, steps=b.pick(60, 10))
         list(loop.run(run))
         backend = dist.get_backend_config() if grouped() else None
-        print(json.dumps(dict(backend=backend and str(backend), wrapped=run.parallel is not None, seconds=run.clock.seconds)))
+        print(json.dumps(dict(backend=backend and str(backend), wrapped=run.wrapped is not None, seconds=run.clock.seconds)))
         del run
 
 

@@ -83,7 +83,10 @@ def ratio(runs: list[dict], above: str, below: str) -> tuple[float, float, int]:
 def table(runs: list[dict]) -> str:
     "A line an arm; the last columns are about the peer, and there only when it ran."
     arms = list(dict.fromkeys(r["arm"] for r in runs))
-    of = lambda arm: [r for r in runs if r["arm"] == arm]  # noqa: E731
+
+    def of(arm):
+        return [r for r in runs if r["arm"] == arm]
+
     peer = mean(r["mrr"] for r in of("bert")) if "bert" in arms else math.inf
     lines = [f"{'arm':8}{'MRR':>17}{'top-1':>17}{'examples/s':>12}{'of sgemm':>10}{'peak MB':>9}{'MRR/bert':>10}"
              f"{'s to bert':>11}"]

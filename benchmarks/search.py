@@ -18,12 +18,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from tofy import encoder, layers, training
+from tofy import encoder, layers, loop, training
 from tofy.data import load_data
 from tofy.encoder import LatentModel
 from tofy.masking import all_blanks
 from tofy.metrics import judge
-from tofy import loop
 from tofy.training import new_run, recipe
 from tofy.vocab import SPECIALS
 
@@ -138,14 +137,13 @@ def small_start(stack, run):
 @change
 def ema(stack, run):
     "The answer is given by a running average of the weights (0.998 a step)."
-    average, optimizer_step = {n: t.clone() for n, t in run.model.state_dict().items()}, training.optimizer_step
+    average = {n: t.clone() for n, t in run.model.state_dict().items()}
 
-    def learn_and_average(run, loss, lr):
-        optimizer_step(run, loss, lr)
+    def add_to_average():
         for name, t in run.model.state_dict().items():
             average[name].lerp_(t, 1 - min(.998, (run.step + 1) / (run.step + 10)))
 
-    stack.enter_context(patch.object(training, "learn", learn_and_average))
+    stack.enter_context(patch.object(run, "after_step", add_to_average))
     return lambda: run.model.load_state_dict(average)
 
 

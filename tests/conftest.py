@@ -244,5 +244,5 @@ def clock(monkeypatch) -> SimpleNamespace:
         fake.now += fake.tick
         return fake.now
 
-    monkeypatch.setattr("tofy.training.time", SimpleNamespace(perf_counter=perf_counter))
+    monkeypatch.setattr("tofy.loop.time", SimpleNamespace(perf_counter=perf_counter))
     return fake

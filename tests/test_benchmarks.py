@@ -14,7 +14,7 @@ from benchmarks import gpu, search
 from benchmarks.__main__ import flops, matmul_rate
 from benchmarks.arms import ARMS, ours
 from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_to, table
-from tofy import encoder, layers, training
+from tofy import encoder, layers, loop, training
 from tofy.data import load_data
 from tofy.vocab import SPECIALS
 
@@ -24,9 +24,9 @@ SMALL = dict(dim=16, layers=1, heads=2, batch=16)
 
 @pytest.mark.parametrize("name", ["recipe", *search.CHANGES, "smoothing=0,positions=sinusoidal"])
 def test_a_change_trains_and_is_taken_back(name):
-    before = training.latent_loss, training.mask_batch, training.optimizer_step, layers.F.gelu, F.scaled_dot_product_attention
+    before = training.latent_loss, training.mask_batch, loop.optimizer_step, layers.F.gelu, F.scaled_dot_product_attention
     found = search.attempt(DATA, name, 0, 3, **SMALL)
-    after = training.latent_loss, training.mask_batch, training.optimizer_step, layers.F.gelu, F.scaled_dot_product_attention
+    after = training.latent_loss, training.mask_batch, loop.optimizer_step, layers.F.gelu, F.scaled_dot_product_attention
     assert 0 < found["mrr"] < 1 and before == after
     assert "forward" not in vars(encoder.nn.Embedding(2, 2))
 

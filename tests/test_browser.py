@@ -81,10 +81,16 @@ def test_a_run_from_start_to_stop(show, lab):
     wait_for(page, lambda: page.locator(".tofy-estimate").inner_text() != before)
     picture(page, "settings")
     page.get_by_role("tab", name="Run", exact=True).click()
-    status = lambda: page.locator(".tofy-status").inner_text()  # noqa: E731
+
+    def status():
+        return page.locator(".tofy-status").inner_text()
+
     page.locator(".tofy-start").click()
     wait_for(page, lambda: "training, step" in status())
-    words = lambda: page.locator(".tofy-words").inner_text()  # noqa: E731
+
+    def words():
+        return page.locator(".tofy-words").inner_text()
+
     first, said = wait_for(page, lambda: page.locator(".tofy-curves").is_visible() and (source_of(page, ".tofy-curves"), words()))
     wait_for(page, lambda: source_of(page, ".tofy-curves") != first and words() != said)     # another picture
     done = page.locator(".tofy-bar .progress-bar").bounding_box()["width"]
@@ -144,7 +150,10 @@ def test_fill_a_blank(show):
     "Type a phrase, press a word to hide it, put a second run beside the first."
     page = show(None, "from tofy.panels import FillPanel\nFillPanel()", wait=".tofy-fill")
     page.locator(".tofy-fill-first select").select_option(label="ready-made: healthy")
-    answer = lambda side="first": page.locator(f".tofy-fill-{side}").inner_text()  # noqa: E731
+
+    def answer(side="first"):
+        return page.locator(f".tofy-fill-{side}").inner_text()
+
     page.locator(".tofy-fill-phrase input").fill("did you _ the soup at the cafe ? => try")
     wait_for(page, lambda: "rank" in answer() and "try" in answer())
     page.locator(".tofy-fill-words button", has_text="soup").click()
@@ -162,7 +171,10 @@ def test_the_crowding_map(show):
     "Open the map, search, go back to the table before training, look at a word's neighbours."
     page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding")
     page.locator(".tofy-crowding-run select").select_option(label="ready-made: crowded")
-    map_of = lambda: source_of(page, ".tofy-crowding-picture")  # noqa: E731
+
+    def map_of():
+        return source_of(page, ".tofy-crowding-picture")
+
     drawn = wait_for(page, lambda: page.locator(".tofy-crowding-picture").is_visible() and map_of())
     picture(page, "crowding")
     page.locator(".tofy-crowding-search input").fill("mon")
@@ -183,8 +195,13 @@ def test_the_playground_writes_and_grows(show, lab):
     first = surgery.drawn(preset("nano", vocab_size=len(tokenizer), layers=1))
     surgery.save_writer(lab[1] / "nbs" / "toys" / "first", Writer(first, tokenizer))
     page = show(None, "from tofy.panels.playground import PlaygroundPanel\nPlaygroundPanel('toys')", wait=".tofy-playground")
-    part = lambda name: page.locator(f".tofy-playground-{name}")  # noqa: E731
-    shape_and_text = lambda: part("text").inner_text().split("\n", 1)  # noqa: E731
+
+    def part(name):
+        return page.locator(f".tofy-playground-{name}")
+
+    def shape_and_text():
+        return part("text").inner_text().split("\n", 1)
+
     wait_for(page, lambda: "one layer, 2 heads" in part("text").inner_text() and part("tree").is_visible())
     written, tree = shape_and_text()[1], source_of(page, ".tofy-playground-tree")
     part("layer").click()
@@ -220,8 +237,11 @@ def test_a_chapter_from_top_to_bottom(show):
 def test_scrolling_away_does_not_stop_a_run(show):
     page = show(None, START.format(seconds=300), *[f"print({i})\n" * 40 for i in range(30)], wait=".tofy-training")
     page.locator(".tofy-start").click()
-    step = lambda: re.search(r"training, step ([\d,]+)", page.evaluate(  # noqa: E731
-        "document.querySelector('.tofy-status')?.innerText ?? ''"))
+
+    def step():
+        return re.search(r"training, step ([\d,]+)", page.evaluate(
+            "document.querySelector('.tofy-status')?.innerText ?? ''"))
+
     begun = wait_for(page, step).group(1)
     page.locator(".jp-Cell").last.scroll_into_view_if_needed()
     page.wait_for_timeout(2000)

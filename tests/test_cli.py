@@ -11,8 +11,19 @@ import pytest
 import torch
 from conftest import ROOT, SIZES
 
-from tofy.run_folder import BASELINES, load_baselines, load_model, load_settings, LOG, LOG_COLUMNS, MODEL, read_log, STATE, VOCAB
-from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
+from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
+from tofy.run_folder import (
+    BASELINES,
+    LOG,
+    LOG_COLUMNS,
+    MODEL,
+    STATE,
+    VOCAB,
+    load_baselines,
+    load_model,
+    load_settings,
+    read_log,
+)
 
 COMMANDS = ("train", "runs", "diff", "fill", "eval", "diagnose", "size", "data", "notebooks")
 
@@ -154,18 +165,19 @@ def test_a_pipe_gets_its_lines_as_they_come(tofy, text):
 
 @pytest.mark.parametrize("recipe", ["tofy", "notes"])
 def test_the_defaults_are_the_recipe_s(tofy, recipe):
-    from tofy.cli import gather_settings
+    from tofy.cli import plan_for
 
-    data, model, train = gather_settings(recipe, None, {})
+    plan = plan_for(recipe, None, {})
+    data, model, train = plan.data, plan.model, plan.train
     assert (
         train.steps,
         train.seconds,
         train.batch,
         model.dim,
-        data["max_seq"],
+        data.max_seq,
         model.layers,
         model.heads,
-        data["max_vocab"],
+        data.max_vocab,
     ) == ((10_000, None, 16, 256, 72, 4, 4, 32_000) if recipe == "notes" else (None, 100, None, 128, 72, 2, 4, 4000))
 
 
@@ -419,7 +431,7 @@ def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
     assert {k: v for k, v in figures["bigram"].items()} == lines["bigram"]  # the same blanks, the same pairs
     (trained / BASELINES).unlink()  # a folder of an older version, and the text is gone
     assert "bigram" not in tofy("eval", "run", "--json").json
-    assert "no bigram line" in tofy("eval", "run").out
+    assert "no bigram baseline" in tofy("eval", "run").out
 
 
 @pytest.mark.parametrize("damage", ["torn", "foreign"])

@@ -71,7 +71,10 @@ Long.
 
 def test_the_key_holds_every_exercise_once():
     text = key(LESSONS)
-    unlinked = lambda text: re.sub(r"\]\([^)]*\)", "]", text)  # noqa: E731
+
+    def unlinked(text):
+        return re.sub(r"\]\([^)]*\)", "]", text)
+
     for exercise in (e for lesson in LESSONS for e in lesson.exercises):
         assert unlinked(text).count(unlinked(exercise.question)) == 1 and unlinked(exercise.solution) in unlinked(text)
     assert len(re.findall(r"^### Exercise \d$", text, re.MULTILINE)) == sum(len(lesson.exercises) for lesson in LESSONS)
@@ -237,8 +240,11 @@ def test_binder_installs_this_project():
 def test_the_commands_without_make_do_what_make_does():
     make = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)/", "").replace("@", "")
     blocks = re.findall(r"```(?:sh|bat)\n(.*?)```", README, re.DOTALL)
-    bare = lambda block: [re.sub(r"\s+#.*| --disable\S+| --quiet", "", line).replace("\\", "/").strip()  # noqa: E731
-                          .removeprefix(".venv/bin/").removeprefix(".venv/Scripts/") for line in block.strip().splitlines()]
+
+    def bare(block):
+        return [re.sub(r"\s+#.*| --disable\S+| --quiet", "", line).replace("\\", "/").strip()
+                              .removeprefix(".venv/bin/").removeprefix(".venv/Scripts/") for line in block.strip().splitlines()]
+
     unix, windows = (next(bare(block) for block in blocks if mark in block) for mark in (".venv/bin/python", ".venv\\Scripts\\python"))
     assert unix[1:] == windows[1:] and "-m venv .venv" in unix[0] and "-m venv .venv" in windows[0]
     install = re.search(r"pip install.* (-c .*)", make)[1].replace("'", '"')

@@ -261,8 +261,13 @@ def test_a_prior_breaks_ties_by_count():
 
 def test_compare_pairs_its_changes():
     phrases = pack([[3, 4], [5, 3]])
-    right = lambda q: F.one_hot(q.targets, 6).float()  # noqa: E731
-    by_id = lambda q: -torch.arange(6.).expand(len(q.targets), 6)  # noqa: E731
+
+    def right(q):
+        return F.one_hot(q.targets, 6).float()
+
+    def by_id(q):
+        return -torch.arange(6.).expand(len(q.targets), 6)
+
     rows = c.compare(dict(right=right, by_id=by_id), phrases, all_blanks(phrases))     # ranks by id: 1, 2, 3, 1
     assert rows["right"] == dict(mrr=1, top1=1, change=0, error=0)
     gains = torch.tensor([0., -1 / 2, -2 / 3, 0.], dtype=torch.double)

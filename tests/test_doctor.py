@@ -8,12 +8,11 @@ import pytest
 import torch
 
 from tofy import checkpoint as store
-from tofy import run_folder
-from tofy import doctor
-from tofy.run_folder import LogRecord
+from tofy import doctor, run_folder
 from tofy.data import load_data
 from tofy.doctor import Case, Known, diagnose, open_case, read_columns, unigram_loss
 from tofy.errors import RunError, UsageError
+from tofy.run_folder import LogRecord
 from tofy.training import open_run, recipe, train
 from tofy.vocab import make_vocab
 
@@ -256,10 +255,15 @@ def test_counting_words():
 
 
 def test_a_spent_rate():
-    shares = lambda t: (.45 + luck(200) / 2).clamp(0, 1)  # noqa: E731
+    def shares(t):
+        return (.45 + luck(200) / 2).clamp(0, 1)
+
     log = case(200, lr=lambda t: 1e-3 * (1 - 3 * t).clamp(1e-4, 1), acc_neg=shares)
     assert "the learning rate is spent" in found_in(log)
-    cosine = lambda t: 1e-3 * (1 + torch.cos(math.pi * t)) / 2 + 1e-5  # noqa: E731
+
+    def cosine(t):
+        return 1e-3 * (1 + torch.cos(math.pi * t)) / 2 + 1e-5
+
     assert "the learning rate is spent" not in found_in(case(200, lr=cosine, acc_neg=shares))       # a normal end
     good = case(200, lr=log.columns["lr"], acc_neg=.95)
     assert found_in(good) == []                                                    # finished early, and well
@@ -420,7 +424,10 @@ def test_a_held_out_loss_that_was_not_measured_everywhere(tmp_path):
 
 def test_a_spent_rate_in_the_log_of_a_language_model():
     stopped = dict(loss=lambda t: 3 - t.clamp(max=.4), valid_loss=lambda t: 3.1 - t.clamp(max=.4))
-    rate = lambda t: torch.where(t < .4, 3e-4, 1e-6)  # noqa: E731
+
+    def rate(t):
+        return torch.where(t < .4, 3e-4, 1e-6)
+
     assert found_in(case(100, lr=rate, **stopped)) == ["the learning rate is spent"]
     falling = dict(loss=lambda t: 3 - t, valid_loss=lambda t: 3.1 - t)
     assert found_in(case(100, lr=rate, **falling)) == []

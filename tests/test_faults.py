@@ -11,13 +11,13 @@ import pytest
 import torch
 from conftest import SIZES, hurry
 
-from tofy import training
-from tofy.checkpoint import add_line, HELDOUT, load_tensors, save_tensors, SETTINGS
-from tofy.run_folder import load_model, LOG, MODEL, read_log, STATE, VOCAB
+from tofy import loop, training
+from tofy.checkpoint import HELDOUT, SETTINGS, add_line, load_tensors, save_tensors
 from tofy.data import load_data
 from tofy.errors import RunError, UsageError
 from tofy.inference import load
 from tofy.metrics import ranks
+from tofy.run_folder import LOG, MODEL, STATE, VOCAB, load_model, read_log
 from tofy.training import recipe, train
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -471,10 +471,11 @@ MEMORY = (
 
 
 def no_memory(name: str, at: int, error: BaseException):
-    "The `at`-th call of this function of the training module finds no memory."
+    "The `at`-th call of this function, of the loop or of the training module, finds no memory."
+    home = loop if hasattr(loop, name) else training
 
     def patch():
-        real = getattr(training, name)
+        real = getattr(home, name)
 
         def without(*args, **kwargs):
             patch.calls += 1
@@ -483,7 +484,7 @@ def no_memory(name: str, at: int, error: BaseException):
             return real(*args, **kwargs)
 
         patch.calls = 0
-        setattr(training, name, without)
+        setattr(home, name, without)
 
     return patch
 
@@ -499,7 +500,7 @@ def no_memory(name: str, at: int, error: BaseException):
     ("name", "at"),
     [
         ("latent_loss", 30),
-        ("learn", 1),
+        ("optimizer_step", 1),
         ("rank_batches", 3),
         ("ranks", 2),
         pytest.param("latent_loss", 1),
@@ -578,7 +579,7 @@ def test_ctrl_c_in_a_real_process(tofy, text):
     assert finite(text.parent / "run") and int(load_tensors(text.parent / "run" / STATE)[1]["step"]) >= 200
 
 
-@pytest.mark.parametrize("module", ["tofy.data.load_data", "tofy.inference.load"])
+@pytest.mark.parametrize("module", ["tofy.hub.source_data", "tofy.inference.load"])
 def test_ctrl_c_outside_training_is_no_traceback(tofy, trained, module):
     def interrupt():
         import importlib
@@ -590,7 +591,7 @@ def test_ctrl_c_outside_training_is_no_traceback(tofy, trained, module):
 
         setattr(importlib.import_module(home), name, raises)
 
-    command = ["train", "text.txt", 5] if "data" in module else ["diff", "run", "the _ sat => cat"]
+    command = ["train", "text.txt", 5] if "source_data" in module else ["diff", "run", "the _ sat => cat"]
     result = tofy(*command, before=interrupt)
     assert result.code in (1, 130) and "Traceback" not in result.err
 

@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tofy import gap as g
-from tofy.run_folder import MODEL
 from tofy.checkpoint import load_tensors, save_tensors
 from tofy.data import Data, load_data, pack
 from tofy.encoder import LatentModel, ModelConfig
@@ -20,6 +19,7 @@ from tofy.errors import RunError, UsageError
 from tofy.inference import Latent, load
 from tofy.masking import Blanks, all_blanks, ask
 from tofy.metrics import rank_blanks
+from tofy.run_folder import MODEL
 from tofy.training import recipe, train
 from tofy.vocab import UNK, make_vocab, tokenize
 
@@ -97,8 +97,13 @@ def test_the_default_points_end_at_all_words(words, ks):
 def test_standing_ranks_as_metrics_does_with_ties_and_without_numbers():
     vocab = make_vocab({f"w{i}": 40 - i for i in range(20)})
     phrases = pack([[3 + i, 3 + (7 * i) % 20] for i in range(20)])
-    rough = lambda q: (torch.arange(23.) * 7 % 5).expand(len(q.targets), 23)  # noqa: E731
-    nothing = lambda q: torch.full((len(q.targets), 23), math.nan)  # noqa: E731
+
+    def rough(q):
+        return (torch.arange(23.) * 7 % 5).expand(len(q.targets), 23)
+
+    def nothing(q):
+        return torch.full((len(q.targets), 23), math.nan)
+
     for scorer in (rough, nothing):
         where = g.standing(scorer, phrases, all_blanks(phrases), vocab)
         assert where.ranks.equal(rank_blanks(scorer, phrases, all_blanks(phrases)))

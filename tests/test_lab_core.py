@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tofy.run_folder import read_log, STATE
-from tofy.checkpoint import load_tensors
+from tofy.checkpoint import load_tensors, read_records
 from tofy.lab.decoder import Decoder, DecoderConfig, next_loss
 from tofy.lab.tokenizers import (
     check_words,
@@ -33,6 +32,7 @@ from tofy.lab.training import (
 )
 from tofy.lab.writing import Sampling, Writer, draw_from, generate, load_decoder
 from tofy.layers import Attention, Block
+from tofy.run_folder import STATE
 from tofy.vocab import make_vocab
 
 TEXT = ["the cat sat on the mat, the end.\n", "naïve café, 12 000 €\n", "\tdef f(x):\n\t\treturn x  # ok\n"] * 20
@@ -268,14 +268,14 @@ def same(a, b) -> None:
     for name in (TextRun.MODEL, TextRun.STATE):
         (left, _), (right, _) = load_tensors(a / name), load_tensors(b / name)
         assert left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)
-    rows = [[(r.step, r.loss, r.saved, str(r.valid_loss)) for r in read_log(folder, TextRecord)] for folder in (a, b)]
+    rows = [[(r.step, r.loss, r.saved, str(r.valid_loss)) for r in read_records(folder, TextRecord)] for folder in (a, b)]
     assert rows[0] == rows[1]
 
 
 @pytest.mark.parametrize("at", [0, 1, 7, 10, 19])
 @pytest.mark.parametrize("changes", [{}, dict(accumulate=2, recompute=True)], ids=["plain", "accumulated"])
 def test_stopped_anywhere_it_ends_the_same(data, tmp_path, monkeypatch, at, changes):
-    monkeypatch.setattr("tofy.training.Clock.quiet_for", lambda *_: True)      # a progress record after every step
+    monkeypatch.setattr("tofy.loop.Clock.quiet_for", lambda *_: True)      # a progress record after every step
     config = TextConfig(**BRIEF | changes)
     list(train(data, SMALL, config, tmp_path / "whole"))
     loop = train(data, SMALL, config, tmp_path / "parts")

@@ -413,9 +413,9 @@ def test_a_schedule_from_the_command_line(tofy, tmp_path):
     assert done["stages"][1]["rolled_back"] and done["out"] == "grown/00-plain"
     assert tofy("lab", "grow", "plan.toml", "--out", "grown", "--json").json == done
     plan.write_text("[[stage]]\nstep = 1\n")
-    tofy("lab", "grow", "plan.toml").says(2, "has step in a stage")
+    tofy("lab", "grow", "plan.toml").says(2, "has stage.step, and there is no such setting")
     plan.write_text("[train]\nspeed = 1\n[[stage]]\nsteps = 1\n")
-    tofy("lab", "grow", "plan.toml").says(2, "has a setting that there is not")
+    tofy("lab", "grow", "plan.toml").says(2, "has train.speed, and there is no such setting")
 
 
 @pytest.mark.parametrize("command", ["insert-layer", "insert-head", "add-token", "init-with", "compare", "reset-optimizer",

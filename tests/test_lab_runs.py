@@ -126,7 +126,7 @@ def test_hidden_middles_lose_nothing_and_fit_the_model():
         assert inputs.shape == targets.shape and inputs.shape[1] <= 16
         run = new_run(data, DecoderConfig(dim=8, layers=1, heads=1, context=16), TextConfig(batch=4))
         run.step = step
-        assert math.isfinite(run.look().item())
+        assert math.isfinite(run.batch_loss(run.next_batch(), False)[0].item())
     assert middle_marks(data.tokenizer) == (2, 3, 4, 5)
 
 
@@ -150,7 +150,7 @@ def test_accumulated_batches_of_unequal_weight_make_the_same_step():
         data = ask_by(text_data([30, 3, 9]), 8)
         config = TextConfig(batch=batch, accumulate=accumulate)
         run = new_run(data, DecoderConfig(dim=16, layers=1, heads=2, context=8), config)
-        loss = run.look()
+        loss, _ = run.batch_loss(run.next_batch(), False)
         loss.backward()
         gradients.append(torch.cat([loss.detach()[None]] + [p.grad.flatten() for p in run.model.parameters()
                                                             if p.grad is not None]))
@@ -158,7 +158,7 @@ def test_accumulated_batches_of_unequal_weight_make_the_same_step():
 
 
 def test_a_run_on_stretches_resumes_where_it_stood(tmp_path, monkeypatch):
-    monkeypatch.setattr("tofy.training.Clock.quiet_for", lambda *_: True)
+    monkeypatch.setattr("tofy.loop.Clock.quiet_for", lambda *_: True)
     data = ask_by(text_data([30, 12, 7] * 5, reserved=4), 16, geometric_p=0.3)
     shape = DecoderConfig(dim=16, layers=1, heads=2, context=16)
     config = TextConfig(steps=14, seconds=None, batch=4, sample=0, log_every=5, threads=1)

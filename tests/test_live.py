@@ -260,7 +260,10 @@ class TestPage:
         page.focus("#plot")
         page.keyboard.press("ArrowLeft")
         left = page.inner_text("#map-says strong")
-        at = lambda word: page.evaluate(f"project(here().points[state.data.ids.get({word!r})])")  # noqa: E731
+
+        def at(word):
+            return page.evaluate(f"project(here().points[state.data.ids.get({word!r})])")
+
         assert left != "soup" and at(left)[0] < at("soup")[0]
         page.locator("#map").scroll_into_view_if_needed()
         box, (x, y) = page.locator("#map").bounding_box(), at("soup")

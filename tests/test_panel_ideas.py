@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Generator
 
+from tofy.curves import plot_schedule
 from tofy.data import load_data, pack
 from tofy.losses import EXAMPLE, latent_loss, term_pulls, worked_example
 from tofy.masking import FATES, fates, mask_batch, show_masked
 from tofy.panels.ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
-from tofy.training import TrainConfig
 from tofy.schedule import learning_rate, phases
-from tofy.curves import plot_schedule
+from tofy.training import TrainConfig
 from tofy.vocab import make_vocab
 
 PANELS = [MaskingPanel, SchedulePanel, LossPanel, SizingPanel]
@@ -52,9 +52,9 @@ def test_a_fate_says_what_happened():
 
 
 @settings(max_examples=60, deadline=None)
-@given(warmup=st.floats(0, 1), flat=st.floats(0, 1), steps=st.integers(1, 10**6), constant=st.booleans(), at=st.floats(0, 1))
-def test_phases_are_where_the_rate_turns(warmup, flat, steps, constant, at):
-    config = TrainConfig(steps, None, lr=1., min_lr=0., warmup=warmup, flat=flat, constant=constant)
+@given(warmup=st.floats(0, 1), flat=st.floats(0, 1), steps=st.integers(1, 10**6), at=st.floats(0, 1))
+def test_phases_are_where_the_rate_turns(warmup, flat, steps, at):
+    config = TrainConfig(steps, None, lr=1., min_lr=0., warmup=warmup, flat=flat)
     up, down = phases(config)
     assert 0 <= up <= down <= 1 + 1e-12 and up * steps <= 2000 + 1e-6
     rate = learning_rate(config, at)
@@ -63,13 +63,15 @@ def test_phases_are_where_the_rate_turns(warmup, flat, steps, constant, at):
     elif at <= down:
         assert rate == 1
     else:
-        assert not constant and rate == pytest.approx(math.cos(math.pi / 2 * (at - down) / (1 - down))**2, abs=1e-9)
+        assert flat < 1 and rate == pytest.approx(math.cos(math.pi / 2 * (at - down) / (1 - down))**2, abs=1e-9)
 
 
 def test_the_names_of_phases_that_are_not_there_are_left_out():
-    names = lambda **c: [t.get_text() for t in plot_schedule(TrainConfig(**c)).texts]  # noqa: E731
+    def names(**c):
+        return [t.get_text() for t in plot_schedule(TrainConfig(**c)).texts]
+
     assert names(warmup=0.) == ["flat", "cosine"]
-    assert names(constant=True) == ["warm-up", "flat"]
+    assert names(flat=1.) == ["warm-up", "flat"]
     assert names(flat=0.) == ["warm-up", "cosine"]
     plt.close("all")
 
@@ -139,8 +141,8 @@ def test_the_masking_panel_takes_other_data_and_goes_round_it():
 
 def test_a_wrong_schedule_is_impossible_but_a_strange_one_is_drawn():
     panel = SchedulePanel()
-    for warmup, flat, constant in itertools.product((0., 1.), (0., 1.), (False, True)):
-        panel.warmup.value, panel.flat.value, panel.constant.value = warmup, flat, constant
+    for warmup, flat in itertools.product((0., .5, 1.), (0., .5, 1.)):
+        panel.warmup.value, panel.flat.value = warmup, flat
         for at in (0., 1.):
             panel.at.value = at
             assert not panel.notice.value and panel.sentence.value.startswith(f"At {at:.0%}")

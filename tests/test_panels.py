@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from tofy.background import Background
-from tofy.plan import as_command, read_plan
-from tofy.run_folder import load_baselines, MODEL, read_log, STATE
 from tofy.checkpoint import read_experiments
-from tofy.cli import gather_settings
+from tofy.cli import plan_for
 from tofy.crowding import load_frames, table_figures, word_rows
 from tofy.errors import RunError
 from tofy.inference import fill, load
 from tofy.panels.parts import READY
-from tofy.panels.training import GROUPS, Settings, TrainingPanel
-from tofy.training import RECIPES, recipe
+from tofy.panels.training import SettingsForm, TrainingPanel
+from tofy.plan import as_command, plan, read_plan
+from tofy.run_folder import MODEL, STATE, load_baselines, read_log
+from tofy.training import RECIPES
 from tofy.vocab import SPECIALS
 
 SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
@@ -45,7 +45,7 @@ def until(what, seconds: float = 30.) -> None:
 def panel(tmp_path):
     panel = TrainingPanel("builtin:300", tmp_path)
     with panel.quietly():
-        panel.settings.show({}, *recipe(steps=100_000, **SMALL))
+        panel.settings.show(plan(steps=100_000, **SMALL))
     yield panel
     panel.end()
 
@@ -54,8 +54,8 @@ def panel(tmp_path):
 
 def test_it_ends_when_the_one_who_started_it_is_killed(tmp_path):
     "Nobody is left to say stop; the state is saved all the same."
-    code = ("from tofy.background import Background; from tofy.training import recipe; import time\n"
-            f"run = Background({TEXT}, *recipe(steps=100_000, **{SMALL}), out={str(tmp_path / 'r')!r})\n"
+    code = ("from tofy.background import Background; from tofy.plan import plan; import time\n"
+            f"run = Background(plan(**{TEXT}, steps=100_000, **{SMALL}), {str(tmp_path / 'r')!r})\n"
             "run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep(60)")
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
@@ -68,14 +68,14 @@ def test_it_ends_when_the_one_who_started_it_is_killed(tmp_path):
 
 def test_ctrl_c_of_the_notebook_is_not_its_business(tmp_path):
     "An interrupted cell does not end the run: it has a session of its own."
-    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run = Background(plan(**TEXT, steps=100_000, **SMALL), tmp_path / "r")
     run.wait(lambda run: run.lines)
     assert os.getsid(run.process.pid) != os.getsid(0)
     run.stop()
 
 
 def test_a_paused_run_can_be_stopped(tmp_path):
-    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run = Background(plan(**TEXT, steps=100_000, **SMALL), tmp_path / "r")
     run.wait(lambda run: run.lines)
     run.pause()
     run.wait(lambda run: run.state == "paused")
@@ -85,12 +85,12 @@ def test_a_paused_run_can_be_stopped(tmp_path):
 
 
 def test_a_killed_run_can_go_on(tmp_path):
-    run = Background(TEXT, *recipe(steps=100_000, **SMALL), out=tmp_path / "r")
+    run = Background(plan(**TEXT, steps=100_000, **SMALL), tmp_path / "r")
     run.wait(lambda run: run.lines)
     os.kill(run.process.pid, signal.SIGKILL)
     with pytest.raises(RunError, match="killed"):
         run.wait()
-    again = Background(TEXT, *recipe(steps=30, **SMALL), out=tmp_path / "r", resume=True)
+    again = Background(plan(**TEXT, steps=30, **SMALL), tmp_path / "r", resume=True)
     again.wait()
     assert again.state == "finished"
 
@@ -102,41 +102,38 @@ def test_what_others_print_does_no_harm(tmp_path, monkeypatch):
     startup.mkdir()
     (startup / "sitecustomize.py").write_text("print('hello from somebody else')\nprint('{\"half')\n")
     monkeypatch.setenv("PYTHONPATH", str(startup))
-    run = Background(TEXT, *recipe(steps=5, **SMALL), out=tmp_path / "r")
+    run = Background(plan(**TEXT, steps=5, **SMALL), tmp_path / "r")
     run.wait()
     assert run.state == "finished"
 
 
 def test_the_command_means_the_same_settings():
-    "What as_command writes, the command line reads as the same configs."
+    "What as_command writes, the command line reads as the same plan."
     import shlex
-    data, changes = dict(source="builtin:300", max_vocab=500, valid=.1), dict(seconds=30., mask_rate=.45, negatives=7, dim=64)
-    model, config = recipe("notes", **changes)
-    words = shlex.split(as_command(data, model, config, "runs/x"))
+    one = plan("notes", source="builtin:300", max_vocab=500, valid=.1, seconds=30., mask_rate=.45, negatives=7, dim=64)
+    words = shlex.split(as_command(one, "runs/x"))
     given = dict(zip((w[2:].replace("-", "_") for w in words[3::2]), words[4::2]))
     given.pop("out")
     name = given.pop("recipe")
     typed = {k: v if k in ("split", "tokens") else float(v) if "." in v else int(v) for k, v in given.items()}
     typed |= dict(valid=float(given["valid"]), seconds=float(given["seconds"]))
-    read, read_model, read_config = gather_settings(name, None, typed | dict(source=words[2]))
-    assert (read_config, read_model.dim) == (config, 64)
-    assert {k: read[k] for k in data} == data
+    assert plan_for(name, None, typed | dict(source=words[2])) == one
 
 
 # ---- the panel
 
 def test_controls_hold_every_setting_of_both_recipes():
-    settings = Settings()
-    for name, (model, config) in RECIPES.items():
-        settings.show({}, model, config)
-        assert settings.read(name)[1:] == (model, config)
+    form = SettingsForm()
+    for name in RECIPES:
+        form.show(plan(name))
+        assert form.read(name, "builtin") == plan(name)
 
 
 def test_every_control_has_a_name_and_a_tooltip(panel):
-    for group in GROUPS.values():
-        for name in group:
-            assert panel.settings[name].description == name
-            assert len(panel.settings[name].tooltip) > 5
+    assert len(panel.settings.controls) > 40
+    for name, control in panel.settings.controls.items():
+        assert control.description == name
+        assert len(control.tooltip) > 5
     for button in panel.controls.values():
         assert button.tooltip
 
@@ -146,7 +143,7 @@ def test_two_panels_at_once_share_nothing(tmp_path):
     panels = [TrainingPanel("builtin:300", tmp_path / name) for name in "ab"]
     for panel in panels:
         with panel.quietly():
-            panel.settings.show({}, *recipe(steps=30, **SMALL))
+            panel.settings.show(plan(steps=30, **SMALL))
         panel.controls["start"].click()
     for panel in panels:
         panel.run.wait()
@@ -222,7 +219,7 @@ def test_the_run_list_loads_renames_and_exports(panel, tmp_path):
     run_list.load_one()
     assert panel.settings["mask_rate"].value == .5
     assert "mask_rate=0.5" in panel.code.value
-    assert settings_of(tmp_path / "half-hidden")[2].steps == 30
+    assert read_plan(tmp_path / "half-hidden").train.steps == 30
 
 
 def test_an_uploaded_text_becomes_the_source(panel, tmp_path):
@@ -243,7 +240,7 @@ def test_a_ready_made_run_opens(name):
     latent, lines = load(folder), load_baselines(folder, load(folder).vocab)[1]
     assert {"chance", "unigram", "bigram", "best"} <= set(lines)
     assert load_frames(folder, len(latent.vocab) - len(SPECIALS)) is not None
-    assert settings_of(folder)[0]["source"].startswith("builtin")
+    assert read_plan(folder).data.source.startswith("builtin")
     assert fill(latent, "did you _ the soup at the cafe ?").top
 
 

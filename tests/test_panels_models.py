@@ -10,13 +10,13 @@ import torch.nn.functional as F
 
 from tofy import crowding, gap, hub, inference
 from tofy.checkpoint import HELDOUT, save_tensors
-from tofy.run_folder import MODEL
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError
 from tofy.inference import Latent, attention, hide_word, phrase_words
 from tofy.panels import models
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
+from tofy.run_folder import MODEL
 from tofy.training import recipe, train
 from tofy.vocab import make_vocab
 
@@ -241,7 +241,7 @@ def test_the_slider_ends_at_all_words_even_when_there_are_fewer_than_33(runs):
 
 
 def test_without_the_text_the_training_side_is_missing_and_the_panel_says_why(copy, runs, monkeypatch):
-    monkeypatch.setattr(hub, "resolve", lambda source, column=None: copy / "gone.txt")
+    monkeypatch.setattr(hub, "resolve", lambda source, column=None, **_: copy / "gone.txt")
     panel = measured(GapPanel(copy))
     assert "cannot be read again" in panel.notice.value and panel.body.layout.visibility == "visible"
     assert "model, training" not in panel.said.value and "model, held out" in panel.said.value

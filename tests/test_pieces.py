@@ -12,16 +12,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tofy import sharing
-from tofy.plan import as_command, read_plan
-from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
-from tofy.run_folder import load_model, load_settings, MODEL, STATE
+from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
 from tofy.corpus import lines
 from tofy.data import context, load_data
 from tofy.errors import UsageError
 from tofy.gap import parity
 from tofy.inference import fill, heldout_phrases, hide_word, load, one_token, phrase_words, question_for, read_blank
 from tofy.lab.tokenizers import fingerprint, save_tokenizer, train_tokenizer
-from tofy.panels.training import Settings
+from tofy.panels.training import SettingsForm
+from tofy.plan import as_command, plan, read_plan
+from tofy.run_folder import MODEL, STATE, load_model, load_settings
 from tofy.training import recipe, train
 from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, make_vocab, read_rule
 
@@ -196,7 +196,9 @@ def test_from_a_text_to_a_filled_blank(tofy, pieces, monkeypatch):
 
 
 def test_a_resumed_run_goes_on_with_the_same_ids(tofy, pieces):
-    state = lambda: load_tensors(pieces / STATE)[1]  # noqa: E731
+    def state():
+        return load_tensors(pieces / STATE)[1]
+
     before = state()
     assert tofy("train", "--resume", "--steps", 20, "--out", "run").code == 0
     assert (json.loads(before["step"]), json.loads(state()["step"])) == (10, 20) and before["data"] == state()["data"]
@@ -271,13 +273,13 @@ def test_the_library_does_the_same(tmp_path):
     data = load_data("builtin:400", tokens=tmp_path / "bpe.json")
     for _ in train(data, *recipe(dim=16, layers=1, heads=2, steps=5), out=tmp_path / "run"):
         pass
-    told = as_command(*(data.settings, *settings_of(tmp_path / "run")[1:]), tmp_path / "run")
-    panel = Settings()
-    panel.show(*settings_of(tmp_path / "run"))
-    assert panel.read("tofy")[0]["tokens"] == str(tmp_path / "run" / TOKENIZER)
-    assert f"--tokenizer {tmp_path / 'bpe.json'}" in told and "--tokens" not in told
+    told = as_command(plan(tokens=data.settings["tokens"], source="builtin:400"), tmp_path / "run")
+    panel = SettingsForm()
+    panel.show(read_plan(tmp_path / "run"))
+    assert panel.read("tofy", "builtin:400").data.tokens == str(tmp_path / "run" / TOKENIZER)
+    assert f"--tokens {tmp_path / 'bpe.json'}" in told
     (tmp_path / "bpe.json").unlink()
-    assert settings_of(tmp_path / "run")[0]["tokens"] == str(tmp_path / "run" / TOKENIZER)
+    assert read_plan(tmp_path / "run").data.tokens == str(tmp_path / "run" / TOKENIZER)
     model = sharing.Tofy.from_pretrained(tmp_path / "run")
     shared = sharing.Tofy.from_pretrained(model.save_pretrained(tmp_path / "shared", "anna/pieces"))
     assert shared.fill("how are _ ?").top == fill(load(tmp_path / "run"), "how are _ ?").top

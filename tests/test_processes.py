@@ -15,8 +15,7 @@ import pytest
 import torch
 from conftest import ROOT, SIZES
 
-from tofy import training
-from tofy.run_folder import LOG_COLUMNS, MODEL, read_log, STATE
+from tofy import loop, training
 from tofy.checkpoint import load_tensors, read_experiments
 from tofy.data import load_data
 from tofy.errors import RunError, UsageError
@@ -34,6 +33,7 @@ from tofy.processes import (
     weighed,
     world_size,
 )
+from tofy.run_folder import LOG_COLUMNS, MODEL, STATE, read_log
 from tofy.training import recipe, train
 
 pytestmark = pytest.mark.skipif(not torch.distributed.is_available(), reason="this PyTorch has no torch.distributed")
@@ -188,14 +188,14 @@ CHANGES = {
 def figures(data, changes: dict, **more) -> dict:
     "The log of a run of 20 steps, and its last weights."
     kept = {}
-    real = training.close_run
-    training.close_run = lambda run, *args: kept.update(run=run) or real(run, *args)
+    real = loop.close_run
+    loop.close_run = lambda run, *args: kept.update(run=run) or real(run, *args)
     name = changes.get("name", "tofy")
     settings = ({} if name == "notes" else SMALL) | {k: v for k, v in changes.items() if k != "name"} | more
     try:
         lines = [r for r in train(data, *recipe(name, steps=20, **settings)) if r.is_line]
     finally:
-        training.close_run = real
+        loop.close_run = real
     columns = [c for c in LOG_COLUMNS if c not in ("seconds", "saved")]
     rows = [[getattr(r, c) for c in columns] for r in lines]
     weights = [p.tolist() for p in kept["run"].model.parameters()]
@@ -266,16 +266,21 @@ def pair(tofy):
 
 def slowly(r, seconds=0.02):
     "Each step waits a little."
-    real = training.optimizer_step
-    training.optimizer_step = lambda *args: (real(*args), time.sleep(seconds))
+    real = loop.optimizer_step
+    loop.optimizer_step = lambda *args: (real(*args), time.sleep(seconds))
 
 
 def at_step(step: int, who: int, do):
     "In process `who`, the loss of this step goes through `do`."
 
     def patch(r):
-        real = training.look
-        training.look = lambda run, *a: do(real(run, *a)) if r == who and run.step == step else real(run, *a)
+        real = training.batch_loss
+
+        def batch_loss(run, *args):
+            loss, metrics = real(run, *args)
+            return (do(loss) if r == who and run.step == step else loss), metrics
+
+        training.batch_loss = batch_loss
 
     return patch
 
@@ -381,7 +386,7 @@ def test_seconds_are_those_of_the_first(pair, text):
 
     def another_clock(r):
         if r:
-            training.time.perf_counter = lambda real=time.perf_counter: 86400 + 10 * real()
+            loop.time.perf_counter = lambda real=time.perf_counter: 86400 + 10 * real()
 
     began = time.monotonic()
     options = ["--seconds", 2, "--batch", 8, "--dim", 16, "--layers", 1, "--heads", 2, "--out", "run"]

@@ -13,10 +13,10 @@ import pytest
 import torch
 from conftest import SIZES, hurry
 
-from tofy import checkpoint, training
-from tofy.run_folder import load_model, LOG_COLUMNS, MODEL, read_log, STATE
+from tofy import checkpoint, loop, run_folder, training
 from tofy.checkpoint import load_tensors
 from tofy.data import load_data
+from tofy.run_folder import LOG_COLUMNS, MODEL, STATE, LogRecord, load_model, read_log
 from tofy.training import recipe, train
 
 COUNTS = ("step", "examples", "progress", "acc_ema", "best", "data", "model", "train", "pending")
@@ -48,7 +48,7 @@ def die_after(step: int, delay: float):
 
     def patch():
         hurry(setattr)
-        real = training.optimizer_step
+        real = loop.optimizer_step
 
         def optimizer_step(run, *args):
             if run.step >= step and not patch.armed:
@@ -56,7 +56,7 @@ def die_after(step: int, delay: float):
                 threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
             return real(run, *args)
 
-        patch.armed, training.optimizer_step = False, optimizer_step
+        patch.armed, loop.optimizer_step = False, optimizer_step
 
     return patch
 
@@ -81,10 +81,10 @@ def test_150_steps_killed_ten_times(tofy, text, options):
 
 PACED = """
 import time
-from tofy import training
-real = training.learn
-def learn(*args): real(*args); time.sleep(.06)
-training.learn = learn
+from tofy import loop
+real = loop.optimizer_step
+def optimizer_step(*args): real(*args); time.sleep(.06)
+loop.optimizer_step = optimizer_step
 """
 
 
@@ -182,20 +182,20 @@ def test_a_kill_at_any_record_resumes_to_the_same_end(data, tmp_path, hurried, k
 
 def test_a_kill_within_fifteen_seconds_begins_again_from_step_0(data, tmp_path):
     "The price of saving every 15 seconds, said plainly."
-    loop = go(data, tmp_path / "run", steps=10_000)
-    assert next(loop).step == 0
-    assert next(r for r in loop if r.step >= 40)
+    records = go(data, tmp_path / "run", steps=10_000)
+    assert next(records).step == 0
+    assert next(r for r in records if r.step >= 40)
     assert step_of(tmp_path / "run") == 0
-    loop.close()
+    records.close()
     assert step_of(tmp_path / "run") >= 40
 
 
 @pytest.mark.parametrize("at", range(0, 24, 3))
 def test_closing_the_generator(data, tmp_path, hurried, at):
     list(go(data, tmp_path / "whole"))
-    loop = go(data, tmp_path / "run")
-    next(r for r in loop if r.step >= at)
-    loop.close()
+    records = go(data, tmp_path / "run")
+    next(r for r in records if r.step >= at)
+    records.close()
     assert step_of(tmp_path / "run") == at
     list(go(data, tmp_path / "run", resume=True))
     same(tmp_path / "whole", tmp_path / "run")
@@ -205,9 +205,9 @@ def test_closing_at_once_and_dropping(data, tmp_path):
     "A generator that was never begun leaves nothing; one that is dropped is closed."
     go(data, tmp_path / "never").close()
     assert not (tmp_path / "never").exists()
-    loop = go(data, tmp_path / "run")
-    next(loop)
-    del loop
+    records = go(data, tmp_path / "run")
+    next(records)
+    del records
     list(go(data, tmp_path / "run", resume=True))
     list(go(data, tmp_path / "whole"))
     same(tmp_path / "whole", tmp_path / "run")
@@ -216,16 +216,16 @@ def test_closing_at_once_and_dropping(data, tmp_path):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
 def test_an_exception_thrown_where_the_loop_waits(data, tmp_path, error):
     list(go(data, tmp_path / "whole"))
-    loop = go(data, tmp_path / "run")
-    next(r for r in loop if r.step >= 12)
+    records = go(data, tmp_path / "run")
+    next(r for r in records if r.step >= 12)
     with pytest.raises(error):
-        loop.throw(error)
+        records.throw(error)
     assert step_of(tmp_path / "run") >= 12
     list(go(data, tmp_path / "run", resume=True))
     same(tmp_path / "whole", tmp_path / "run")
 
 
-CALLS = ("look", "learn", "rank_batches", "ranks", "append_log", "save_state", "validation_due")
+CALLS = ("next_batch", "batch_loss", "optimizer_step", "rank_batches", "ranks", "append_log", "save_state", "validation_due")
 PLACES = [(name, when) for name in CALLS for when in ("before", "after")]
 
 
@@ -234,7 +234,7 @@ PLACES = [(name, when) for name in CALLS for when in ("before", "after")]
 def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, name, when, number):
     "In a notebook an interrupt may strike anywhere."
     list(go(data, tmp_path / "whole"))
-    home = training if hasattr(training, name) else checkpoint
+    home = next(module for module in (loop, training, run_folder, checkpoint) if hasattr(module, name))
     real, calls = getattr(home, name), []
 
     def interrupted(*args, **kwargs):
@@ -265,10 +265,10 @@ def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatc
             raise KeyboardInterrupt
         real(folder, model, vocab, about)
 
-    monkeypatch.setattr(checkpoint, "save_model", interrupted)
+    monkeypatch.setattr(run_folder, "save_model", interrupted)
     with pytest.raises(KeyboardInterrupt):
         list(go(data, tmp_path / "run"))
-    monkeypatch.setattr(checkpoint, "save_model", real)
+    monkeypatch.setattr(run_folder, "save_model", real)
     list(go(data, tmp_path / "run", resume=True))
     same(tmp_path / "whole", tmp_path / "run")
 
@@ -303,7 +303,7 @@ def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, tmp
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(checkpoint, "save_model", interrupted)
+        patch.setattr(run_folder, "save_model", interrupted)
         next(go(data, tmp_path / "run"))
     assert step_of(tmp_path / "run") == 0                      # the state came first
     list(go(data, tmp_path / "run", resume=True))
@@ -316,11 +316,11 @@ def test_a_kill_between_the_first_model_and_the_first_state(data, tmp_path, monk
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(training, "save_state", interrupted)
+        patch.setattr(loop, "save_state", interrupted)
         next(go(data, tmp_path / "run"))
     try:
-        loop = go(data, tmp_path / "run", resume=True)
-        next(loop)
+        records = go(data, tmp_path / "run", resume=True)
+        next(records)
     except checkpoint.UsageError:
         list(go(data, tmp_path / "run"))
 
@@ -337,7 +337,7 @@ def test_a_kill_while_the_log_is_trimmed(data, tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint, "log_row", interrupted)
     try:
-        checkpoint.trim_log(tmp_path / "run", 24)
+        checkpoint.trim_log(tmp_path / "run", 24, LogRecord)
     except KeyboardInterrupt:
         pass
     assert [r.step for r in read_log(tmp_path / "run")] == [r.step for r in before]
@@ -345,9 +345,9 @@ def test_a_kill_while_the_log_is_trimmed(data, tmp_path, monkeypatch):
 
 def test_a_row_of_the_log_cut_short_is_written_again(data, tmp_path, hurried):
     list(go(data, tmp_path / "whole"))
-    loop = go(data, tmp_path / "run")
-    next(r for r in loop if r.step >= 13)
-    loop.close()
+    records = go(data, tmp_path / "run")
+    next(r for r in records if r.step >= 13)
+    records.close()
     log = tmp_path / "run" / run_folder.LOG
     log.write_text(log.read_text() + "14,24,0.1,9")
     list(go(data, tmp_path / "run", resume=True))
@@ -375,10 +375,10 @@ def test_a_pause_uses_up_no_seconds(data, clock):
 
 
 def test_closing_after_a_pause_uses_up_no_seconds(data, tmp_path, clock):
-    loop = go(data, tmp_path / "run", steps=None, seconds=20)
-    record = next(r for r in loop if r.step >= 20)
+    records = go(data, tmp_path / "run", steps=None, seconds=20)
+    record = next(r for r in records if r.step >= 20)
     clock.now += 3600
-    loop.close()
+    records.close()
     saved = json.loads(load_tensors(tmp_path / "run" / STATE)[1]["seconds"])
     assert saved == pytest.approx(record.seconds, abs=0.1)
     assert len([r for r in go(data, tmp_path / "run", resume=True, steps=None, seconds=20) if r.step > record.step]) > 1
@@ -386,13 +386,13 @@ def test_closing_after_a_pause_uses_up_no_seconds(data, tmp_path, clock):
 
 def test_signs_of_life_four_times_a_second_and_a_state_every_fifteen(data, tmp_path, clock, monkeypatch):
     "By a clock that moves a hundredth of a second at every look, a step takes a few of them."
-    clock.tick, saves, real = 0.01, [], training.save_state
+    clock.tick, saves, real = 0.01, [], loop.save_state
 
     def save_state(run):
         saves.append(run.clock.seconds)
         real(run)
 
-    monkeypatch.setattr(training, "save_state", save_state)
+    monkeypatch.setattr(loop, "save_state", save_state)
     records = list(go(data, tmp_path / "run", steps=None, seconds=60, log_every=50, eval_every=None))
     gaps = [b.seconds - a.seconds for a, b in zip(records, records[1:], strict=False)]
     assert len(records) >= 4 * 60 and max(gaps) < 0.5

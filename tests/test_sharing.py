@@ -13,10 +13,10 @@ import torch
 from conftest import ROOT
 from hub_server import hub as serve
 
-from tofy.run_folder import BASELINES, load_settings, LOG, MODEL, STATE, VOCAB
-from tofy.checkpoint import HELDOUT, load_tensors, SETTINGS
+from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
 from tofy.errors import UsageError
 from tofy.inference import READY, Latent, load, nearest_words
+from tofy.run_folder import BASELINES, LOG, MODEL, STATE, VOCAB, load_settings
 from tofy.sharing import CARD, FILES, Tofy, encode, figure_rows, model_card, save_word2vec, without_folders
 
 @pytest.fixture(scope="module")
@@ -233,12 +233,12 @@ def test_what_goes_wrong_is_a_sentence(place, code, kind, words):
     (place.root / "bob" / "other" / "weights.bin").write_bytes(b"x")
     done = talk(place, place.home / "errors", code)
     last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 1 and last.startswith(f"tofy.vocab.{kind}: ") and words in last, done.stderr
+    assert done.returncode == 1 and last.startswith(f"tofy.errors.{kind}: ") and words in last, done.stderr
 
 
 def test_nobody_answers(place):
     done = talk(place, place.home / "nothing", "Tofy.from_pretrained('anna/talk')", HF_ENDPOINT="http://127.0.0.1:9")
-    assert "tofy.vocab.RunError: The Hub can't be reached" in done.stderr, done.stderr
+    assert "tofy.errors.RunError: The Hub can't be reached" in done.stderr, done.stderr
 
 
 def test_vocabulary_and_references_travel(place):

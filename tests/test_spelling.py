@@ -12,19 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from tofy import doctor, spelling
-from tofy.run_folder import load_model, MODEL, STATE
+from tofy import doctor, loop, spelling
 from tofy.checkpoint import load_tensors
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig, count_parameters
 from tofy.errors import RunError, UsageError
 from tofy.gap import in_rows
 from tofy.inference import Latent, diff, fill, load, read_blank
+from tofy.loop import optimizer_step
 from tofy.masking import all_blanks, ask
+from tofy.run_folder import MODEL, STATE, load_model
 from tofy.sizing import memory, parameters, profile_step
 from tofy.spelling import bucket, ngram_index, ngrams, own_rows, spell, spelling_of
-from tofy import loop
-from tofy.loop import optimizer_step
 from tofy.training import batch_loss, make_optimizer, open_run, recipe, train, warm_start
 from tofy.vocab import SPECIALS
 
@@ -110,7 +109,7 @@ def test_off_it_leaves_no_trace():
 
 def test_the_same_seed_begins_with_the_same_model():
     runs = [open_run(DATA, *recipe(steps=3, ngrams=n, **SMALL)) for n in (0, 64)]
-    losses = [look(run).item() for run in runs]
+    losses = [batch_loss(run, run.next_batch())[0].item() for run in runs]
     assert losses[0] == losses[1]
     assert torch.equal(runs[0].model.table, runs[1].model.table)
     assert torch.equal(doctor.first_table(runs[1].model.config, 0), runs[1].model.table)
@@ -124,7 +123,7 @@ def test_the_table_is_composed_once_a_step(target, monkeypatch):
     run, calls = open_run(DATA, *recipe(steps=3, ngrams=64, target=target, **SMALL)), []
     forward = spelling.Spelling.forward
     monkeypatch.setattr(spelling.Spelling, "forward", lambda self, own: (calls.append(1), forward(self, own))[1])
-    loss = look(run)
+    loss, _ = batch_loss(run, run.next_batch())
     assert len(calls) == 1
     before = run.model.table.detach().clone()
     optimizer_step(run, loss, 1e-2)
@@ -140,7 +139,7 @@ def test_pieces_are_learnt():
     weights = [p for group in make_optimizer(run.model, run.config).param_groups for p in group["params"]]
     assert any(p is shared for p in weights)
     assert sum(p.numel() for p in weights) == count_parameters(run.model)
-    optimizer_step(run, look(run), 1e-3)
+    optimizer_step(run, batch_loss(run, run.next_batch())[0], 1e-3)
     assert shared.abs().max() > 0
 
 
@@ -159,15 +158,17 @@ def test_a_checkpoint_holds_vectors_and_buckets_and_no_index(tmp_path):
 
 
 def test_a_resumed_run_ends_the_same(tmp_path):
-    settings_of = lambda: recipe(steps=20, ngrams=64, eval_every=5, target="ema", **SMALL)  # noqa: E731
-    for _ in train(DATA, *settings_of(), out=tmp_path / "whole"):
+    def settings():
+        return recipe(steps=20, ngrams=64, eval_every=5, target="ema", **SMALL)
+
+    for _ in train(DATA, *settings(), out=tmp_path / "whole"):
         pass
-    run = open_run(DATA, *settings_of(), tmp_path / "parts")
+    run = open_run(DATA, *settings(), tmp_path / "parts")
     for record in (records := loop.run(run)):
         if record.step >= 10:
             break
-    loop.close()
-    for _ in train(DATA, *settings_of(), out=tmp_path / "parts", resume=True):
+    records.close()
+    for _ in train(DATA, *settings(), out=tmp_path / "parts", resume=True):
         pass
     left, right = (load_tensors(tmp_path / name / STATE)[0] for name in ("whole", "parts"))
     assert left.keys() == right.keys() and all(torch.equal(left[k], right[k]) for k in left)

@@ -61,7 +61,7 @@ def test_the_reader_of_imports_sees_every_form():
 
 
 def test_the_order_is_that_of_the_notebooks():
-    assert ORDER[:5] == ["corpus_tables", "corpus", "errors", "vocab", "data"] and ORDER.index("inference") < ORDER.index("cli")
+    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "vocab", "data"] and ORDER.index("inference") < ORDER.index("cli")
     assert len(set(ORDER)) == len(ORDER)
 
 

@@ -7,8 +7,6 @@ from torch import Tensor
 import tofy
 from tofy import READY, Tofy, diff, fill, load, load_data, recipe, train
 from tofy.background import Background
-from tofy.plan import read_plan
-from tofy.run_folder import load_model, LogRecord, read_log
 from tofy.corpus import posterior
 from tofy.crowding import map2d
 from tofy.data import Data, Phrases, source_lines
@@ -18,6 +16,8 @@ from tofy.hub import load_source
 from tofy.inference import Answer, Latent, evaluate, evaluate_run, plot_answer
 from tofy.masking import all_blanks
 from tofy.metrics import Bigram, ranks
+from tofy.plan import read_plan
+from tofy.run_folder import LogRecord, load_model, read_log
 from tofy.sharing import encode, pool, save_word2vec
 from tofy.sizing import preset
 from tofy.training import TrainConfig
@@ -81,7 +81,7 @@ def batch_metrics(latent: Latent, phrases: Phrases, scores: Tensor, targets: Ten
 
 
 def beside() -> None:
-    run = Background(*settings_of("runs/first"), out="runs/again")
+    run = Background(read_plan("runs/first"), out="runs/again")
     run.pause()
     assert_type(run.lines, list[LogRecord])
 

@@ -26,7 +26,7 @@ from .checkpoint import read_experiments, write_whole
 from .data import DataConfig
 from .encoder import ModelConfig
 from .errors import RunError, TofyError, UsageError
-from .hub import load_source
+from .hub import source_data
 from .inference import known_baselines
 from .plan import Plan
 from .run_folder import LogRecord, read_log
@@ -61,7 +61,7 @@ def tell(**what) -> None:
 
 def follow_orders(order: dict, commands: Commands) -> str:
     "Train as ordered, telling every record; returns how it ended."
-    data = load_source(DataConfig(**order["plan"]["data"]))
+    data = source_data(DataConfig(**order["plan"]["data"]))
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
     records = train(data, model, config, order["out"], order["resume"], order["overwrite"])

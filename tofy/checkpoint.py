@@ -4,12 +4,13 @@
 
 # %% auto #0
 __all__ = ['HELDOUT', 'SETTINGS', 'EXPERIMENTS', 'NAN', 'Record', 'write_whole', 'add_line', 'make_run_folder', 'save_tensors',
-           'load_tensors', 'check_fit', 'fit_weights', 'columns', 'measured', 'append_log', 'log_row', 'read_records',
-           'trim_log', 'save_tables', 'load_tables', 'record_experiment', 'read_experiments']
+           'load_tensors', 'check_fit', 'fit_weights', 'columns', 'measured', 'append_log', 'log_row', 'in_log',
+           'read_records', 'trim_log', 'save_tables', 'load_tables', 'record_experiment', 'read_experiments']
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -68,8 +69,11 @@ def add_line(path: Path, line: str) -> None:
     "Append a line to a text file."
     try:
         with path.open("ab+") as file:
-            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read())[1] != b"\n"    # by a crash
-            file.write(b"\n" * bool(torn) + line.encode() + b"\n")
+            if file.tell():
+                file.seek(-1, os.SEEK_END)
+                if file.read() != b"\n":                       # a crash tore the last line
+                    file.write(b"\n")
+            file.write(line.encode() + b"\n")
     except OSError as error:
         raise cannot_save(path, error) from error
 
@@ -136,7 +140,7 @@ def columns(kind: type) -> tuple[str, ...]:
 
 def measured(records: Sequence[Record], column: str) -> list[Record]:
     "The records in which a column was measured."
-    return [record for record in records if getattr(record, column) == getattr(record, column)]     # NaN is not itself
+    return [record for record in records if not math.isnan(getattr(record, column))]
 
 # %% ../nbs/08_checkpoint.ipynb #2b39f92c
 def append_log(folder: str | Path, record: Any) -> None:
@@ -150,7 +154,14 @@ def append_log(folder: str | Path, record: Any) -> None:
 def log_row(record: Any) -> str:
     "A record as a row: numbers and commas."
     values = (getattr(record, name) for name in columns(type(record)))
-    return ",".join("" if v != v else f"{v:.6g}" if isinstance(v, float) else str(int(v)) for v in values)
+    return ",".join(in_log(value) for value in values)
+
+
+def in_log(value: float) -> str:
+    "A number as it stands in a log; nothing for one that was not measured."
+    if not isinstance(value, float):
+        return str(int(value))
+    return "" if math.isnan(value) else f"{value:.6g}"
 
 # %% ../nbs/08_checkpoint.ipynb #6147eb15
 def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:

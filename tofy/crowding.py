@@ -23,13 +23,14 @@ from torch import Generator, Tensor
 
 from . import corpus, loop
 from .checkpoint import load_tensors, save_tensors
+from .colours import BLACK, BLUE, COLOURS, DARK, GREEN, GREY, NAMES, ORANGE, PINK, RED, SKY
 from .data import Phrases
 from .encoder import LatentModel
 from .errors import RunError, UsageError
 from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
-from .metrics import COLOURS, NAMES, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
+from .metrics import Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
 from .training import LatentRun
 from .vocab import PAD, SPECIALS, Vocab
 
@@ -79,7 +80,7 @@ def plot_wrong(sizes: tuple[tuple[int, int], ...] = SIZES,
     "P(wrong) against the angular error for random rows; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, angles = ax or plt.subplots(figsize=(6, 3))[1], torch.linspace(0, 90, 181)
-    for (V, D), colour in zip(sizes, ("#E69F00", "#0072B2", "#009E73", "#CC79A7")):
+    for (V, D), colour in zip(sizes, (ORANGE, BLUE, GREEN, PINK)):
         here = "" if angle is None else f": {wrong_by_theory(V, D, angle).item():.2g}"
         ax.plot(angles, wrong_by_theory(V, D, angles), color=colour, label=f"{V:,} words in {D} dimensions{here}")
     if angle is not None:
@@ -244,9 +245,8 @@ def crowding(latent: Latent,
     near, index = nearest(rows)
     first = len(SPECIALS)
     scorers = dict(model=latent.score) | ({"bigram": latent.bigram} if latent.bigram else {})
-    kind, *sizes = latent.exact_source.split(":")
-    if kind == "builtin":
-        scorers["best"] = by_posterior(latent.vocab, int(sizes[1]) if len(sizes) > 1 else 0)
+    if sizes := corpus.builtin_sizes(latent.exact_source):
+        scorers["best"] = by_posterior(latent.vocab, sizes[1])
     fought = {name: duels(s, phrases, blanks, F.pad(index + first, (first, 0))) for name, s in scorers.items()}
     above, (rank, own, _) = {name: result[2] for name, result in fought.items()}, fought["model"]
     missed, lost = rank > 1, above["model"] == 1
@@ -396,7 +396,7 @@ def plot_frames(histories: dict[str, list[Frame]], figure: str = "spread", ax=No
     "One figure of the table against the step, a line for each run; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
-    colours = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#999999")
+    colours = (RED, BLUE, GREEN, PINK, ORANGE, SKY, BLACK, GREY)
     for i, (name, history) in enumerate(histories.items()):
         ax.plot([f.step for f in history], [f.figures[figure] for f in history], "o-", ms=3,
                 color=colours[i % len(colours)], label=name)
@@ -437,7 +437,7 @@ def plot_map(xy: Tensor,      # (n,2)
     import matplotlib.pyplot as plt
     ax, counts = ax or plt.subplots(figsize=(6, 5), dpi=144)[1], torch.tensor(vocab.counts[len(SPECIALS):]).clamp(min=1)
     size = counts.log10()
-    ax.scatter(*xy.T, s=4 + 12 * size, c=size, cmap="Blues", vmin=-1, edgecolors="#666666", linewidths=.3,
+    ax.scatter(*xy.T, s=4 + 12 * size, c=size, cmap="Blues", vmin=-1, edgecolors=DARK, linewidths=.3,
                rasterized=True)
     named, room = [], (xy.amax(0) - xy.amin(0)) * torch.tensor([.09, .04])     # so that no name hides another
     for i in counts.argsort(descending=True, stable=True).tolist() if label else ():
@@ -454,7 +454,7 @@ def mark_words(ax,
                words: Sequence[str]):  # the first is the one that was looked for
     "Ring words on a map and name them, the first in orange; returns the `Axes`."
     for i, word in reversed(list(enumerate(words))):
-        colour, at = "#000000" if i else "#D55E00", xy[vocab.ids[word] - len(SPECIALS)].tolist()
+        colour, at = BLACK if i else RED, xy[vocab.ids[word] - len(SPECIALS)].tolist()
         ax.plot(*at, "o", ms=6 if i else 11, mfc="none", mec=colour, mew=1 if i else 2)
         ax.annotate(word, at, (6, 5), fontsize=8 if i else 10, color=colour, textcoords="offset points",
                     weight="normal" if i else "bold", bbox=dict(facecolor="white", edgecolor="none", pad=.5, alpha=.7))

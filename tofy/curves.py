@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checkpoint import measured
+from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY
 from .metrics import draw_baselines
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate, phases
@@ -24,14 +25,14 @@ def plot_schedule(config: LoopConfig,
     import matplotlib.pyplot as plt
     ax, length = ax or plt.subplots(figsize=(6, 2.6))[1], config.steps or config.seconds
     shares = [i / 400 for i in range(401)]
-    ax.plot([share * length for share in shares], [learning_rate(config, share) for share in shares], color="#0072B2")
+    ax.plot([share * length for share in shares], [learning_rate(config, share) for share in shares], color=BLUE)
     edges = [0., *phases(config), 1.]
     for name, begin, end in zip(("warm-up", "flat", "cosine"), edges, edges[1:]):
         if end - begin > .02:
-            ax.axvline(begin * length, color="#999999", lw=1, ls=":")
+            ax.axvline(begin * length, color=GREY, lw=1, ls=":")
             ax.text((begin + end) / 2 * length, 1.04, name, ha="center", transform=ax.get_xaxis_transform(), fontsize=9)
     if at is not None:
-        ax.plot([at * length], [learning_rate(config, at)], "o", color="#D55E00")
+        ax.plot([at * length], [learning_rate(config, at)], "o", color=RED)
     ax.set(xlabel="steps" if config.steps else "seconds", ylabel="learning rate", xlim=(0, length), ylim=(0, None))
     return ax
 
@@ -43,14 +44,14 @@ def plot_log(records: Sequence[LogRecord],
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     checked = measured(records, "valid_mrr")
-    ax.plot([r.seconds for r in checked], [r.valid_mrr for r in checked], "o-", ms=3, color="#0072B2", label="model")
+    ax.plot([r.seconds for r in checked], [r.valid_mrr for r in checked], "o-", ms=3, color=BLUE, label="model")
     draw_baselines(ax, baselines or {})
     ax.set(xlabel="seconds", ylabel="held-out MRR", ylim=(0, None))
     ax.legend(frameon=False, ncols=3, fontsize=8)
     return ax
 
 # %% ../nbs/09b_curves.ipynb #22cb3c0c
-STYLES = [("#0072B2", "-"), ("#D55E00", "--"), ("#009E73", "-."), ("#CC79A7", ":"), ("#E69F00", "-"), ("#56B4E9", "--")]
+STYLES = [(BLUE, "-"), (RED, "--"), (GREEN, "-."), (PINK, ":"), (ORANGE, "-"), (SKY, "--")]
 
 
 def plot_columns(records: Sequence[LogRecord],
@@ -96,13 +97,13 @@ def plot_losses(records: Sequence[Any],                         # a decoder's
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     checked = measured(records, "valid_loss")
-    ax.plot([r.examples / 1e6 for r in records], [r.loss for r in records], color="#56B4E9", lw=1, label="a batch")
-    ax.plot([r.examples / 1e6 for r in checked], [r.valid_loss for r in checked], "o-", ms=3, color="#0072B2",
+    ax.plot([r.examples / 1e6 for r in records], [r.loss for r in records], color=SKY, lw=1, label="a batch")
+    ax.plot([r.examples / 1e6 for r in checked], [r.valid_loss for r in checked], "o-", ms=3, color=BLUE,
             label="held out")
     for name, value in (baselines or {}).items():
-        ax.axhline(value, color="#999999", lw=1)
+        ax.axhline(value, color=GREY, lw=1)
         ax.annotate(f"{name}: {value:.2f}", (1.01, value), xycoords=("axes fraction", "data"), va="center",
-                    color="#666666", fontsize=8, annotation_clip=False)
+                    color=DARK, fontsize=8, annotation_clip=False)
     ax.set(xlabel="million tokens read", ylabel="loss (nats a token)", ylim=(0, None))
     ax.legend(frameon=False, fontsize=8, loc="lower left")
     return ax

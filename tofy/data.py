@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['read_lines', 'context', 'split_text', 'Phrases', 'pack', 'gather', 'mapped', 'Reading', 'read_phrases',
-           'first_of_each', 'DataConfig', 'data_config', 'Data', 'source_lines', 'n_heldout', 'draw_heldout',
-           'read_data', 'numbered', 'load_data', 'Epoch', 'epoch_batches', 'padding_share', 'cache_place']
+           'first_of_each', 'DataConfig', 'Data', 'source_lines', 'n_heldout', 'draw_heldout', 'read_data', 'numbered',
+           'load_data', 'data_of', 'Epoch', 'epoch_batches', 'padding_share', 'cache_place']
 
 # %% ../nbs/02_data.ipynb #b5292640
 import hashlib
@@ -19,7 +19,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ import torch
 from torch import Tensor
 
 from . import __file__ as package_file
+from .corpus import builtin_sizes
 from .corpus import lines as builtin_lines
 from .errors import RunError, UsageError
-from .settings import check, setting, settings_of
+from .settings import check, setting, settings_of, takes
 from .vocab import PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
@@ -282,37 +283,26 @@ def first_of_each(digests: np.ndarray,   # uint64 (phrases,)
 @dataclass
 class DataConfig:
     "Where phrases come from, and what is done with them."
-    source: str = setting("builtin", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]].", group="Text")
+    source: str | Path = setting("builtin", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]].", group="Text")
     max_vocab: int = setting(4000, "Rows of the table, specials counted.", unit="words", least=len(SPECIALS) + 1,
                              group="Text")
-    valid: float | str = setting(.05, "Held-out phrases: a share, a count, or a file.", least=0, group="Text")
-    seed: int = setting(0, "Draws what is held out, the weights and the batches.", least=0, below=2**31, group="Run")
     max_seq: int = setting(72, "Tokens of a phrase at the most.", unit="tokens", least=2, group="Text")
+    valid: float | str | Path = setting(.05, "Held-out phrases: a share, a count, or a file.", least=0, group="Text")
+    seed: int = setting(0, "Draws what is held out, the weights and the batches.", least=0, below=2**31, group="Run")
     split: str = setting("none", "Cut long rows into sentences or windows; none cuts them off.",
                          choices=("none", "sentences", "windows"), group="Text")
-    tokens: str = setting("unicode", "How a text is cut: unicode or notes for words, or a tokenizer.json for its pieces.",
-                          also="--tokenizer", group="Text")
+    tokens: str | Path = setting("unicode", "How a text is cut: unicode or notes for words, or a tokenizer.json for its pieces.",
+                          group="Text")
     lower: bool = setting(True, "Fold the case of words.", group="Text", rare=True)
-    cache: str | None = setting(None, "A folder that keeps the text as ids: for texts larger than memory, and a quick "
+    cache: str | Path | None = setting(None, "A folder that keeps the text as ids: for texts larger than memory, and a quick "
                                 "start.", group="Text", rare=True, none="keep nothing")
     column: str | None = setting(None, "Column of a hub: data set.", group="Text", rare=True, none="the one that fits")
 
     def __post_init__(self):
-        for name, told in settings_of(self).items():                # a path is as good as its name
-            if told.type is str and isinstance(getattr(self, name), Path):
-                setattr(self, name, str(getattr(self, name)))
-        self.valid = str(self.valid) if isinstance(self.valid, Path) else self.valid
+        for name in settings_of(self):
+            if isinstance(value := getattr(self, name), Path):      # a path is as good as its name
+                setattr(self, name, str(value))
         check(self)
-
-
-def data_config(source: str | Path | DataConfig = "builtin",
-                **changes: Any,   # any other field of `DataConfig`
-               ) -> DataConfig:
-    "The settings of a text, with changes; a name that is no setting is a `UsageError`."
-    known = settings_of(DataConfig)
-    if unknown := changes.keys() - known:
-        raise UsageError(f"There is no setting {', '.join(sorted(unknown))} of a text; the settings are {', '.join(known)}.")
-    return replace(source, **changes) if isinstance(source, DataConfig) else DataConfig(str(source), **changes)
 
 
 @dataclass
@@ -346,15 +336,13 @@ def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs
                  seed: int = 0,        # of the built-in corpus
                 ) -> Iterable[str]:
     "The lines of a file or of the built-in corpus."
-    name, *sizes = str(source).split(":")
-    if name == "hub":
+    if str(source).startswith("hub:"):
         raise UsageError(f"{source} is on the Hub; fetch it first: load_data(tofy.hub.resolve({str(source)!r})).")
-    if name != "builtin":
-        return read_lines(source)
-    if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
-        raise UsageError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, such as builtin:20000:4000.")
-    n, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
-    return builtin_lines(n, seed=seed, names=names)
+    try:
+        sizes = builtin_sizes(source)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return read_lines(source) if sizes is None else builtin_lines(sizes[0], seed=seed, names=sizes[1])
 
 # %% ../nbs/02_data.ipynb #b2c63c89
 def n_heldout(n: int, valid: float) -> int:
@@ -435,11 +423,14 @@ def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict,
     return Data(vocab, train, valid, heldout, report, settings)
 
 # %% ../nbs/02_data.ipynb #47f2fde2
-def load_data(source: str | Path | DataConfig = "builtin",   # a file, builtin[:N[:NAMES]], or all settings in one
-              **changes: Any,                                # any other field of `DataConfig`
-             ) -> Data:
-    "Phrases to train on and phrases held out, from a source."
-    config = data_config(source, **changes)
+@takes(DataConfig)
+def load_data(*args: Any, **settings: Any) -> Data:
+    "Phrases to train on and phrases held out, from a file or builtin[:N[:NAMES]]; arguments as for `DataConfig`."
+    return data_of(DataConfig(*args, **settings))
+
+
+def data_of(config: DataConfig) -> Data:
+    "Phrases to train on and phrases held out, as a config says."
     rule = token_rule(config.tokens)
     settings = asdict(config) | dict(tokens=rule, lower=config.lower if isinstance(rule, str) else rule.lower)
     settings = {name: value for name, value in settings.items() if name not in ("column", "cache")}
@@ -518,7 +509,7 @@ def file_hash(path: Path) -> str:
 
 def fingerprint(source: str) -> str:
     "What a text can be known by: the hash of a file's bytes; a generated text's name."
-    if source.split(":")[0] in ("builtin", "hub"):
+    if source.startswith("hub:") or builtin_sizes(source):
         return source
     next(read_lines(source), None)                               # a wrong file is a UsageError
     return file_hash(Path(source))

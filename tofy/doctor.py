@@ -24,6 +24,7 @@ from torch import Generator, Tensor
 
 from . import checkpoint as store
 from . import run_folder
+from .colours import BLUE, ORANGE, RED
 from .crowding import effective_rank
 from .encoder import LatentModel, ModelConfig
 from .errors import TofyError, UsageError
@@ -302,7 +303,9 @@ def plot_finding(finding: Finding, case: Case, ax=None):
     draw_baselines(ax, lines, ACCURACIES.get(names[0]) if lines else "")
     if finding.level and not (lines and finding.level[1] in STANDARD):
         ax.axhline(finding.level[0], color="black", ls=":", lw=1.2, label=finding.level[1])
-    handles = ax.get_legend_handles_labels()[0] + other.get_legend_handles_labels()[0] * (other is not ax)
+    handles = ax.get_legend_handles_labels()[0]
+    if other is not ax:
+        handles = handles + other.get_legend_handles_labels()[0]
     ax.legend(handles=handles, edgecolor="none", fontsize=6)
     if lines:
         ax.set_ylim(bottom=0)
@@ -312,7 +315,7 @@ def plot_finding(finding: Finding, case: Case, ax=None):
 def draw_columns(names: Sequence[str], case: Case, ax):
     "Curves against the step; the second has an axis of its own, which is returned, where its range is another."
     other, units = ax, [UNITS.get(name, name) for name in names]
-    for name, unit, colour in zip(names, units, ("#0072B2", "#D55E00")):
+    for name, unit, colour in zip(names, units, (BLUE, RED)):
         if (name in BOUNDED) != (names[0] in BOUNDED):
             other = ax.twinx()
             other.set_ylabel(unit, color=colour)
@@ -328,7 +331,7 @@ def draw_columns(names: Sequence[str], case: Case, ax):
 def draw_shares(shares: dict[str, float], ax):
     "Parts of a whole as one bar; returns the `Axes`."
     left = 0.
-    for (part, share), colour in zip(shares.items(), ("#0072B2", "#E69F00")):
+    for (part, share), colour in zip(shares.items(), (BLUE, ORANGE)):
         ax.barh([0], [share], left=left, color=colour, label=f"{part} {share:.0%}")
         left += share
     ax.set(yticks=[], ylim=(-.6, 1.4), xlim=(0, 1), xlabel="share")
@@ -621,7 +624,8 @@ def behind_neighbours(case: Case) -> Finding | None:
     return Finding("no better than its neighbours",
                    f"Held-out MRR {mrr[-1]:.3f}, half-way {middle:.3f}; counting pairs of neighbours {line:.3f}.",
                    "From the whole phrase the model takes less than its two nearest words would give.",
-                   "More text, more blanks a step (--mask-rate 0.3), the whole table as rivals (--negatives all).",
+                   f"More text, more blanks a step ({settings_of(TrainConfig).mask_rate.flag} 0.3), the whole table as rivals "
+                       "(--negatives all).",
                    "07_metrics", ("valid_mrr",), (line, "counting pairs"))
 
 # %% ../nbs/13_doctor.ipynb #6d1fa6d7

@@ -22,14 +22,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import metrics
-from .checkpoint import HELDOUT
+from .checkpoint import HELDOUT, measured
+from .colours import BLUE, COLOURS, DARK, NAMES, RED, SKY
 from .data import Data, Phrases, pack
 from .errors import RunError, UsageError
 from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
-from .metrics import Bigram, Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary, unigram_scorer
+from .metrics import Bigram, Scorer, baseline_scorers, draw_baselines, rank_batches, rank_blanks, ranks, summary
 from .run_folder import read_log
 from .vocab import MASK, PAD, SPECIALS, UNK, Vocab, vocab_hash
 
@@ -42,7 +42,10 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
     if not 1 <= candidates <= words:
         raise UsageError(f"{candidates} candidates cannot be drawn from {words} words; ask for 1 to {words}.")
     N, n, m = torch.tensor(words - 1.).double(), torch.tensor(candidates - 1.).double(), ranks.double() - 1
-    log_choose = lambda a, b: (a + 1).lgamma() - (b + 1).lgamma() - (a - b + 1).lgamma()  # noqa: E731 (−inf: b > a)
+
+    def log_choose(a, b):
+        return (a + 1).lgamma() - (b + 1).lgamma() - (a - b + 1).lgamma()  # −inf: b > a
+
     none_better = (log_choose(N - m, n) - log_choose(N, n)).exp()
     neither = (log_choose(N - m, n + 1) - log_choose(N + 1, n + 1)).exp()
     return none_better, (N + 1) / ((n + 1) * (m + 1)) * (1 - neither)
@@ -88,7 +91,10 @@ def candidate_curve(where: Standing,
         raise UsageError("There is nothing to draw candidates for: no blank was asked, or there is one word only.")
     doubling = (1 + 2**i for i in range(where.words.bit_length()))
     ks = sorted({k for k in candidates or doubling if k < where.words} | {where.words})
-    mean = lambda odds: [[part.mean().item() for part in pair] for pair in odds]  # noqa: E731
+
+    def mean(odds):
+        return [[part.mean().item() for part in pair] for pair in odds]
+
     kinds = dict(uniform=mean(uniform_odds(where.ranks, where.words, k) for k in ks),
                  weighted=mean(weighted_odds(where.better, k) for k in ks))
     lists = {kind: dict(zip(("top1", "mrr"), map(list, zip(*pairs)))) for kind, pairs in kinds.items()}
@@ -112,13 +118,13 @@ def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, 
     "A figure by the number of candidates, a line for each scorer, a dot at the training log's 33; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 3))[1]
-    colours = metrics.COLOURS | dict(heldout=metrics.COLOURS["model"], train="#56B4E9")
+    colours = COLOURS | dict(heldout=COLOURS["model"], train=SKY)
     for name, curve in curves.items():
         ks, values = curve["candidates"], curve[kind][figure]
-        ax.plot(ks, values, "--" if name in metrics.COLOURS else "-", color=colours[name], label=LABELS.get(name, name))
+        ax.plot(ks, values, "--" if name in COLOURS else "-", color=colours[name], label=LABELS.get(name, name))
         if 33 in ks:
             ax.plot(33, values[ks.index(33)], "o", ms=4, color=colours[name])
-    ax.axvline(33, color="#666666", lw=.8, ls=":")
+    ax.axvline(33, color=DARK, lw=.8, ls=":")
     ax.set_xscale("log", base=2)
     ticks = [2, 5, 33, 129, ks[-1]]
     ax.set_xticks(ticks, [f"{k}\n(all)" if k == ks[-1] else k for k in ticks])
@@ -189,8 +195,13 @@ def broken_ways(latent: Latent,
     blanks, vocab = all_blanks(phrases, max_queries), latent.vocab
     if not len(blanks.rows):
         raise UsageError("There is no known word to ask for in these phrases; give some with words of the training text.")
-    spaces = lambda side, answer: split_on_spaces(vocab, side)  # noqa: E731
-    strip = lambda side, answer: [i for i in side if i != answer]  # noqa: E731
+
+    def spaces(side, answer):
+        return split_on_spaces(vocab, side)
+
+    def strip(side, answer):
+        return [i for i in side if i != answer]
+
     changes = {"split on spaces": spaces, "answer stripped": strip,
                "all three at once": lambda side, answer: spaces(strip(side, answer), answer)}   # in long rows
     right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
@@ -221,7 +232,7 @@ def plot_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str = "mrr"
     ax = ax or plt.subplots(figsize=(6.5, .6 + .3 * len(ways)))[1]
     names, right = list(ways), ways["asked right"][figure]
     values = [ways[name][figure] for name in names]
-    ax.barh(names, values, color=["#0072B2"] + ["#D55E00"] * (len(names) - 1))
+    ax.barh(names, values, color=[BLUE] + [RED] * (len(names) - 1))
     for i, value in enumerate(values):
         ax.text(value + .01, i, f"{value:.2f}" + (f"  ({_change(right, value)})" if i else ""), va="center", fontsize=8)
     draw_baselines(ax, lines, figure, vertical=True)
@@ -289,7 +300,7 @@ def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, unig
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     for name, found in bins.items():
         ax.errorbar(range(len(found)), [b[figure] for b in found], [b[f"{figure}_se"] for b in found], marker="o", ms=4,
-                    ls="-" if name == "model" else "--", color=metrics.COLOURS[name], label=name)
+                    ls="-" if name == "model" else "--", color=COLOURS[name], label=name)
     ticks = [f"{_span(b['low'], b['high'])}\nn={b['queries']}" for b in next(iter(bins.values()))]
     ax.set_xticks(range(len(ticks)), ticks, fontsize=8)
     ax.set(xlabel=label, ylabel=dict(mrr="held-out MRR", top1="held-out top-1")[figure], ylim=(0, 1))
@@ -315,7 +326,10 @@ def nearest_phrases(data: Data,
     mine = torch.zeros(V, dtype=torch.bool)
     mine[ids] = True
     mine[:len(SPECIALS)] = False
-    total = lambda w: torch.zeros(len(train), dtype=torch.double).index_add_(0, pairs // V, w)  # noqa: E731
+
+    def total(w):
+        return torch.zeros(len(train), dtype=torch.double).index_add_(0, pairs // V, w)
+
     shared, whole = (total((weight * words)[pairs % V]) for words in (mine, torch.ones(V)))
     score = shared / (whole + weight[mine].sum() - shared).clamp(min=1e-9)
     near, at = triples(train), ids.index(MASK)
@@ -362,10 +376,10 @@ def plot_calibration(rows: list[dict],                    # of `calibration`
     ax = ax or plt.subplots(figsize=(6, 3))[1]
     t = [row["threshold"] for row in rows]
     accuracy = [row["accuracy"] if row["queries"] >= 20 else math.nan for row in rows]   # a few blanks prove nothing
-    ax.plot(t, accuracy, "o-", ms=3, color=metrics.COLOURS["model"], label="right, of those answered")
-    ax.plot(t, [row["answered"] for row in rows], "s-", ms=3, color="#56B4E9", label="blanks answered")
-    ax.axvline(tau, color="#666666", lw=.8, ls=":")
-    ax.annotate(f"τ = {tau:g}", (tau, 1.01), fontsize=8, color="#666666", ha="center", annotation_clip=False)
+    ax.plot(t, accuracy, "o-", ms=3, color=COLOURS["model"], label="right, of those answered")
+    ax.plot(t, [row["answered"] for row in rows], "s-", ms=3, color=SKY, label="blanks answered")
+    ax.axvline(tau, color=DARK, lw=.8, ls=":")
+    ax.annotate(f"τ = {tau:g}", (tau, 1.01), fontsize=8, color=DARK, ha="center", annotation_clip=False)
     draw_baselines(ax, lines or {}, "top1")
     ax.set(xlabel="threshold t on the best cosine", ylabel="share", xlim=(min(t), 1), ylim=(0, 1))
     return ax
@@ -397,7 +411,10 @@ def check_tokens(latent: Latent) -> Check:
     "Whether typed phrases are cut by the rule that cut the training text."
     vocab, told = latent.vocab, latent.header.get("data", {})
     rule, trained = (vocab.rule, vocab.lower), (told.get("tokens", vocab.rule), told.get("lower", vocab.lower))
-    spelt = lambda r: f"{r[0]}, {'case folded' if r[1] else 'case kept'}"  # noqa: E731
+
+    def spelt(r):
+        return f"{r[0]}, {'case folded' if r[1] else 'case kept'}"
+
     if rule != trained:
         return Check("tokenizer rule", False, f"use cuts by {spelt(rule)}, and training cut by {spelt(trained)}")
     words = [word for word in vocab.words[len(SPECIALS):] if vocab.unit == "words" or word.strip("·")[:1] not in "�"]
@@ -422,7 +439,10 @@ def check_leak(heldout: Phrases, data: Data | None, why: str) -> Check:
     "Whether a held-out phrase was trained on; those with unknown words cannot be told apart and are left out."
     if data is None:
         return Check("nothing leaked", None, why)
-    key = lambda p: (p.lengths << 40) + (p.flat[p.offsets[:-1]].long() << 20) + p.flat[p.offsets[1:] - 1]  # noqa: E731
+
+    def key(p):
+        return (p.lengths << 40) + (p.flat[p.offsets[:-1]].long() << 20) + p.flat[p.offsets[1:] - 1]
+
     alike = torch.isin(key(data.train), key(heldout)).nonzero()[:, 0].tolist()          # same length and ends
     rows = ((data.train, alike), (heldout, range(len(heldout))))
     trained, asked = ({tuple(phrases[i].tolist()) for i in these} for phrases, these in rows)
@@ -474,7 +494,7 @@ def check_length(latent: Latent, heldout: Phrases) -> Check:
 def check_figure(folder: Path, latent: Latent, heldout: Phrases) -> Check:
     "Whether the held-out MRR of the log is the one measured now."
     step, name = latent.header.get("step"), "figure in the log"
-    recorded = [r.valid_mrr for r in read_log(folder) if r.step == step and r.valid_mrr == r.valid_mrr]
+    recorded = [r.valid_mrr for r in measured(read_log(folder), "valid_mrr") if r.step == step]
     if not recorded:
         return Check(name, None, f"the log holds no held-out figure at step {step}, whose weights were kept")
     blanks = all_blanks(heldout, latent.header.get("train", {}).get("eval_queries"))
@@ -538,7 +558,7 @@ def standings(latent: Latent,
     vocab, sides = latent.vocab, dict(heldout=(latent.score, phrases))
     sides |= dict(train=(latent.score, data.train)) if data else {}
     bigram = latent.bigram or (data and Bigram.count(data.train, len(vocab)))
-    scorers = (dict(bigram=bigram) if bigram else {}) | dict(unigram=unigram_scorer(vocab))
+    scorers = baseline_scorers(vocab, bigram)
     sides |= {name: (scorer, phrases) for name, scorer in scorers.items()}
     where = {name: standing(scorer, p, all_blanks(p, max_queries), vocab) for name, (scorer, p) in sides.items()}
     return where | dict(chance=chance_standing(vocab))
@@ -554,8 +574,11 @@ def gap(folder: str | Path,
     lines, latent = run_baselines(folder, data), load(folder)
     phrases = heldout_phrases(folder, latent)
     where = standings(latent, phrases, data, max_queries)
-    short = lambda name: {k: summary(where[name].ranks)[k] for k in ("queries", "top1", "mrr")}  # noqa: E731
-    logged = [r.acc_neg for r in read_log(folder) if r.acc_neg == r.acc_neg][-10:]
+
+    def short(name):
+        return {k: summary(where[name].ranks)[k] for k in ("queries", "top1", "mrr")}
+
+    logged = [r.acc_neg for r in measured(read_log(folder), "acc_neg")][-10:]
     return dict(train=short("train") if data else None, why=why or None, heldout=short("heldout"),
                 acc_neg=sum(logged) / len(logged) if logged else None,                # mean of the last ten lines
                 curves={name: candidate_curve(w, POINTS) for name, w in where.items()},
@@ -568,7 +591,10 @@ def waterfall(found: dict) -> list[dict]:   # label, top1, before (None at the f
     "The steps from the log's figure to what a user sees, of a dict that `gap` gave."
     curves, every = found["curves"], found["curves"]["heldout"]["candidates"][-1]
     few = min(33, every)
-    among = lambda name, k: curves[name]["uniform"]["top1"][curves[name]["candidates"].index(k)]  # noqa: E731
+
+    def among(name, k):
+        return curves[name]["uniform"]["top1"][curves[name]["candidates"].index(k)]
+
     best = {"best": found["lines"]["best"]["top1"]} if "best" in found["lines"] else {}
     known = {k: {n: among(n, k) for n in ("unigram", "bigram") if n in curves} for k in (few, every)}
     known[every] |= best
@@ -589,15 +615,15 @@ def plot_waterfall(found: dict, ax=None):
     for x, step in enumerate(steps):
         before = step["top1"] if step["before"] is None else step["before"]
         low, high = sorted((step["top1"], before))
-        ax.bar(x, step["top1"], color=metrics.COLOURS["model"], width=.7)
-        ax.bar(x, high - low, bottom=low, width=.7, color="#D55E00" if before > step["top1"] else "#56B4E9")
+        ax.bar(x, step["top1"], color=COLOURS["model"], width=.7)
+        ax.bar(x, high - low, bottom=low, width=.7, color=RED if before > step["top1"] else SKY)
         change = "" if step["before"] is None else f"\n{_change(before, step['top1'])}"
         ax.text(x, high + .01, f"{step['top1']:.2f}{change}", ha="center", va="bottom", fontsize=8,
                 bbox=dict(facecolor="white", edgecolor="none", pad=.5, alpha=.8), zorder=4)
     for name in ("unigram", "bigram", "best"):
         places = [x for x, step in enumerate(steps) if name in step]
         ax.hlines([steps[x][name] for x in places], [x - .45 for x in places], [x + .45 for x in places], lw=2,
-                  color=metrics.COLOURS[name], ls=(0, (2, 1)), label=metrics.NAMES.get(name, name), zorder=3)
+                  color=COLOURS[name], ls=(0, (2, 1)), label=NAMES.get(name, name), zorder=3)
     ax.set_xticks(range(len(steps)), [step["label"] for step in steps], fontsize=7)
     ax.set(ylabel="top-1 (share of blanks)", ylim=(0, 1.1))
     return ax

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['CASUAL', 'HubId', 'parse_hub', 'cache_file', 'one_line', 'Counts', 'write_lines', 'whole', 'rows', 'text_column',
-           'stretch', 'write_together', 'fetch', 'resolve', 'load_source', 'read_qa', 'casual_pairs']
+           'stretch', 'write_together', 'fetch', 'resolve', 'load_source', 'source_data', 'read_qa', 'casual_pairs']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
 import csv
@@ -22,8 +22,9 @@ from uuid import uuid4
 
 from tqdm import tqdm
 
-from .data import Data, DataConfig, data_config, load_data
+from .data import Data, DataConfig, data_of
 from .errors import RunError, UsageError, extra
+from .settings import takes
 from .vocab import token_rule, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
@@ -466,17 +467,21 @@ def resolve(
     return fetch(str(source), column, folder, progress, root, process_rank, all_gather)
 
 
-def load_source(source: str | Path | DataConfig = "builtin",   # as for `resolve`, or all settings in one
-                process_rank: int = 0,                         # as for `fetch`
+@takes(DataConfig)
+def load_source(*args: Any, **settings: Any) -> Data:
+    "Phrases to train on and phrases held out, from any source; arguments as for `DataConfig`."
+    return source_data(DataConfig(*args, **settings))
+
+
+def source_data(config: DataConfig,
+                process_rank: int = 0,         # as for `fetch`
                 all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
-                **changes: Any,                                # any other field of `DataConfig`
                ) -> Data:
-    "Phrases to train on and phrases held out, from any source; its settings remember the address."
-    config = data_config(source, **changes)
+    "Phrases to train on and phrases held out, from any source; their settings remember the address."
     token_rule(config.tokens)                                    # so that a wrong file is known before a long download
     found = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
              for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
-    data = load_data(replace(config, **found))
+    data = data_of(replace(config, **found))
     data.settings |= {name: getattr(config, name) for name in found} | (dict(column=config.column) if config.column else {})
     return data
 

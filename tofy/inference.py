@@ -21,13 +21,14 @@ from torch import Tensor
 
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
+from .colours import BLUE, RED
 from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
 from .errors import RunError, TofyError, UsageError
 from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
-from .metrics import Bigram, judge, measure_baselines, ranks, unigram_scorer
+from .metrics import Bigram, baseline_scorers, judge, measure_baselines, ranks
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
 from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 
@@ -120,7 +121,11 @@ class Answer:
         lines = [f"{self.word}: rank {self.rank}/{self.vocab_size}, cosine {self.cosine:.3f}, L2 {self.l2:.3f}"]
         lines += [f"rank by {', '.join(f'{name} {rank:g}' for name, rank in self.baselines.items())}"]
         near = ", ".join(f"{word} (cosine {cosine:.3f})" for word, cosine in self.neighbours)
-        return lines + [f"nearest to {self.word} in the table: {near}"] * bool(near) + [self.note] * bool(self.note)
+        if near:
+            lines.append(f"nearest to {self.word} in the table: {near}")
+        if self.note:
+            lines.append(self.note)
+        return lines
 
     def __repr__(self) -> str:
         width = max((len(word) for word, _ in self.top), default=0)
@@ -181,14 +186,13 @@ def baseline_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
         return dict(chance=(len(vocab) - len(SPECIALS) + 2) / 2, unigram=len(vocab) - len(SPECIALS) + 1)
     target = torch.tensor([vocab.ids[word]])
     question = Masked(ids, ids == MASK, target)
-    scorers = dict(unigram=unigram_scorer(vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
+    scorers = baseline_scorers(vocab, latent.bigram)
     found = dict(chance=(len(vocab) - len(SPECIALS) + 1) / 2)
     found |= {name: ranks(scorer(question), target).item() for name, scorer in scorers.items()}
-    kind, *sizes = latent.exact_source.split(":")
-    if kind == "builtin":
+    if sizes := corpus.builtin_sizes(latent.exact_source):
         left, right = map(vocab.tokenize, BLANK.split(phrase))
         with suppress(ValueError):                                                       # the grammar can't make it
-            exact_source = list(corpus.posterior([*left, word, *right], len(left), int(sizes[1]) if len(sizes) > 1 else 0))
+            exact_source = list(corpus.posterior([*left, word, *right], len(left), sizes[1]))
             found |= {"best possible": exact_source.index(word) + 1}
     return found
 
@@ -198,7 +202,7 @@ def plot_answer(answer: Answer, ax=None):
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
-    ax.barh(words, cosines, color=["#D55E00" if w == answer.word else "#0072B2" for w in words])
+    ax.barh(words, cosines, color=[RED if w == answer.word else BLUE for w in words])
     ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=answer.phrase)
     return ax
 
@@ -207,7 +211,7 @@ def answer_tokens(vocab: Vocab, phrase: str, answer: str) -> list[str]:
     "The tokens of an answer as it would stand at the blank; a piece may also be typed as it is shown."
     text = answer.strip()
     if vocab.unit == "words" or not text or text[0] in "·�" and text in vocab.ids:
-        return vocab.tokenize(text) if vocab.unit == "words" else [text] * bool(text)
+        return vocab.tokenize(text) if vocab.unit == "words" or not text else [text]
     begins = " " if vocab.spaced and BLANK.split(phrase)[0].endswith(" ") else ""
     return vocab.tokenize(begins + text)
 
@@ -295,7 +299,10 @@ class Answers(list):
 
     def _repr_html_(self) -> str:
         rows = self.table()
-        cells = lambda kind, row: "".join(f"<{kind}>{html.escape(v)}</{kind}>" for v in row)  # noqa: E731
+
+        def cells(kind, row):
+            return "".join(f"<{kind}>{html.escape(v)}</{kind}>" for v in row)
+
         body = "".join(f"<tr>{cells('td', row.values())}</tr>" for row in rows)
         return f"<table><tr>{cells('th', rows[0] if rows else ())}</tr>{body}</table>"
 
@@ -333,7 +340,7 @@ def evaluate(latent: Latent,
     blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
     if not len(blanks.rows):
         raise UsageError("There is no known word to ask for in these phrases; give some with words of the training text.")
-    scorers = dict(unigram=unigram_scorer(latent.vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
+    scorers = baseline_scorers(latent.vocab, latent.bigram)
     figures = judge(latent.score, phrases, blanks, V)
     figures |= dict(cos_mean=figures.pop("score"), vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
     if latent.vocab.unit == "pieces":                                        # other questions than those of words:
@@ -367,7 +374,7 @@ def twins(folder: Path) -> Iterator[Path]:
         return ()
 
     own = asked(folder)
-    if own and str(own[0].get("source")).split(":")[0] == "builtin":         # a file may have become another
+    if own and corpus.builtin_sizes(own[0].get("source")):         # a file may have become another
         for found in (*folder.parent.glob(f"*/{BASELINES}"), *READY.glob(f"*/{BASELINES}")):
             if found.parent != folder and asked(found.parent) == own:
                 yield found.parent
@@ -397,7 +404,7 @@ def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dic
     if data:
         latent.bigram = Bigram.count(data.train, len(latent.vocab))
     phrases = data.valid if data else heldout_phrases(folder, latent)
-    scorers = dict(unigram=unigram_scorer(latent.vocab)) | (dict(bigram=latent.bigram) if latent.bigram else {})
+    scorers = baseline_scorers(latent.vocab, latent.bigram)
     blanks = all_blanks(phrases, latent.header.get("train", {}).get("eval_queries", 2000))
     lines = measure_baselines(scorers, phrases, blanks, len(latent.vocab), latent.exact_source) if len(blanks.rows) else {}
     if lines and latent.bigram:
@@ -446,7 +453,10 @@ def shares(layer: Attention,
 def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
     "How much the blank looks at each token of the phrase; what a row lacks to 1 went to padding."
     ids, seen = read_blank(latent.vocab, phrase), []
-    look = lambda layer, given: seen.append(shares(layer, given[0], ids.index(MASK)))  # noqa: E731
+
+    def look(layer, given):
+        return seen.append(shares(layer, given[0], ids.index(MASK)))
+
     blocks = latent.model.encoder.blocks
     hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
     try:
@@ -478,7 +488,7 @@ def plot_attention(looks: Tensor,      # (layers,H,T) of `attention`
         ax.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=7,
                 color="w" if share > .6 else "k")
     for layer in range(1, layers):
-        ax.axhline(layer * heads - .5, color="#D55E00", lw=1.5)
+        ax.axhline(layer * heads - .5, color=RED, lw=1.5)
     ax.set_xticks(range(len(words)), words, rotation=45, ha="right")
     rows = [f"layer {i + 1}, head {j + 1}" for i in range(layers) for j in range(heads)]
     ax.set_yticks(range(len(rows)), rows, fontsize=7)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from .colours import BLUE, GREEN, GREY, ORANGE, RED, SKY
 from .vocab import SPECIALS
 
 # %% ../nbs/06_losses.ipynb #1504e9bc
@@ -133,22 +134,25 @@ def plot_example(pred: Tensor,                # (1,D), see `worked_example`
     "The words, the prediction, and which way is downhill; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, (x, y) = ax or plt.subplots(figsize=(3.6, 3.6))[1], pred[0, :2].tolist()
-    arrow = lambda end, begin, **style: ax.annotate("", end, begin, arrowprops=dict(  # noqa: E731
-        arrowstyle="-|>", shrinkA=0, shrinkB=0, **style))
+
+    def arrow(end, begin, **style):
+        return ax.annotate("", end, begin, arrowprops=dict(
+            arrowstyle="-|>", shrinkA=0, shrinkB=0, **style))
+
     plain = dict(facecolor="white", edgecolor="none", alpha=.8, pad=1)   # behind words that an arrow may cross
-    ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="#999999", lw=1))
+    ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=1))
     for word, degrees in EXAMPLE.items():
         right, up = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        style = dict(color="#009E73", lw=2) if word == next(iter(EXAMPLE)) else dict(color="#999999", lw=1)
+        style = dict(color=GREEN, lw=2) if word == next(iter(EXAMPLE)) else dict(color=GREY, lw=1)
         arrow((right, up), (0, 0), **style)
         ax.text(1.2 * right, 1.2 * up, word, ha="center", va="center", zorder=5, bbox=plain)
-    arrow((x, y), (0, 0), color="#0072B2", lw=3)
+    arrow((x, y), (0, 0), color=BLUE, lw=3)
     turn = math.degrees(math.atan2(y, x))
     ax.text(x / 2, y / 2, "prediction", rotation=turn if abs(turn) <= 90 else turn - 180, rotation_mode="anchor",
-            color="#0072B2", ha="center", va="bottom")
+            color=BLUE, ha="center", va="bottom")
     down = -sum(gradient for _, gradient in pulls.values())[0, :2]
     right, up = (down / (1 + down.norm())).tolist()                  # no longer than 1, however steep
-    arrow((x + right, y + up), (x, y), color="#D55E00", lw=2)
+    arrow((x + right, y + up), (x, y), color=RED, lw=2)
     ax.set(xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), xticks=(), yticks=(), aspect="equal",
            title=f"answer: {next(iter(EXAMPLE))}", xlabel="from the prediction's tip: downhill, drawn g/(1+g) long")
     return ax
@@ -162,8 +166,8 @@ def plot_pulls(pulls: dict[str, tuple[float, Tensor]],   # see `term_pulls`
     values = [value for value, _ in pulls.values()]
     steepness = [gradient.norm().item() for _, gradient in pulls.values()]
     ax.set(xlim=(0, 1.2 * max(1, *values, *steepness)), ylim=(2.6, -.6), xlabel="times the weight of its term")
-    for sizes, shift, style in ((values, -.2, dict(color="#56B4E9", label="value")),
-                                (steepness, .2, dict(color="#E69F00", hatch="//", label="length of the gradient"))):
+    for sizes, shift, style in ((values, -.2, dict(color=SKY, label="value")),
+                                (steepness, .2, dict(color=ORANGE, hatch="//", label="length of the gradient"))):
         rows = [row + shift for row in range(len(pulls))]
         ax.barh(rows, sizes, height=.36, **style)
         for row, size in zip(rows, sizes):

@@ -116,7 +116,8 @@ def as_command(plan: Plan, out: str | Path) -> str:
     if plan.data.seed != plan.train.seed:
         return f"tofy train --config {shlex.quote(str(Path(out) / checkpoint.SETTINGS))} {target}"
     words = ["tofy train", shlex.quote(plan.data.source)]
-    words += [f"--recipe {plan.train.recipe}"] * (plan.train.recipe != "tofy")
+    if plan.train.recipe != "tofy":
+        words.append(f"--recipe {plan.train.recipe}")
     words += [option_words(known[name], value) for name, value in plan.non_defaults().items() if name != "source"]
     return " ".join([*words, target])
 
@@ -143,7 +144,7 @@ def from_cell(text: str) -> Plan:
 def from_command(text: str) -> Plan:
     "The plan of a command line that `as_command` wrote."
     known, words = plan_settings(), shlex.split(text)[2:]
-    flags = {flag: told for told in known.values() for flag in (told.flag, told.also) if flag}
+    flags = {told.flag: told for told in known.values()}
     changes, start = {}, "tofy"
     while words:
         word = words.pop(0)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import __version__, checkpoint, run_folder
-from .checkpoint import SETTINGS, write_whole
+from .checkpoint import SETTINGS, measured, write_whole
 from .encoder import count_parameters
 from .errors import RunError, UsageError, extra
 from .inference import Answer, Latent, diff, fill, load
@@ -65,7 +65,7 @@ COLUMNS = dict(mrr="MRR", top1="top-1", top5="top-5", median_rank="median rank")
 # %% ../nbs/18_sharing.ipynb #c5ddfccd
 def figure_rows(folder: str | Path, latent: Latent) -> dict[str, dict[str, float]]:   # who → column → figure
     "The held-out figures of the saved model, and its baselines, as the run measured them."
-    checked = [r for r in read_log(folder) if r.valid_mrr == r.valid_mrr]
+    checked = measured(read_log(folder), "valid_mrr")
     saved = [r for r in checked if r.step == latent.header.get("step")] or [r for r in checked if r.saved]
     own = {"this model": {name: getattr(saved[-1], f"valid_{name}") for name in COLUMNS}} if saved else {}
     lines = load_baselines(folder, latent.vocab)[1]

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from . import training
+from .colours import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY
 from .data import Data, load_data
 from .encoder import ModelConfig
 from .errors import UsageError
@@ -68,8 +69,8 @@ def plot_presets(ax=None):
     for y, (name, (low, high, *_)) in enumerate(PRESETS.items()):
         first, last = (sum(parameters(config).values()) / 1e6 for config in preset(name))
         high, true = min(high, 34), first <= 1.1 * high and last >= .9 * low
-        ax.barh(y - .18, high - low + .4, left=low - .2, height=.3, color="none", edgecolor="#000000")
-        ax.barh(y + .18, last - first + .4, left=first - .2, height=.3, color="#0072B2" if true else "#D55E00")
+        ax.barh(y - .18, high - low + .4, left=low - .2, height=.3, color="none", edgecolor=BLACK)
+        ax.barh(y + .18, last - first + .4, left=first - .2, height=.3, color=BLUE if true else RED)
         text = "true" if true else f"{last:.1f}M at the most"
         ax.text(max(high, last) + .6, y, text, va="center", fontsize=8)
     ax.set(yticks=range(len(PRESETS)), yticklabels=PRESETS, xlim=(0, 42), ylim=(len(PRESETS) - .4, -.6),
@@ -81,7 +82,7 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
     "A stacked bar for each model: its parameters by part; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, left = ax or plt.subplots(figsize=(7, .35 * len(configs) + .8))[1], [0.] * len(configs)
-    for part, colour in zip(("table", "blocks", "predictor"), ("#0072B2", "#E69F00", "#009E73")):
+    for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, GREEN)):
         width = [parameters(config)[part] / 1e6 for config in configs.values()]
         ax.barh(list(configs), width, left=left, color=colour, label=part)
         left = [a + b for a, b in zip(left, width)]
@@ -215,12 +216,12 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
     import matplotlib.pyplot as plt
     ax, bottom = ax or plt.subplots(figsize=(7, 3.2))[1], [0.] * len(batches)
     sizes = [memory(model, replace(train, batch=b), length) for b in batches]
-    for part, colour in zip(sizes[0], ("#000000", "#56B4E9", "#CC79A7", "#E69F00", "#D55E00", "#009E73")):
+    for part, colour in zip(sizes[0], (BLACK, SKY, PINK, ORANGE, RED, GREEN)):
         height = [size[part] / 1e9 for size in sizes]
         ax.bar([f"{b:,}" for b in batches], height, bottom=bottom, color=colour, label=part, width=.6)
         bottom = [a + b for a, b in zip(bottom, height)]
     if limit:
-        ax.axhline(limit / 1e9, color="#000000", ls="--", lw=1)
+        ax.axhline(limit / 1e9, color=BLACK, ls="--", lw=1)
         ax.annotate(f"{limit / 1e9:g} GB", (-.4, limit / 1e9), xytext=(0, 3), textcoords="offset points")
     ax.set(xlabel="phrases in a batch", ylabel="memory, GB")
     ax.legend(*(side[::-1] for side in ax.get_legend_handles_labels()), frameon=False, loc="upper left",
@@ -296,8 +297,8 @@ def plot_speed(seconds: dict[int, float],   # dim → seconds a step
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     dims, times = list(seconds), [1e3 * s for s in seconds.values()]
-    ax.loglog(dims, times, "o-", color="#0072B2", label="measured")
-    ax.loglog(dims, [times[-1] * (d / dims[-1])**2 for d in dims], "--", color="#D55E00", label="as D²")
+    ax.loglog(dims, times, "o-", color=BLUE, label="measured")
+    ax.loglog(dims, [times[-1] * (d / dims[-1])**2 for d in dims], "--", color=RED, label="as D²")
     ax.set(xlabel="dim D", ylabel="milliseconds a step")
     ax.set_xticks(dims, [f"{d}" for d in dims])
     ax.set_yticks(ticks := [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000)
@@ -334,7 +335,10 @@ def survey(data: Data) -> dict:
     "What a source holds: phrases, words, positions, lengths, and how much is rare, unknown or cut."
     tokens, words, report = len(data.train.flat), askable(data), data.report
     lengths = data.train.lengths.sort().values
-    at = lambda q: int(lengths[math.ceil(q * len(lengths)) - 1]) if len(lengths) else 0  # noqa: E731
+
+    def at(q):
+        return int(lengths[math.ceil(q * len(lengths)) - 1]) if len(lengths) else 0
+
     unknown, stats = int((data.train.flat == UNK).sum()), vocab_stats(data.vocab)
     return dict(phrases=len(data.train), held_out=len(data.valid), words=len(data.vocab) - len(SPECIALS),
                 positions=int(words.sum()), words_a_phrase=words.double().mean().item() if len(words) else 0.,

@@ -150,7 +150,7 @@ def setting_option(told: Setting) -> Any:
     "The option of a setting, in the help under its group."
     plain = told.type in (int, float, bool) and not told.words and str not in told.kinds
     kind = list[str] if told.type not in (int, float, bool, str) and told.default == {} else told.type if plain else str
-    names = [f"{told.flag}/{told.flag.replace('--', '--no-', 1)}"] if kind is bool else [told.flag, *filter(None, [told.also])]
+    names = [f"{told.flag}/{told.flag.replace('--', '--no-', 1)}"] if kind is bool else [told.flag]
     shape = "|".join(told.choices) or ("WORD=NUMBER" if kind is list[str] else None)
     group = "Rarely changed" if told.rare else told.group
     return Annotated[kind | None, typer.Option(*names, help=f"{told.help} {usual_words(told)}".rstrip(), show_default=False,
@@ -159,8 +159,6 @@ def setting_option(told: Setting) -> Any:
 
 def usual_words(told: Setting) -> str:
     "What a setting is if nobody gives it, for the help."
-    if told.type is bool and told.default is not None:
-        return f"[{'on' if told.default else 'off'}]"
     default = told.none if told.default is None else to_text(told, told.default)
     return f"[{default.strip() or repr(default)}]" if default else ""
 

@@ -294,7 +294,7 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
 # %% ../nbs/09_training.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     "Take over encoder, predictor and the rows of shared words from the run in `folder`; returns how many words."
-    other, words, _ = store.load_model(folder)
+    other, words, _ = run_folder.load_model(folder)
     for name in ("dim", "layers", "heads", "predictor", "positions"):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:

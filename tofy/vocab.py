@@ -19,6 +19,7 @@ from typing import Any
 
 import regex
 
+from .colours import BLUE, DARK, GREY, RED
 from .errors import MissingPackage, RunError, TofyError, UsageError
 
 # %% ../nbs/01_vocab.ipynb #fd05c84e
@@ -247,10 +248,10 @@ def plot_counts(vocab: Vocab, ax=None):
     ax = ax or plt.subplots(figsize=(6, 3.2))[1]
     counts = vocab.counts[len(SPECIALS):]
     ranks = range(1, len(counts) + 1)
-    ax.loglog(ranks, counts, ".", ms=3, color="#0072B2", label="words")
-    ax.loglog(ranks, [max(counts[0] / r, .5) for r in ranks], "--", color="#D55E00", label="1 / rank")
-    ax.axhline(5, color="#999999", lw=1)
-    ax.annotate("seen five times", (1, 5.6), color="#666666", fontsize=8)
+    ax.loglog(ranks, counts, ".", ms=3, color=BLUE, label="words")
+    ax.loglog(ranks, [max(counts[0] / r, .5) for r in ranks], "--", color=RED, label="1 / rank")
+    ax.axhline(5, color=GREY, lw=1)
+    ax.annotate("seen five times", (1, 5.6), color=DARK, fontsize=8)
     ax.set(xlabel="rank of the word (1 = most frequent)", ylabel="times seen")
     ax.legend(frameon=False)
     return ax

@@ -96,7 +96,10 @@ def page_data(models: dict[str, Latent], draws: int) -> dict:
 
 def packed(parts: Iterable[tuple[str, bytes]]) -> str:
     "A script that sets TOFY_PACK: name → gzip, in base64."
-    squeeze = lambda content: base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()  # noqa: E731
+
+    def squeeze(content):
+        return base64.b64encode(gzip.compress(content, 9, mtime=0)).decode()
+
     return "var TOFY_PACK = {\n" + ",\n".join(f'"{name}": "{squeeze(content)}"' for name, content in parts) + "\n};\n"
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import torch
 
-from tofy.run_folder import MODEL, save_model, STATE
 from tofy.checkpoint import load_tensors, save_tensors
 from tofy.crowding import frames, save_frames
 from tofy.hub import load_source
 from tofy.inference import READY, run_baselines
+from tofy.run_folder import MODEL, STATE, save_model
 from tofy.training import open_run, recipe
 
 RUNS = {   # name → source, recipe, settings, steps between two frames

@@ -8,6 +8,7 @@ __all__ = ['app', 'tokenizer_app', 'TextDataConfig', 'DecoderConfig', 'TextConfi
            'insert_head', 'add_token', 'init_with', 'compare', 'reset_optimizer', 'lineage', 'grow']
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #66202269
+import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -260,9 +261,13 @@ def outcome(result: dict) -> str:
 def log_line(r) -> str:
     "A log record as a line of text, with the sample that was drawn."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}", f"loss {r.loss:.3f}"]
-    if r.valid_loss == r.valid_loss:
+    if not math.isnan(r.valid_loss):
         parts += [f"held out {r.valid_loss:.3f}", f"{r.bits_per_byte:.3f} bits/byte"]
-    return "  ".join(parts + ["[saved best]"] * r.saved + [repr(r.sample)] * bool(r.sample))
+    if r.saved:
+        parts.append("[saved best]")
+    if r.sample:
+        parts.append(repr(r.sample))
+    return "  ".join(parts)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #138f5fe6
 @app.command()
@@ -336,7 +341,7 @@ def generate(
 def _filled(writer, before: str, after: str, tokens: int, how, whole: bool):
     "The middle, with a word of warning where the decoder's own training hid none."
     from tofy.lab.stretches import fill_middle
-    if writer.about.get("data", {}).get("asked", {}).get("geometric_p", 1.) == 1:
+    if writer.about.get("data", {}).get("geometric_p", 1.) == 1:
         say("The last training of this decoder hid no middles, so it may not know how to fill one; "
             "train it with tofy lab train --geometric-p .5.")
     return fill_middle(writer, before, after, tokens, how, whole)
@@ -572,9 +577,10 @@ def compare(
     from tofy.lab.writing import load_decoder
     found = lineage.compare(load_decoder(first), load_decoder(second), (str(first), str(second)), heads)
     rows = found.ordered(by, limit, largest)
-    left = [f"without a like: {', '.join(found.others)}"] * bool(found.others)
-    show(dict(relation=found.words, cosines=dict(rows), others=found.others), as_json,
-         "\n".join([found.words, *(f"{value:8.4f}  {name}" for name, value in rows), *left]))
+    lines = [found.words, *(f"{value:8.4f}  {name}" for name, value in rows)]
+    if found.others:
+        lines.append(f"only in one of them: {', '.join(found.others)}")
+    show(dict(relation=found.words, cosines=dict(rows), others=found.others), as_json, "\n".join(lines))
 
 
 @app.command()

@@ -64,7 +64,7 @@ class Course:
 
     def config(self, **changes) -> TextConfig:
         "The loop's settings, with changes."
-        return replace(TextConfig(self.steps, None, self.batch, lr=self.lr, sample=0, eval_tokens=4000), **changes)
+        return replace(TextConfig(steps=self.steps, seconds=None, batch=self.batch, lr=self.lr, sample=0, eval_tokens=4000), **changes)
 
 
 _SURE, _SMALL = Sampling(temperature=0), DecoderConfig(dim=48, layers=1, heads=8, context=32, rotary_base=30.)
@@ -97,5 +97,5 @@ def take_course(name: str,
     course, path = course or find_course(name), Path(folder) / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(data_set(name).text(course.lines), encoding="utf-8")
-    texts = load_texts(path, course.tokenizer, course.vocab_size, valid=.05)
+    texts = load_texts(path, course.tokenizer, vocab_size=course.vocab_size, valid=.05)
     yield from train(texts, course.shape, course.config(**changes), folder, overwrite=overwrite)

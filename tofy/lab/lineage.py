@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..colours import BLUE, GREY
 from ..errors import UsageError
 from .surgery import Kin, ancestors, kin_of, shared_tokens
 from .writing import DECODER, Writer, load_decoder
@@ -223,8 +224,8 @@ def plot_lineage(members: list[Member], ax=None):
     rows = {m.kin.hash: i for i, m in reversed(list(enumerate(members)))}
     for i, m in enumerate(members):
         if (up := rows.get(m.parent)) is not None:
-            ax.plot([members[up].depth] * 2 + [m.depth], [up, i, i], color="#999999", lw=1.2, zorder=1)
-        ax.plot(m.depth, i, "o", color="#0072B2", mfc="#0072B2" if m.name else "white", zorder=2)
+            ax.plot([members[up].depth] * 2 + [m.depth], [up, i, i], color=GREY, lw=1.2, zorder=1)
+        ax.plot(m.depth, i, "o", color=BLUE, mfc=BLUE if m.name else "white", zorder=2)
         label = (f"{title(m)}: {m.kin.operation}, {shape_words(m.kin)}, {number(m.kin.steps, 'step')}"
                  + (f", loss {m.loss:.3f}" if m.loss else ""))
         ax.annotate(label, (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
+from ..colours import BLUE
 from ..data import Phrases
 from ..errors import UsageError
 from .decoder import IGNORED
@@ -279,7 +280,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
     return bins
 
 # %% ../../nbs/lab/04_prefixes.ipynb #65f569f4
-def plot_loss_by_length(bins: Sequence[Bin], ax, label: str = "", colour: str = "#0072B2"):
+def plot_loss_by_length(bins: Sequence[Bin], ax, label: str = "", colour: str = BLUE):
     "Draw the mean loss with two standard errors against the prefix length onto an `Axes`, and return it."
     middle = [(b.shortest * b.longest) ** .5 for b in bins]
     ax.errorbar(middle, [b.mean for b in bins], [2 * b.error for b in bins], fmt="o-", ms=3, color=colour, label=label)

@@ -117,7 +117,7 @@ def fill_middle(writer: Writer,
                 whole: bool = False,           # before and after are a document, from its beginning to its end
                ) -> Writing:                   # its text is the middle
     "What stands between two texts, by a decoder that was trained with hidden middles."
-    tokenizer, marks, edge = writer.tokenizer, middle_marks(writer.tokenizer), [0] * whole
+    tokenizer, marks, edge = writer.tokenizer, middle_marks(writer.tokenizer), [0] if whole else []
     first, last = ([*edge, *tokenizer.encode(before)], [*tokenizer.encode(after), *edge])
     begin, steps = [marks.prefix, *first, marks.suffix, *last, marks.middle], []
     room = writer.model.config.context + 1 - len(begin)                   # a middle is written without forgetting

@@ -159,7 +159,10 @@ def insert_head(parent: Writer,
 def widen(wide: Attention, known: Attention, silent: bool) -> None:
     "Copy attention into one with more heads; silent: the new ones are not heard."
     d, old = known.width, known.heads * known.width
-    parts = lambda a: [n * d for n in (a.heads, a.kv_heads, a.kv_heads)]  # noqa: E731    rows of queries, keys, values
+
+    def parts(a):
+        return [n * d for n in (a.heads, a.kv_heads, a.kv_heads)]  # rows of queries, keys, values
+
     for new, weights in zip(wide.qkv.parameters(), known.qkv.parameters()):              # (rows,D) and (rows,)
         for own, theirs in zip(new.split(parts(wide)), weights.split(parts(known))):
             own[:len(theirs)] = theirs

@@ -21,6 +21,7 @@ from html import escape
 from itertools import islice
 from random import Random
 
+from ..colours import GREEN, GREY, ORANGE
 from ..errors import UsageError
 
 # %% ../../nbs/lab/03_synthetic.ipynb #6e00a42f
@@ -496,8 +497,8 @@ def data_set(name: str) -> DataSet:
 # %% ../../nbs/lab/03_synthetic.ipynb #92c1b63d
 def plot_baselines(law: Law, vocab_size: int, ax):
     "Draw the three baselines of a loss in nats a character onto an `Axes`, and return it."
-    lines = {f"guess among {vocab_size}": (math.log(vocab_size), "#999999", ":"),
-             "character frequencies": (law.unigram, "#E69F00", "--"), "the best possible": (law.floor, "#009E73", "-.")}
+    lines = {f"guess among {vocab_size}": (math.log(vocab_size), GREY, ":"),
+             "character frequencies": (law.unigram, ORANGE, "--"), "the best possible": (law.floor, GREEN, "-.")}
     for name, (nats, colour, style) in lines.items():
         ax.axhline(nats, color=colour, ls=style, lw=1.2, label=f"{name}: {nats:.2f}")
     ax.set_ylabel("loss (nats a character)")

@@ -98,7 +98,8 @@ def train_tokenizer(texts: Iterable[str],          # lines or documents to learn
     if reserved < 0 or sample is not None and sample < 1:
         raise UsageError(f"reserved is {reserved} and sample {sample}; they cannot be negative, nor can sample be 0.")
     by_bytes = kind in ("byte", "bpe")
-    first = [END] + [UNKNOWN] * (not by_bytes) + [f"<reserved_{i}>" for i in range(reserved)]
+    first = [END] if by_bytes else [END, UNKNOWN]
+    first += [f"<reserved_{i}>" for i in range(reserved)]
     texts = sample_texts(texts, sample, seed) if sample else texts
     if kind == "bpe":
         return TextTokenizer(_learn_merges(texts, first, vocab_size, lower))

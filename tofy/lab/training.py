@@ -53,7 +53,10 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
         found = {p.name: read_text(p) for p in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))}
     elif Path(source).is_dir():
         files = [p for p in sorted(Path(source).rglob("*")) if p.suffix in SOURCE_CODE and p.is_file()]
-        hidden = lambda p: any(part[0] in "._" and part != "__init__.py" for part in p.parts)  # noqa: E731
+
+        def hidden(p):
+            return any(part[0] in "._" and part != "__init__.py" for part in p.parts)
+
         files = [p for p in files if not hidden(p.relative_to(source))]
         found = {str(p.relative_to(source)): read_text(p) for p in files}
     elif Path(source).is_file():
@@ -494,7 +497,10 @@ def text_baselines(data: TextData) -> dict[str, float]:
     V, train, valid = len(data.tokenizer), data.train.long(), data.valid.long()
     counts = torch.bincount(train, minlength=V).double() + 1e-2
     single = counts / counts.sum()                                                    # (V,)
-    codes = lambda ids: ids[:-1] * V + ids[1:]  # noqa: E731                            a number for each pair
+
+    def codes(ids):
+        return ids[:-1] * V + ids[1:]  # a number for each pair
+
     pairs, seen = codes(train).unique(return_counts=True)
     asked = codes(valid)
     at = torch.searchsorted(pairs, asked).clamp(max=len(pairs) - 1)
@@ -511,4 +517,3 @@ def validation_table(records: Sequence[TextRecord]) -> str:
         better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
         rows.append(f"{r.step:8,} {r.valid_loss:10.4f} {r.perplexity:12.2f} {better}")
     return "\n".join([f"{'step':>8} {'loss':>10} {'perplexity':>12} {'improvement':>12}", *rows])
-

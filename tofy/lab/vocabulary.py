@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..colours import BLUE, GREY, ORANGE, RED
 from ..errors import UsageError
 from .decoder import bits_per_byte
 from .tokenizers import TextTokenizer, count_tokens, with_size
@@ -83,10 +84,10 @@ def size_report(counts: Sequence[int],    # (V,) how often the text uses each ro
 def plot_sizes(reports: Sequence[Size], axes):
     "Draw loss a token, loss a byte and the use of rows against the vocabulary's size onto three `Axes`; return them."
     sizes = [r.vocab_size for r in reports]
-    axes[0].plot(sizes, [r.nats_per_token for r in reports], "o-", color="#D55E00")
-    axes[1].plot(sizes, [r.bits_per_byte for r in reports], "o-", color="#0072B2")
+    axes[0].plot(sizes, [r.nats_per_token for r in reports], "o-", color=RED)
+    axes[1].plot(sizes, [r.bits_per_byte for r in reports], "o-", color=BLUE)
     shares = [[r.unused / r.vocab_size for r in reports], [r.rare / r.vocab_size for r in reports]]
-    axes[2].stackplot(sizes, shares, colors=["#999999", "#E69F00"], labels=["unused", "used under 5 times"])
+    axes[2].stackplot(sizes, shares, colors=[GREY, ORANGE], labels=["unused", "used under 5 times"])
     axes[2].legend(frameon=False, fontsize=8, loc="upper left")
     for ax, label in zip(axes, ("nats a token", "bits a byte", "share of rows")):
         ax.set_xscale("log", base=2)

@@ -18,6 +18,7 @@ from ipywidgets import HBox, Layout, VBox
 
 from .. import crowding, gap, inference
 from ..checkpoint import HELDOUT
+from ..colours import BLACK
 from ..errors import TofyError, UsageError
 from ..gap import LABELS
 from ..inference import Latent
@@ -238,8 +239,8 @@ def gap_in_words(here: dict[str, float], k: int, kind: str, figure: str) -> str:
 def paint_curve(curves: dict[str, dict], here: dict[str, float], k: int, kind: str, figure: str, ax) -> None:
     "The curves, and a line with a dot on each at `k` candidates."
     gap.plot_candidates(curves, kind, figure, ax)
-    ax.axvline(k, color="#000000", lw=1)
-    ax.plot([k] * len(here), list(here.values()), "o", ms=4, color="#000000")
+    ax.axvline(k, color=BLACK, lw=1)
+    ax.plot([k] * len(here), list(here.values()), "o", ms=4, color=BLACK)
     ax.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
 
 

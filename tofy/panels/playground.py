@@ -20,11 +20,11 @@ import ipywidgets as widgets
 from ipywidgets import Layout
 
 from ..background import start_python
+from ..checkpoint import measured, read_records
 from ..errors import RunError, TofyError, UsageError
 from ..lab import lineage, schedule, surgery
 from ..lab.training import TextRecord
 from ..lab.writing import Sampling, Writer, load_decoder
-from ..run_folder import read_log
 from .ideas import WIDE, side_by_side
 from .parts import Panel, Picture
 
@@ -68,7 +68,7 @@ class Training:
         return True
 
     def __str__(self) -> str:
-        log = [r for r in read_log(self.out, TextRecord) if r.valid_loss == r.valid_loss]
+        log = measured(read_records(self.out, TextRecord), "valid_loss")
         known = "it reads the text" if not log else (f"held-out loss {log[0].valid_loss:.3f} at first, "
                                                      f"{log[-1].valid_loss:.3f} after {log[-1].seconds:.0f} s")
         at_work = "Training" if self.process.poll() is None else "Trained"
@@ -100,8 +100,11 @@ class PlaygroundPanel(Panel):
         self.seed = whole(0, min=0, max=99, description="seed", tooltip="another seed, another text")
         self.tokens = whole(80, min=1, max=300, description="tokens", tooltip="how many it writes")
         self.seconds = whole(20, min=1, max=120, description="seconds", tooltip="how long to train")
-        button = lambda text, tooltip: widgets.Button(  # noqa: E731
-            description=text, tooltip=tooltip, layout=Layout(width="auto"))
+
+        def button(text, tooltip):
+            return widgets.Button(
+                    description=text, tooltip=tooltip, layout=Layout(width="auto"))
+
         self.generate = button("generate", "let it write")
         self.layer = button("insert a layer", "a child with one layer more; what it writes stays as it is")
         self.head = button("insert a head", "a child with one head more in every layer; what it writes stays as it is")

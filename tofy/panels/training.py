@@ -29,7 +29,7 @@ from ..curves import plot_columns, plot_runs
 from ..data import Data
 from ..doctor import diagnose
 from ..errors import TofyError, UsageError
-from ..hub import load_source
+from ..hub import source_data
 from ..inference import known_baselines
 from ..plan import Plan, as_cell, as_command, plan, plan_settings, read_plan
 from ..run_folder import LogRecord, read_log
@@ -474,7 +474,7 @@ class TrainingPanel(Panel):
         if plan.data.source.startswith("hub:"):
             return None
         if self.read is None or self.read[0] != plan.data:
-            self.read = plan.data, load_source(plan.data)
+            self.read = plan.data, source_data(plan.data)
         return self.read[1]
 
     def tell_size(self, seconds: float = 0.) -> None:
