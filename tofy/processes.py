@@ -49,8 +49,8 @@ class Shard:
 
 
 def shard(masked: Masked,            # the whole batch, the same in every process
-          r: int | None = None,      # this process; default: rank()
-          w: int | None = None,      # of so many; default: world()
+          r: int | None = None,      # this process; default: process_rank()
+          w: int | None = None,      # of so many; default: world_size()
          ) -> Shard:
     "The rows r, r + W, … of a batch; without any, a row of another's that weighs nothing."
     r, w = process_rank() if r is None else r, world_size() if w is None else w
