@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'LOG_COLUMNS', 'save_model', 'load_model', 'LogRecord', 'read_log',
-           'load_settings', 'save_baselines', 'load_baselines']
+           'save_baselines', 'load_baselines']
 
 # %% ../nbs/08d_run_folder.ipynb #28d32667
 import json

@@ -4,8 +4,7 @@
 
 # %% auto #0
 __all__ = ['TOKEN_RULES', 'SPECIALS', 'PAD', 'UNK', 'MASK', 'TOKENIZER', 'tokenize', 'Vocab', 'make_vocab', 'save_vocab',
-           'vocab_bytes', 'vocab_hash', 'load_vocab', 'nearest_spellings', 'PieceRule', 'read_rule', 'token_rule',
-           'vocab_stats', 'plot_counts']
+           'vocab_hash', 'load_vocab', 'PieceRule', 'vocab_stats', 'plot_counts']
 
 # %% ../nbs/01_vocab.ipynb #a4413984
 import difflib
@@ -113,12 +112,12 @@ def save_vocab(vocab: Vocab, path: str | Path) -> None:
     "Write one token a line, in id order (UTF-8)."
     Path(path).write_bytes(vocab_bytes(vocab))
 
-
+# %% ../nbs/01_vocab.ipynb #cd1bdfb6
 def vocab_bytes(vocab: Vocab) -> bytes:
     "What the vocabulary file holds."
     return "".join(word + "\n" for word in vocab.words).encode()
 
-
+# %% ../nbs/01_vocab.ipynb #f6a0b9a7
 def vocab_hash(vocab: Vocab) -> str:
     "SHA-256 of the vocabulary file, in hexadecimal: the fingerprint a checkpoint keeps."
     return hashlib.sha256(vocab_bytes(vocab)).hexdigest()
