@@ -18,7 +18,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the children below are fork
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from notebook_runs import result_file  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
@@ -31,6 +31,27 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium; skipped, and said so, where there is none")
     config.addinivalue_line("markers", "site: needs npm packages and Chromium; skipped, and said so, without them")
     config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    "A worker for each of at most four cores; the tests of a file that is named run in this process, with its debugger."
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    folders = all(Path(name).is_dir() for name in config.args)
+    return min(cores, 4) if folders and cores > 1 else 0
+
+
+def pytest_xdist_make_scheduler(config, log) -> LoadScopeScheduling:
+    return FilesTogether(config, log)
+
+
+class FilesTogether(LoadScopeScheduling):
+    "What goes to one worker: a file, for its fixtures; all that need the browser, of which one may run; one notebook."
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, name = nodeid.split("::", 1)
+        if name.startswith("test_notebook_runs["):
+            return nodeid
+        return "browser" if Path(file).stem in ("test_browser", "test_live", "test_site") else file
 
 
 def make_text(rows: int = 300) -> str:
@@ -179,27 +200,20 @@ def loaded(tmp_path_factory) -> None:
     list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def notebook_runs(request, tmp_path_factory):
-    "How a notebook's run ended. All that are asked for begin before the first test, behind it, each on one thread."
-    asked = [str(t.callspec.params["notebook"]) for t in request.session.items if t.name.startswith("test_notebook_runs")]
-    if not asked:
-        yield None
-        return
-    folder = tmp_path_factory.mktemp("notebooks")
-    command = [sys.executable, str(ROOT / "tests" / "notebook_runs.py"), str(folder), *asked]
-    with subprocess.Popen(command, start_new_session=True) as runner:
+@pytest.fixture(scope="session")
+def notebook_runs():
+    "A function that runs a notebook; it returns its exit code and the end of what it said."
+    command = [sys.executable, str(ROOT / "tests" / "notebook_runs.py")]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **pipes) as runner:
 
-        def ended(notebook: Path) -> dict:
-            file = result_file(folder, notebook)
-            while not file.exists():
-                assert runner.poll() is None or file.exists(), "the runner of the notebooks has ended"
-                time.sleep(0.1)
-            return json.loads(file.read_text())
+        def run(notebook: Path) -> dict:
+            print(notebook, file=runner.stdin, flush=True)
+            return json.loads(runner.stdout.readline() or pytest.fail("the runner of the notebooks has ended"))
 
-        yield ended
-        if runner.poll() is None:
-            os.killpg(runner.pid, signal.SIGTERM)
+        yield run
+        os.killpg(runner.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
