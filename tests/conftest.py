@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
 torch.set_num_threads(1)
 
+HANG = 300  # seconds after which what is waited for has failed: no measure of speed, on a machine however busy
 SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small enough for a step of a millisecond
 
 
@@ -31,6 +32,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium; skipped, and said so, where there is none")
     config.addinivalue_line("markers", "site: needs npm packages and Chromium; skipped, and said so, without them")
     config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
+
+
+def pytest_runtest_setup(item):
+    torch.manual_seed(0)  # whatever came before, in this worker or another
 
 
 def pytest_xdist_auto_num_workers(config) -> int:
@@ -106,7 +111,7 @@ class Child:
             self.code = os.waitstatus_to_exitcode(status) if pid else None
         return self.code is not None
 
-    def wait(self, seconds: float = 300) -> Result:
+    def wait(self, seconds: float = HANG) -> Result:
         limit = time.monotonic() + seconds
         while not self.ended():
             if time.monotonic() > limit:
@@ -115,7 +120,7 @@ class Child:
             time.sleep(0.005)
         return Result(self.code, *(path.read_text(errors="replace") for path in (self.out, self.err)))
 
-    def wait_for(self, words: str, path: Path | None = None, seconds: float = 60) -> None:
+    def wait_for(self, words: str, path: Path | None = None, seconds: float = HANG) -> None:
         "Until standard error, or another file, holds these words (or the command ended)."
         limit, path = time.monotonic() + seconds, path or self.err
         while not (path.is_file() and words in path.read_text(errors="replace")) and not self.ended():
@@ -251,14 +256,20 @@ def hurried(monkeypatch):
     hurry(lambda *args: monkeypatch.setattr(*args, raising=False))
 
 
-@pytest.fixture
-def clock(monkeypatch) -> SimpleNamespace:
-    "Time as training sees it: every look at it takes `tick` seconds, and nothing else does."
-    fake = SimpleNamespace(now=0.0, tick=0.001)
+def ticking(patch, tick: float, now: float = 0.0) -> SimpleNamespace:
+    "Time as training sees it: every look at it takes `tick` seconds, and nothing else does. `patch` as in `hurry`."
+    from tofy import training
+
+    fake = SimpleNamespace(now=now, tick=tick)
 
     def perf_counter() -> float:
         fake.now += fake.tick
         return fake.now
 
-    monkeypatch.setattr("tofy.training.time", SimpleNamespace(perf_counter=perf_counter))
+    patch(training, "time", SimpleNamespace(perf_counter=perf_counter))
     return fake
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    return ticking(monkeypatch.setattr, 0.001)
