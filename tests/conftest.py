@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -194,6 +195,8 @@ class Tofy:
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory) -> None:
     "What the commands need, imported once for all children: the first step of an optimizer alone imports for a second."
+    from typer.testing import CliRunner
+
     import tofy.cli
     import tofy.hub
     import tofy.inference  # noqa: F401
@@ -203,6 +206,7 @@ def loaded(tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("loaded") / "text.txt"
     path.write_text(make_text())
     list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
+    CliRunner().invoke(tofy.cli.app, ["fill", "nowhere", "the _ sat"])  # and what reads the words of a command
 
 
 @pytest.fixture(scope="session")
@@ -235,12 +239,21 @@ def tofy(tmp_path, loaded) -> Tofy:
     return Tofy(tmp_path)
 
 
-@pytest.fixture
-def trained(tofy, text) -> Path:
-    "The folder of a finished run of 10 steps."
-    result = tofy("train", text, 10, *SIZES, "--out", "run")
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory, loaded) -> Path:
+    "Where a run of 10 steps has been trained on the text beside it."
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(make_text())
+    result = Tofy(folder)("train", "text.txt", 10, *SIZES, "--out", "run")
     assert result.code == 0, result.err
-    return text.parent / "run"
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tofy, text) -> Path:
+    "The folder of a finished run of 10 steps, a copy to be changed freely."
+    shutil.copy(trained_once / "experiments.jsonl", text.parent)
+    return Path(shutil.copytree(trained_once / "run", text.parent / "run"))
 
 
 def hurry(patch) -> None:
