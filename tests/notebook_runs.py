@@ -17,11 +17,12 @@ SAID = 6000  # of the end of what a notebook printed
 
 
 def warm_up() -> None:
-    "What most notebooks load; the random generators stay as they are in a new process."
+    "What most notebooks load or compute; the random generators stay as they are in a new process."
     import torch
 
     for name in ("IPython", "ipywidgets", "matplotlib.pyplot", "nbdev.test", "pandas", "tofy.training"):
         importlib.import_module(name)
+    importlib.import_module("tofy.corpus").best()  # kept by the module
     weight = torch.nn.Parameter(torch.zeros(2))
     weight.sum().backward()
     torch.optim.AdamW([weight]).step()  # loads as much as all the rest
