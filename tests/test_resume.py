@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HANG, SIZES, hurry
+from conftest import HANG, SIZES, hurry, make_text
 
 from tofy import checkpoint, training
 from tofy.checkpoint import LOG_COLUMNS, MODEL, STATE, load_model, load_tensors, read_log
@@ -159,9 +159,19 @@ RECIPES = {
 }
 
 
-@pytest.fixture
-def data(text):
-    return load_data(text, max_seq=12)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "text.txt"
+    path.write_text(make_text())
+    return load_data(path, max_seq=12)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> Path:
+    "A run of these settings that nothing has stopped."
+    folder = tmp_path_factory.mktemp("whole")
+    list(go(data, folder))
+    return folder
 
 
 def go(data, folder, resume=False, **changes):
@@ -192,17 +202,16 @@ def test_a_kill_within_fifteen_seconds_begins_again_from_step_0(data, tmp_path, 
 
 
 @pytest.mark.parametrize("at", range(0, 24, 3))
-def test_closing_the_generator(data, tmp_path, hurried, at):
-    list(go(data, tmp_path / "whole"))
+def test_closing_the_generator(data, whole, tmp_path, hurried, at):
     loop = go(data, tmp_path / "run")
     next(r for r in loop if r.step >= at)
     loop.close()
     assert step_of(tmp_path / "run") == at
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_closing_at_once_and_dropping(data, tmp_path):
+def test_closing_at_once_and_dropping(data, whole, tmp_path):
     "A generator that was never begun leaves nothing; one that is dropped is closed."
     go(data, tmp_path / "never").close()
     assert not (tmp_path / "never").exists()
@@ -210,20 +219,18 @@ def test_closing_at_once_and_dropping(data, tmp_path):
     next(loop)
     del loop
     list(go(data, tmp_path / "run", resume=True))
-    list(go(data, tmp_path / "whole"))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
-def test_an_exception_thrown_where_the_loop_waits(data, tmp_path, error):
-    list(go(data, tmp_path / "whole"))
+def test_an_exception_thrown_where_the_loop_waits(data, whole, tmp_path, error):
     loop = go(data, tmp_path / "run")
     next(r for r in loop if r.step >= 12)
     with pytest.raises(error):
         loop.throw(error)
     assert step_of(tmp_path / "run") >= 12
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 CALLS = ("look", "learn", "rank_batches", "ranks", "append_log", "save_state", "validation_due")
@@ -232,9 +239,8 @@ PLACES = [(name, when) for name in CALLS for when in ("before", "after")]
 
 @pytest.mark.parametrize("number", [2, 4, 7])
 @pytest.mark.parametrize(("name", "when"), [*PLACES, ("save_model", "after"), ("save_model", "before")])
-def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, name, when, number):
+def test_ctrl_c_in_the_middle_of_a_step(data, whole, tmp_path, monkeypatch, hurried, name, when, number):
     "In a notebook an interrupt may strike anywhere."
-    list(go(data, tmp_path / "whole"))
     home = training if hasattr(training, name) else checkpoint
     real, calls = getattr(home, name), []
 
@@ -254,12 +260,11 @@ def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, na
     except KeyboardInterrupt:
         monkeypatch.setattr(home, name, real)
         list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatch):
-    list(go(data, tmp_path / "whole"))
-    real, last = checkpoint.save_model, max(r.step for r in read_log(tmp_path / "whole") if r.saved)
+def test_ctrl_c_before_the_last_best_model_is_written(data, whole, tmp_path, monkeypatch):
+    real, last = checkpoint.save_model, max(r.step for r in read_log(whole) if r.saved)
 
     def interrupted(folder, model, vocab, about):
         if about["step"] == last > 0:
@@ -271,14 +276,13 @@ def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatc
         list(go(data, tmp_path / "run"))
     monkeypatch.setattr(checkpoint, "save_model", real)
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("place", ["AdamW.step", "Tensor.backward"])
 @pytest.mark.parametrize("number", [1, 9])
-def test_ctrl_c_between_the_weights_and_the_counter(data, tmp_path, monkeypatch, hurried, place, number):
+def test_ctrl_c_between_the_weights_and_the_counter(data, whole, tmp_path, monkeypatch, hurried, place, number):
     "The weights have changed and the step is not counted: such a state must not be saved."
-    list(go(data, tmp_path / "whole"))
     owner = torch.optim.AdamW if place.startswith("AdamW") else torch.Tensor
     name, calls = place.split(".")[1], []
     real = getattr(owner, name)
@@ -294,10 +298,10 @@ def test_ctrl_c_between_the_weights_and_the_counter(data, tmp_path, monkeypatch,
         patch.setattr(owner, name, interrupted)
         list(go(data, tmp_path / "run"))
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, tmp_path, monkeypatch):
+def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, whole, tmp_path, monkeypatch):
     "The first state is saved before the first model, so that --resume can go on."
 
     def interrupted(*args):
@@ -308,8 +312,7 @@ def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, tmp
         next(go(data, tmp_path / "run"))
     assert step_of(tmp_path / "run") == 0                      # the state came first
     list(go(data, tmp_path / "run", resume=True))
-    list(go(data, tmp_path / "whole"))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 def test_a_kill_between_the_first_model_and_the_first_state(data, tmp_path, monkeypatch):
@@ -344,26 +347,24 @@ def test_a_kill_while_the_log_is_trimmed(data, tmp_path, monkeypatch):
     assert [r.step for r in read_log(tmp_path / "run")] == [r.step for r in before]
 
 
-def test_a_row_of_the_log_cut_short_is_written_again(data, tmp_path, hurried):
-    list(go(data, tmp_path / "whole"))
+def test_a_row_of_the_log_cut_short_is_written_again(data, whole, tmp_path, hurried):
     loop = go(data, tmp_path / "run")
     next(r for r in loop if r.step >= 13)
     loop.close()
     log = tmp_path / "run" / checkpoint.LOG
     log.write_text(log.read_text() + "14,24,0.1,9")
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 # ---- pausing, and the clock
 
 
-def test_pausing_changes_nothing(data, tmp_path, clock):
-    list(go(data, tmp_path / "whole"))
+def test_pausing_changes_nothing(data, whole, tmp_path, clock):
     for record in go(data, tmp_path / "run"):  # noqa: B007
         clock.now += 3600
     assert record.seconds < 60
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 def test_a_pause_uses_up_no_seconds(data, clock):
