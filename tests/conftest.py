@@ -1,9 +1,11 @@
 """Helpers of all tests: a small text, the command line run in a child process, and a clock that does not tick."""
 
+import gc
 import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,12 +19,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the children below are fork
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
-from notebook_runs import result_file  # noqa: E402
+from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
 torch.set_num_threads(1)
 
+HANG = 300  # seconds after which what is waited for has failed: no measure of speed, on a machine however busy
 SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small enough for a step of a millisecond
 
 
@@ -30,6 +33,31 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "browser: needs Chromium; skipped, and said so, where there is none")
     config.addinivalue_line("markers", "site: needs npm packages and Chromium; skipped, and said so, without them")
     config.addinivalue_line("markers", "slow: longer than twenty seconds; leave it out with -m 'not slow'")
+
+
+def pytest_runtest_setup(item):
+    torch.manual_seed(0)  # whatever came before, in this worker or another
+
+
+def pytest_xdist_auto_num_workers(config) -> int:
+    "A worker for each of at most four cores; the tests of a file that is named run in this process, with its debugger."
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    folders = all(Path(name).is_dir() for name in config.args)
+    return min(cores, 4) if folders and cores > 1 else 0
+
+
+def pytest_xdist_make_scheduler(config, log) -> LoadScopeScheduling:
+    return FilesTogether(config, log)
+
+
+class FilesTogether(LoadScopeScheduling):
+    "What goes to one worker: a file, for its fixtures; all that need the browser, of which one may run; one notebook."
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, name = nodeid.split("::", 1)
+        if name.startswith("test_notebook_runs["):
+            return nodeid
+        return "browser" if Path(file).stem in ("test_browser", "test_live", "test_site") else file
 
 
 def make_text(rows: int = 300) -> str:
@@ -84,7 +112,7 @@ class Child:
             self.code = os.waitstatus_to_exitcode(status) if pid else None
         return self.code is not None
 
-    def wait(self, seconds: float = 300) -> Result:
+    def wait(self, seconds: float = HANG) -> Result:
         limit = time.monotonic() + seconds
         while not self.ended():
             if time.monotonic() > limit:
@@ -93,7 +121,7 @@ class Child:
             time.sleep(0.005)
         return Result(self.code, *(path.read_text(errors="replace") for path in (self.out, self.err)))
 
-    def wait_for(self, words: str, path: Path | None = None, seconds: float = 60) -> None:
+    def wait_for(self, words: str, path: Path | None = None, seconds: float = HANG) -> None:
         "Until standard error, or another file, holds these words (or the command ended)."
         limit, path = time.monotonic() + seconds, path or self.err
         while not (path.is_file() and words in path.read_text(errors="replace")) and not self.ended():
@@ -130,6 +158,7 @@ class Tofy:
 
     def _be(self, args: list[str], files, before) -> int:
         "The child's life."
+        gc.freeze()  # or the collector soon walks through all that the tests hold, which takes longer than most commands
         for number, (path, mode) in enumerate(zip(files, (os.O_RDONLY, os.O_WRONLY, os.O_WRONLY), strict=True)):
             os.dup2(os.open(path, mode), number)
         sys.stdin, sys.stdout, sys.stderr = open(0, errors="surrogateescape"), open(1, "w"), open(2, "w", buffering=1)  # noqa: SIM115
@@ -166,7 +195,10 @@ class Tofy:
 @pytest.fixture(scope="session")
 def loaded(tmp_path_factory) -> None:
     "What the commands need, imported once for all children: the first step of an optimizer alone imports for a second."
+    from typer.testing import CliRunner
+
     import tofy.cli
+    import tofy.corpus
     import tofy.hub
     import tofy.inference  # noqa: F401
     from tofy.data import load_data
@@ -175,29 +207,24 @@ def loaded(tmp_path_factory) -> None:
     path = tmp_path_factory.mktemp("loaded") / "text.txt"
     path.write_text(make_text())
     list(train(load_data(path), *recipe(dim=16, layers=1, heads=2, steps=1)))
+    CliRunner().invoke(tofy.cli.app, ["fill", "nowhere", "the _ sat"])  # and what reads the words of a command
+    tofy.corpus.best()  # kept by the module: two seconds of every command that draws the line of the best possible
 
 
-@pytest.fixture(scope="session", autouse=True)
-def notebook_runs(request, tmp_path_factory):
-    "How a notebook's run ended. All that are asked for begin before the first test, behind it, each on one thread."
-    asked = [str(t.callspec.params["notebook"]) for t in request.session.items if t.name.startswith("test_notebook_runs")]
-    if not asked:
-        yield None
-        return
-    folder = tmp_path_factory.mktemp("notebooks")
-    command = [sys.executable, str(ROOT / "tests" / "notebook_runs.py"), str(folder), *asked]
-    with subprocess.Popen(command, start_new_session=True) as runner:
+@pytest.fixture(scope="session")
+def notebook_runs():
+    "A function that runs a notebook; it returns its exit code and the end of what it said."
+    command = [sys.executable, str(ROOT / "tests" / "notebook_runs.py")]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    pipes = dict(stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    with subprocess.Popen(command, cwd=ROOT, env=env, start_new_session=True, **pipes) as runner:
 
-        def ended(notebook: Path) -> dict:
-            file = result_file(folder, notebook)
-            while not file.exists():
-                assert runner.poll() is None or file.exists(), "the runner of the notebooks has ended"
-                time.sleep(0.1)
-            return json.loads(file.read_text())
+        def run(notebook: Path) -> dict:
+            print(notebook, file=runner.stdin, flush=True)
+            return json.loads(runner.stdout.readline() or pytest.fail("the runner of the notebooks has ended"))
 
-        yield ended
-        if runner.poll() is None:
-            os.killpg(runner.pid, signal.SIGTERM)
+        yield run
+        os.killpg(runner.pid, signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
@@ -214,12 +241,21 @@ def tofy(tmp_path, loaded) -> Tofy:
     return Tofy(tmp_path)
 
 
-@pytest.fixture
-def trained(tofy, text) -> Path:
-    "The folder of a finished run of 10 steps."
-    result = tofy("train", text, 10, *SIZES, "--out", "run")
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory, loaded) -> Path:
+    "Where a run of 10 steps has been trained on the text beside it."
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "text.txt").write_text(make_text())
+    result = Tofy(folder)("train", "text.txt", 10, *SIZES, "--out", "run")
     assert result.code == 0, result.err
-    return text.parent / "run"
+    return folder
+
+
+@pytest.fixture
+def trained(trained_once, tofy, text) -> Path:
+    "The folder of a finished run of 10 steps, a copy to be changed freely."
+    shutil.copy(trained_once / "experiments.jsonl", text.parent)
+    return Path(shutil.copytree(trained_once / "run", text.parent / "run"))
 
 
 def hurry(patch) -> None:
@@ -235,14 +271,20 @@ def hurried(monkeypatch):
     hurry(lambda *args: monkeypatch.setattr(*args, raising=False))
 
 
-@pytest.fixture
-def clock(monkeypatch) -> SimpleNamespace:
-    "Time as training sees it: every look at it takes `tick` seconds, and nothing else does."
-    fake = SimpleNamespace(now=0.0, tick=0.001)
+def ticking(patch, tick: float, now: float = 0.0) -> SimpleNamespace:
+    "Time as the loop sees it: every look at it takes `tick` seconds, and nothing else does. `patch` as in `hurry`."
+    from tofy import loop
+
+    fake = SimpleNamespace(now=now, tick=tick)
 
     def perf_counter() -> float:
         fake.now += fake.tick
         return fake.now
 
-    monkeypatch.setattr("tofy.loop.time", SimpleNamespace(perf_counter=perf_counter))
+    patch(loop, "time", SimpleNamespace(perf_counter=perf_counter))
     return fake
+
+
+@pytest.fixture
+def clock(monkeypatch) -> SimpleNamespace:
+    return ticking(monkeypatch.setattr, 0.001)

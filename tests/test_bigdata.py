@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import HANG
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.overrides import TorchFunctionMode
@@ -403,7 +404,7 @@ def test_a_text_larger_than_the_memory_it_may_use(tmp_path):
 
     def start(cache):
         command = [sys.executable, "-c", LIMITED, str(tmp_path / "text.txt"), json.dumps(cache), str(30 << 20)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=HANG)
 
     plain = start(None)
     assert plain.returncode and ("MemoryError" in plain.stderr or "can't allocate memory" in plain.stderr), plain.stderr

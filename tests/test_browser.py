@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import HANG
 
 from tofy.run_folder import load_settings
 from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
@@ -52,7 +53,7 @@ def source_of(page, css: str) -> str:
     return page.locator(css).first.get_attribute("src")
 
 
-def wait_for(page, what, seconds: float = 60.):
+def wait_for(page, what, seconds: float = HANG):
     "Until what() is true; its value."
     end = time.monotonic() + seconds
     while not (value := what()):
@@ -137,7 +138,7 @@ def test_running_the_cell_again_stops_the_run(show, lab):
     pids = training_processes(lab[1])
     assert len(pids) == 1
     page.evaluate("jupyterapp.commands.execute('notebook:run-all-cells')")
-    wait_for(page, lambda: not training_processes(lab[1]), 30)
+    wait_for(page, lambda: not training_processes(lab[1]))
 
 
 def training_processes(home: Path) -> list[str]:
@@ -223,7 +224,7 @@ def test_the_playground_writes_and_grows(show, lab):
 def test_a_chapter_from_top_to_bottom(show):
     "Chapter 6 as a reader runs it: no error in any cell, and its panel answers."
     page = show("06_losses.ipynb", wait=".tofy-loss")
-    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')", timeout=240_000)
+    page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')", timeout=1000 * HANG)
     assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback").count()
     panel = page.locator(".tofy-loss")
     panel.scroll_into_view_if_needed()

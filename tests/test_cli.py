@@ -1,6 +1,7 @@
 """The command line, as the design promises it."""
 
 import math
+import os
 import selectors
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT, SIZES
+from conftest import HANG, ROOT, SIZES, ticking
 
 from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
 from tofy.run_folder import (
@@ -157,7 +158,7 @@ def test_a_pipe_gets_its_lines_as_they_come(tofy, text):
         selector.register(run.stdout, selectors.EVENT_READ)
         while not (text.parent / "run" / LOG).is_file() and run.poll() is None:
             time.sleep(0.01)
-        assert selector.select(timeout=20), "the first line is in the log and not in the pipe"
+        assert selector.select(timeout=HANG), "the first line is in the log and not in the pipe"
     finally:
         run.kill()
         run.communicate()
@@ -182,7 +183,8 @@ def test_the_defaults_are_the_recipe_s(tofy, recipe):
 
 
 def test_seconds(tofy, text):
-    result = tofy("train", text, "--seconds", 1, "--batch", 8, "--dim", 16, "--layers", 1, "--heads", 2, "--out", "run")
+    options = ["--seconds", 1, "--batch", 8, "--dim", 16, "--layers", 1, "--heads", 2, "--out", "run"]
+    result = tofy("train", text, *options, before=lambda: ticking(setattr, 0.01))
     assert result.code == 0 and read_log(text.parent / "run")[-1].step > 1
     assert load_tensors(text.parent / "run" / STATE)[1]["progress"] == "1.0"
 
@@ -339,7 +341,7 @@ def test_json_is_one_object_and_nothing_else(tofy, trained, command):
 def test_json_in_a_real_process(tofy, text):
     "Its standard output, not the one the tests share with their children; tqdm and logging included."
     run = tofy.process("train", text, 20, *SIZES, "--out", "run", "--json")
-    out, err = run.communicate(timeout=100)
+    out, err = run.communicate(timeout=HANG)
     assert run.returncode == 0 and out.startswith("{") and out.endswith("}\n") and out.count("\n") == 1, out
     assert "step     20" in err
 
@@ -731,6 +733,7 @@ def test_size_advises(tofy, text):
 @pytest.mark.slow
 def test_diagnose_is_quick_on_the_largest_default(tofy):
     assert tofy("train", "builtin:4000:3000", 3, "--recipe", "notes", "--out", "run").code == 0
-    began = time.perf_counter()
+    began = os.times()
     assert tofy("diagnose", "run").code == 0
-    assert time.perf_counter() - began < 20
+    ended = os.times()  # of the processor, whatever else is at work on this machine
+    assert ended.children_user + ended.children_system - began.children_user - began.children_system < 20

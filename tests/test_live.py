@@ -11,6 +11,7 @@ from threading import Thread
 
 import pytest
 import torch
+from conftest import HANG
 
 pytest.importorskip("onnx", reason="the live page needs the extra docs: pip install -e '.[docs]'")
 pytest.importorskip("onnxruntime", reason="the live page needs the extra docs: pip install -e '.[docs]'")
@@ -135,11 +136,11 @@ def opened(browser, address: str, **context):
         route.continue_() if route.request.url.startswith(home) else route.abort()))[1])
     page = context.new_page()
     page.asked, page.faults = asked, []
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(1000 * HANG)
     page.on("pageerror", lambda error: page.faults.append(str(error)))
     page.on("console", lambda message: page.faults.append(message.text) if message.type == "error" else None)
     page.goto(address)
-    page.wait_for_selector("html[data-both]", state="attached", timeout=120_000)
+    page.wait_for_selector("html[data-both]", state="attached")
     return page
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 
 import pytest
 import torch
+from conftest import HANG
 
 from tofy.background import Background
 from tofy.checkpoint import read_experiments
@@ -31,14 +32,23 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    return open(f"/proc/{pid}/stat").read().split()[2] == "Z"
+    try:
+        return open(f"/proc/{pid}/stat").read().split()[2] == "Z"
+    except (FileNotFoundError, ProcessLookupError):                   # it ended just now
+        return True
 
 
-def until(what, seconds: float = 30.) -> None:
+def until(what, seconds: float = HANG) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(.05)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    "A run that is told to stop has time to save its state, on a machine however busy."
+    monkeypatch.setattr(Background.stop, "__defaults__", (HANG,))
 
 
 @pytest.fixture
@@ -56,7 +66,7 @@ def test_it_ends_when_the_one_who_started_it_is_killed(tmp_path):
     "Nobody is left to say stop; the state is saved all the same."
     code = ("from tofy.background import Background; from tofy.plan import plan; import time\n"
             f"run = Background(plan(**{TEXT}, steps=100_000, **{SMALL}), {str(tmp_path / 'r')!r})\n"
-            "run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep(60)")
+            "run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep({HANG})")
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
     parent.kill()

@@ -7,6 +7,7 @@ import ipywidgets as widgets
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import HANG
 
 from tofy import crowding, gap, hub, inference
 from tofy.checkpoint import HELDOUT, save_tensors
@@ -255,7 +256,7 @@ def test_what_fails_in_the_thread_is_told_in_the_panel(copy):
 
 def test_a_run_that_was_left_while_it_was_measured_does_not_take_the_place_of_the_next(runs, monkeypatch):
     first, go, real = runs / "all", Event(), models.measure
-    monkeypatch.setattr(models, "measure", lambda folder: (folder == first and go.wait(120), real(folder))[1])
+    monkeypatch.setattr(models, "measure", lambda folder: (folder == first and go.wait(HANG), real(folder))[1])
     panel = GapPanel(first)
     slow = panel.work
     panel.run.options = [*panel.run.options, ("cowless", runs / "cowless")]

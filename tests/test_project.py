@@ -74,7 +74,7 @@ def test_notebook_has_outputs_and_no_error(notebook):
     assert all(c["outputs"] for c in slow), "a slow cell has lost its stored output"
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=str)
+@pytest.mark.parametrize("notebook", NOTEBOOKS[::-1], ids=str)      # from the last, as the longest are among those
 def test_notebook_runs(notebook, notebook_runs):
     "Top to bottom, without the cells marked slow."
     done = notebook_runs(notebook)

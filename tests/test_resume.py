@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import SIZES, hurry
+from conftest import HANG, SIZES, hurry, make_text
 
 from tofy import checkpoint, loop, run_folder, training
 from tofy.checkpoint import load_tensors
@@ -44,7 +44,7 @@ def step_of(folder: Path) -> int:
 
 
 def die_after(step: int, delay: float):
-    "Hurry, and be killed `delay` seconds after this step has begun."
+    "Hurry, and be killed `delay` seconds after this step has begun, but before the last of 150."
 
     def patch():
         hurry(setattr)
@@ -54,6 +54,8 @@ def die_after(step: int, delay: float):
             if run.step >= step and not patch.armed:
                 patch.armed = True
                 threading.Timer(delay, os.kill, (os.getpid(), signal.SIGKILL)).start()
+            if run.step >= 148:  # on a fast machine: wait for the kill
+                time.sleep(HANG)
             return real(run, *args)
 
         patch.armed, loop.optimizer_step = False, optimizer_step
@@ -158,9 +160,19 @@ RECIPES = {
 }
 
 
-@pytest.fixture
-def data(text):
-    return load_data(text, max_seq=12)
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "text.txt"
+    path.write_text(make_text())
+    return load_data(path, max_seq=12)
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> Path:
+    "A run of these settings that nothing has stopped."
+    folder = tmp_path_factory.mktemp("whole")
+    list(go(data, folder))
+    return folder
 
 
 def go(data, folder, resume=False, **changes):
@@ -180,7 +192,7 @@ def test_a_kill_at_any_record_resumes_to_the_same_end(data, tmp_path, hurried, k
         same(tmp_path / "whole", copy)
 
 
-def test_a_kill_within_fifteen_seconds_begins_again_from_step_0(data, tmp_path):
+def test_a_kill_within_fifteen_seconds_begins_again_from_step_0(data, tmp_path, clock):
     "The price of saving every 15 seconds, said plainly."
     records = go(data, tmp_path / "run", steps=10_000)
     assert next(records).step == 0
@@ -191,17 +203,16 @@ def test_a_kill_within_fifteen_seconds_begins_again_from_step_0(data, tmp_path):
 
 
 @pytest.mark.parametrize("at", range(0, 24, 3))
-def test_closing_the_generator(data, tmp_path, hurried, at):
-    list(go(data, tmp_path / "whole"))
+def test_closing_the_generator(data, whole, tmp_path, hurried, at):
     records = go(data, tmp_path / "run")
     next(r for r in records if r.step >= at)
     records.close()
     assert step_of(tmp_path / "run") == at
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_closing_at_once_and_dropping(data, tmp_path):
+def test_closing_at_once_and_dropping(data, whole, tmp_path):
     "A generator that was never begun leaves nothing; one that is dropped is closed."
     go(data, tmp_path / "never").close()
     assert not (tmp_path / "never").exists()
@@ -209,20 +220,18 @@ def test_closing_at_once_and_dropping(data, tmp_path):
     next(records)
     del records
     list(go(data, tmp_path / "run", resume=True))
-    list(go(data, tmp_path / "whole"))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError, SystemExit])
-def test_an_exception_thrown_where_the_loop_waits(data, tmp_path, error):
-    list(go(data, tmp_path / "whole"))
+def test_an_exception_thrown_where_the_loop_waits(data, whole, tmp_path, error):
     records = go(data, tmp_path / "run")
     next(r for r in records if r.step >= 12)
     with pytest.raises(error):
         records.throw(error)
     assert step_of(tmp_path / "run") >= 12
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 CALLS = ("next_batch", "batch_loss", "optimizer_step", "rank_batches", "ranks", "append_log", "save_state", "validation_due")
@@ -231,9 +240,8 @@ PLACES = [(name, when) for name in CALLS for when in ("before", "after")]
 
 @pytest.mark.parametrize("number", [2, 4, 7])
 @pytest.mark.parametrize(("name", "when"), [*PLACES, ("save_model", "after"), ("save_model", "before")])
-def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, name, when, number):
+def test_ctrl_c_in_the_middle_of_a_step(data, whole, tmp_path, monkeypatch, hurried, name, when, number):
     "In a notebook an interrupt may strike anywhere."
-    list(go(data, tmp_path / "whole"))
     home = next(module for module in (loop, training, run_folder, checkpoint) if hasattr(module, name))
     real, calls = getattr(home, name), []
 
@@ -253,12 +261,10 @@ def test_ctrl_c_in_the_middle_of_a_step(data, tmp_path, monkeypatch, hurried, na
     except KeyboardInterrupt:
         monkeypatch.setattr(home, name, real)
         list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatch):
-    list(go(data, tmp_path / "whole"))
-    real, last = run_folder.save_model, max(r.step for r in read_log(tmp_path / "whole") if r.saved)
+    real, last = run_folder.save_model, max(r.step for r in read_log(whole) if r.saved)
 
     def interrupted(folder, model, vocab, about):
         if about["step"] == last > 0:
@@ -270,14 +276,13 @@ def test_ctrl_c_before_the_last_best_model_is_written(data, tmp_path, monkeypatc
         list(go(data, tmp_path / "run"))
     monkeypatch.setattr(run_folder, "save_model", real)
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 @pytest.mark.parametrize("place", ["AdamW.step", "Tensor.backward"])
 @pytest.mark.parametrize("number", [1, 9])
-def test_ctrl_c_between_the_weights_and_the_counter(data, tmp_path, monkeypatch, hurried, place, number):
+def test_ctrl_c_between_the_weights_and_the_counter(data, whole, tmp_path, monkeypatch, hurried, place, number):
     "The weights have changed and the step is not counted: such a state must not be saved."
-    list(go(data, tmp_path / "whole"))
     owner = torch.optim.AdamW if place.startswith("AdamW") else torch.Tensor
     name, calls = place.split(".")[1], []
     real = getattr(owner, name)
@@ -293,10 +298,10 @@ def test_ctrl_c_between_the_weights_and_the_counter(data, tmp_path, monkeypatch,
         patch.setattr(owner, name, interrupted)
         list(go(data, tmp_path / "run"))
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
-def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, tmp_path, monkeypatch):
+def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, whole, tmp_path, monkeypatch):
     "The first state is saved before the first model, so that --resume can go on."
 
     def interrupted(*args):
@@ -307,8 +312,7 @@ def test_ctrl_c_during_the_first_save_leaves_a_folder_that_can_be_used(data, tmp
         next(go(data, tmp_path / "run"))
     assert step_of(tmp_path / "run") == 0                      # the state came first
     list(go(data, tmp_path / "run", resume=True))
-    list(go(data, tmp_path / "whole"))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 def test_a_kill_between_the_first_model_and_the_first_state(data, tmp_path, monkeypatch):
@@ -343,30 +347,28 @@ def test_a_kill_while_the_log_is_trimmed(data, tmp_path, monkeypatch):
     assert [r.step for r in read_log(tmp_path / "run")] == [r.step for r in before]
 
 
-def test_a_row_of_the_log_cut_short_is_written_again(data, tmp_path, hurried):
-    list(go(data, tmp_path / "whole"))
+def test_a_row_of_the_log_cut_short_is_written_again(data, whole, tmp_path, hurried):
     records = go(data, tmp_path / "run")
     next(r for r in records if r.step >= 13)
     records.close()
     log = tmp_path / "run" / run_folder.LOG
     log.write_text(log.read_text() + "14,24,0.1,9")
     list(go(data, tmp_path / "run", resume=True))
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 # ---- pausing, and the clock
 
 
-def test_pausing_changes_nothing(data, tmp_path, clock):
-    list(go(data, tmp_path / "whole"))
+def test_pausing_changes_nothing(data, whole, tmp_path, clock):
     for record in go(data, tmp_path / "run"):  # noqa: B007
         clock.now += 3600
     assert record.seconds < 60
-    same(tmp_path / "whole", tmp_path / "run")
+    same(whole, tmp_path / "run")
 
 
 def test_a_pause_uses_up_no_seconds(data, clock):
-    ends = []
+    clock.tick, ends = 0.01, []
     for pause in (0, 100):
         for record in go(data, None, steps=None, seconds=5):  # noqa: B007
             clock.now += pause
@@ -375,6 +377,7 @@ def test_a_pause_uses_up_no_seconds(data, clock):
 
 
 def test_closing_after_a_pause_uses_up_no_seconds(data, tmp_path, clock):
+    clock.tick = 0.01
     records = go(data, tmp_path / "run", steps=None, seconds=20)
     record = next(r for r in records if r.step >= 20)
     clock.now += 3600
@@ -424,6 +427,6 @@ def test_a_run_made_longer_stays_longer(tofy, trained):
     child.kill(signal.SIGINT)
     assert child.wait().code == 130
     result = tofy.start("train", "--resume", "--out", "run")
-    time.sleep(0.3)
+    result.wait_for("Going on")
     result.kill(signal.SIGINT)
     assert "is finished" not in result.wait().err

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from conftest import HANG
 
 from tofy.errors import RunError
 from tools.lab import CHROMIUM, ROOT
@@ -58,7 +59,7 @@ def look(browser, address):
         contexts.append(browser.new_context(viewport=dict(width=width, height=900), color_scheme="dark" if dark else "light",
                                             reduced_motion="reduce"))          # or a colour is read while it fades
         page = contexts[-1].new_page()
-        page.set_default_timeout(60_000)
+        page.set_default_timeout(1000 * HANG)
         page.on("request", lambda r: urlsplit(r.url).hostname in ("127.0.0.1", None) or faults.append(f"asks for {r.url}"))
         page.on("response", lambda r: r.status < 400 or faults.append(f"{r.status}: {r.url}"))
         page.on("pageerror", lambda error: faults.append(str(error)))

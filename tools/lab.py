@@ -41,12 +41,12 @@ def jupyterlab(home: Path) -> Iterator[str]:
         yield answering(f"http://127.0.0.1:{port}", home / "server.log")
     finally:
         os.killpg(server.pid, signal.SIGTERM)
-        server.wait(20)
+        server.wait(300)
 
 
 def answering(address: str, log: Path) -> str:
     "The address, once the server answers there."
-    for _ in range(240):
+    for _ in range(1200):
         try:
             urllib.request.urlopen(f"{address}/api/status")
             return address
@@ -68,7 +68,7 @@ def chromium() -> Iterator:
 def open_notebook(browser, address: str, path: str, run: bool = True):
     "A page with the notebook, its kernel idle; then all cells are started."
     page = browser.new_page(viewport=dict(width=1400, height=1300))
-    page.set_default_timeout(60_000)
+    page.set_default_timeout(300_000)
     page.goto(f"{address}/lab/tree/{path}?reset")
     page.wait_for_selector(".jp-Cell")
     idle(page)
@@ -77,7 +77,7 @@ def open_notebook(browser, address: str, path: str, run: bool = True):
     return page
 
 
-def idle(page, seconds: float = 120.) -> None:
+def idle(page, seconds: float = 300.) -> None:
     "Wait until the kernel has nothing to do."
     page.wait_for_function("document.querySelector('#jp-main-statusbar')?.innerText.includes('Idle')",
                            timeout=1000 * seconds)
