@@ -48,6 +48,11 @@ def test_notebooks_are_clean(copy):
     assert not changed, f"run nbdev_clean: {changed}"
 
 
+def test_what_only_tests_is_folded():
+    done = run(sys.executable, "tools/fold.py", "--check")
+    assert done.returncode == 0, f"run python tools/fold.py: {done.stdout}"
+
+
 def test_readme_is_made_from_the_index():
     assert run(sys.executable, "tools/readme.py", "--check").returncode == 0, "run make readme"
 

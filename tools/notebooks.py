@@ -1,4 +1,4 @@
-"""Run the notebooks top to bottom and keep their outputs, then clean their metadata.
+"""Run the notebooks top to bottom and keep their outputs, then clean their metadata and fold what only tests.
 
 usage: python tools/notebooks.py [--slow] [nbs/03_masking.ipynb …]      (default: all of them)
 
@@ -10,17 +10,11 @@ import time
 from pathlib import Path
 
 import nbformat
+from fold import ROOT, all_notebooks, fold
 from nbclient import NotebookClient
 from nbdev.clean import nbdev_clean
 
-ROOT = Path(__file__).resolve().parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)                       # the kernels import this checkout
-
-
-def all_notebooks() -> list[Path]:
-    "Every notebook under nbs/, in reading order."
-    paths = sorted((ROOT / "nbs").rglob("*.ipynb"))
-    return [p for p in paths if not any(part[0] in "._" for part in p.relative_to(ROOT).parts)]
 
 
 def keeps_output(cell, slow: bool) -> bool:
@@ -53,3 +47,4 @@ if __name__ == "__main__":
     for path in [p.resolve() for p in args.notebooks] or all_notebooks():
         print(f"{path.relative_to(ROOT)}: {run(path, args.slow):.1f} s", flush=True)
         nbdev_clean(str(path))
+        fold(path)

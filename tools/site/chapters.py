@@ -11,6 +11,7 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
+from tools.fold import TAG, only_imports
 from tools.glossary import link_terms, terms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -185,13 +186,14 @@ def code(cell, words: str):
         tags.append("remove-input")
     if cell.directives_.get("output:") == ["false"]:
         tags.append("remove-output")
-    if {"code-fold:", "hide_input"} & cell.directives_.keys():
+    if {"code-fold:", "hide_input"} & cell.directives_.keys() or TAG in cell.metadata.get("tags", []):
         tags.append("hide-input")
     if in_module(cell):
         tags.append("exported")
     source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
     outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))
-    meta = dict(tags=tags, mystnb=dict(image=dict(alt=words)))
+    what = "imports" if only_imports(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
+    meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
 
 
