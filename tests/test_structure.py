@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import tofy
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = "lab", "panels"
 
@@ -21,16 +23,17 @@ def chapters(folder: str = "nbs") -> dict[str, str]:
     return found
 
 
-CHAPTERS = chapters()
-ORDER = list(CHAPTERS.values())
-LAB = list(chapters("nbs/lab").values())  # builds on the chapters; of those, only the command line knows of it
+LAB = list(chapters("nbs/lab").values())
+ORDER = [module for module in chapters().values() if module != "cli"] + LAB + ["cli"]     # who offers all of it comes last
 
 
 def before(module: str) -> list[str]:
     "The modules that a module may import."
-    if module in LAB:
-        return ORDER + LAB[:LAB.index(module)]
-    return ORDER[:ORDER.index(module)] + LAB * (module == "cli")
+    return ORDER[:ORDER.index(module)]
+
+
+def read(module: str) -> str:
+    return (ROOT / "tofy" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
 
 
 def imported(source: str, module: str = "") -> set[str]:
@@ -61,15 +64,60 @@ def test_the_reader_of_imports_sees_every_form():
 
 
 def test_the_order_is_that_of_the_notebooks():
-    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "vocab", "data"] and ORDER.index("inference") < ORDER.index("cli")
+    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "vocab", "data"]
     assert len(set(ORDER)) == len(ORDER)
 
 
-@pytest.mark.parametrize("module", ORDER + LAB)
+@pytest.mark.parametrize("module", ORDER)
 def test_a_module_imports_only_what_comes_before_it(module):
-    source = (ROOT / "tofy" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
-    later = imported(source, module) - set(before(module))
+    later = imported(read(module), module) - set(before(module))
     assert not later, f"{module} imports {later}"
+
+
+def circles(edges: dict[str, set[str]]) -> list[set[str]]:
+    "The groups of modules that import one another, directly or through others."
+    def reach(start: str) -> set[str]:
+        found, todo = set(), [start]
+        while todo:
+            new = edges.get(todo.pop(), set()) - found
+            found |= new
+            todo += new
+        return found
+
+    ways = {module: reach(module) for module in edges}
+    return sorted({frozenset(b for b in ways[a] if a in ways.get(b, ())) for a in ways if a in ways[a]}, key=sorted)
+
+
+def test_no_circles():
+    "Of all modules, those without a chapter as well, and of imports inside functions too."
+    assert circles(dict(a={"b"}, b={"c"}, c={"a"}, d={"d"}, e={"a"})) == [{"a", "b", "c"}, {"d"}]
+    files = {".".join(p.relative_to(ROOT / "tofy").with_suffix("").parts): p for p in (ROOT / "tofy").rglob("*.py")
+             if p.stem not in ("__init__", "_modidx")}
+    edges = {module: imported(path.read_text(encoding="utf-8"), module) & files.keys() for module, path in files.items()}
+    assert len(edges) > 40 and "loop" in edges["training"] and circles(edges) == []
+
+
+def test_the_loop_knows_no_model():
+    "Neither by name nor through others, and both it and its first user are short."
+    known, todo = set(), ["loop"]
+    while todo:
+        known |= (new := imported(read(todo.pop()), "loop") - known)
+        todo += new
+    assert "schedule" in known and not known & {"encoder", "layers", "losses", "training", "run_folder"}
+    assert all(len(read(module).splitlines()) < 400 for module in ("loop", "training"))
+    assert {"loop", "schedule"} <= imported(read("lab.training"), "lab.training") and "training" not in imported(read("lab.training"), "lab.training")
+
+
+def test_the_surface_is_small():
+    "Names that modules offer; what only its own module uses is no part of `__all__`."
+    def offers(source: str) -> list[str]:
+        lists = [node.value for node in ast.parse(source).body
+                 if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"]
+        return ast.literal_eval(lists[0]) if lists else []
+
+    modules = [path for path in (ROOT / "tofy").rglob("*.py") if path.name != "__init__.py"]
+    assert 300 < sum(len(offers(path.read_text(encoding="utf-8"))) for path in modules) <= 450
+    assert offers(read("cli")) == ["app", "main"] and len(tofy.__all__) == 20
 
 
 def test_no_module_imports_panels():
@@ -82,4 +130,4 @@ def test_no_module_imports_panels():
 def test_every_module_has_a_notebook():
     modules = {".".join(p.relative_to(ROOT / "tofy").with_suffix("").parts) for p in (ROOT / "tofy").rglob("*.py")
                if not p.stem.startswith("_")}
-    assert modules <= set(ORDER + LAB)
+    assert modules <= set(ORDER)

@@ -8,20 +8,34 @@ from typing import TYPE_CHECKING
 # The version of the package.
 __version__ = "0.1.0"
 
+# What a user needs, and the module that holds it. All else is imported from its module.
+_HOMES = dict(
+    READY="inference", Tofy="sharing", TofyError="errors", UsageError="errors", advise="sizing",
+    diagnose="doctor", diff="inference", evaluate_run="inference", fill="inference", fit="training",
+    load="inference", load_data="data", load_source="hub", plot_answer="inference", plot_log="curves",
+    plot_runs="curves", read_log="run_folder", recipe="training", train="training")
+__all__ = ["__version__", *_HOMES]
+
 if TYPE_CHECKING:
+    from .curves import plot_log as plot_log
+    from .curves import plot_runs as plot_runs
     from .data import load_data as load_data
+    from .doctor import diagnose as diagnose
+    from .errors import TofyError as TofyError
+    from .errors import UsageError as UsageError
+    from .hub import load_source as load_source
     from .inference import READY as READY
     from .inference import diff as diff
+    from .inference import evaluate_run as evaluate_run
     from .inference import fill as fill
     from .inference import load as load
     from .inference import plot_answer as plot_answer
+    from .run_folder import read_log as read_log
     from .sharing import Tofy as Tofy
+    from .sizing import advise as advise
+    from .training import fit as fit
     from .training import recipe as recipe
     from .training import train as train
-
-_HOMES = dict(load_data="data", READY="inference", diff="inference", fill="inference", load="inference",
-              plot_answer="inference", Tofy="sharing", recipe="training", train="training")
-__all__ = ["__version__", "READY", "Tofy", "diff", "fill", "load", "load_data", "plot_answer", "recipe", "train"]
 
 
 if not TYPE_CHECKING:                       # or a checker would take every name for one of ours
