@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch: the children below are forked, and threads do not survive that
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 import torch  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
@@ -24,6 +25,8 @@ from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
 torch.set_num_threads(1)
+hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("unhurried")
 
 HANG = 300  # seconds after which what is waited for has failed: no measure of speed, on a machine however busy
 SIZES = ("8", "16", "12", "1", "2")  # batch, dim, max_seq, layers, heads: small enough for a step of a millisecond

@@ -31,7 +31,7 @@ from tofy.vocab import SPECIALS, tokenize
 ROOT = Path(__file__).parents[1]
 WORDS = st.sampled_from("a b c d e , ||| \t é ’s A".split(" "))
 LINES = st.lists(st.lists(WORDS, max_size=7).map(" ".join), max_size=25)
-QUICK = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = dict(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def rows(phrases: Phrases) -> list[list[int]]:
