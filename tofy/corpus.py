@@ -158,7 +158,7 @@ class Grammar:
 
     topic: dict[str, float]                                         # p(topic)
     act: dict[str, dict]                                            # p(act | topic)
-    tables: dict[str, dict] = field(default_factory=dict)           # topic -> variable -> parent's value -> distribution
+    tables: dict[str, dict] = field(default_factory=dict)           # topic -> variable -> parent's value -> {word: p}
     pronoun: dict[str, str] = field(default_factory=dict)           # noun -> she, he, they or it
     verbs: dict[str, dict] = field(default_factory=dict)            # verb -> form -> word
     openers: dict[str, list[_Piece]] = field(default_factory=dict)  # act -> pieces
@@ -607,7 +607,7 @@ def draws(
     "Blanks in fresh contexts, every position equally likely: the context's tokens, and the blank's position."
     rng, g = random.Random(seed), grammar(names)
     contexts = [_dialogue(g, rng)[0] for _ in range(n)]
-    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # a long context has more positions
+    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # by positions
         yield context, int(rng.random() * len(context))
 
 # %% ../nbs/00_corpus.ipynb #c94c3d3a

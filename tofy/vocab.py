@@ -50,7 +50,7 @@ PAD, UNK, MASK = range(3)                 # ids of the specials: padding, a word
 class Vocab:
     "Words in the order of their ids, specials first, with their counts in the training phrases."
     words: tuple[str, ...]         # (V,) specials included
-    counts: tuple[int, ...]        # (V,) how often each was seen; specials have 0, but <unk> counts words without a row
+    counts: tuple[int, ...]        # (V,) times seen; <unk>: all words without a row; other specials: 0
     tokens: "str | PieceRule" = "unicode"   # the rule for `tokenize`
     lower: bool = True             # whether words were made lower-case
 
