@@ -48,8 +48,8 @@ def read_lines(path: str | Path) -> Iterator[str]:
             try:
                 yield raw.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError as error:
-                raise UsageError(f"Line {number} of {path} is not UTF-8 (byte {error.start + 1}); save the file as UTF-8, "
-                             f"for example with: iconv -f latin1 -t utf-8 {path.name} > fixed.txt") from None
+                raise UsageError(f"Line {number} of {path} is not UTF-8 (byte {error.start + 1}); save the file as "
+                                 f"UTF-8, for example with: iconv -f latin1 -t utf-8 {path.name} > fixed.txt") from None
 
 
 def context(line: str) -> str:

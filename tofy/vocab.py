@@ -102,7 +102,7 @@ def make_vocab(counts: Mapping[str, int],   # word → how often it was seen
     if max_vocab <= len(SPECIALS):
         raise UsageError(f"max_vocab is {max_vocab}, which leaves no room for a word after the three specials; "
                      f"give at least {len(SPECIALS) + 1}.")
-    words = [(word, n) for word, n in counts.items() if word not in SPECIALS]     # a tokenizer may have an <unk> of its own
+    words = [(word, n) for word, n in counts.items() if word not in SPECIALS]     # a tokenizer may have <unk>, too
     kept = sorted(words, key=lambda wc: (-wc[1], wc[0]))[:max_vocab - len(SPECIALS)]
     unknown = sum(counts.values()) - sum(n for _, n in kept)
     return Vocab(SPECIALS + tuple(w for w, _ in kept), (0, unknown, 0) + tuple(n for _, n in kept), tokens, lower)
