@@ -34,24 +34,24 @@ from .colours import BLACK, BLUE, GREEN, PINK, RED
 # %% ../nbs/00_corpus.ipynb #46b7c287
 def zipf(
     words: Iterable,   # words (or any keys), commonest first
-    shift: float = 1,  # a larger shift makes the law flatter
+    shift: float = 1,  # a larger shift makes the distribution flatter
     power: float = 1,  # a larger power makes its tail thinner
 ) -> dict:             # {word: probability}
-    "The law in which the word of rank r has a probability proportional to 1/(r + shift)^power."
+    "The distribution in which the word of rank r has a probability proportional to 1/(r + shift)^power."
     weights = {word: (rank + shift) ** -power for rank, word in enumerate(words, 1)}
     total = sum(weights.values())
     return {word: weight / total for word, weight in weights.items()}
 
 # %% ../nbs/00_corpus.ipynb #bc75b65a
 def _rows(
-    text: str,  # lines of the shape `key: value`
+    text: str,  # lines of the form `key: value`
 ) -> list[tuple[str, str]]:
-    "The lines of a table, each cut at its first colon."
+    "The lines of a table as pairs (key, value)."
     return [tuple(line.split(": ", 1)) for line in text.strip().splitlines()]
 
 
 def _gather(
-    text: str,  # rows of words; a key that comes twice goes on
+    text: str,  # rows of words; rows with the same key are joined
 ) -> dict[str, list[str]]:
     "All the words of each key."
     words = defaultdict(list)
@@ -61,7 +61,7 @@ def _gather(
 
 
 def _blocks(
-    *texts: str,  # blocks of lines parted by empty lines
+    *texts: str,  # blocks of lines, separated by empty lines
 ) -> list[list[str]]:
     "The lines of every block."
     return [block.splitlines() for text in texts for block in text.strip().split("\n\n")]
@@ -85,7 +85,7 @@ def _read_topics(
 def _inflect(
     verb: str,  # `share`, or the four forms in full: `eat/ate/eating/eaten`
 ) -> dict[str, str]:
-    "The forms of a verb that the frames use; the plain one has the empty name."
+    "The forms of a verb that the frames use, by name; the name of the plain form is the empty string."
     if "/" in verb:
         return dict(zip(("", "past", "ing", "pp"), verb.split("/"), strict=True))
     stem = verb[:-1] if verb[-1] == "e" else verb
@@ -96,7 +96,7 @@ def _inflect(
 def _element(
     token: str,  # `word`, `this/that` or `{variable.form}`
 ) -> str | dict[str, float] | tuple[str, str]:
-    "One element of a frame: a word, the law of a free choice, or a pair (variable, form)."
+    "One element of a frame: a word, the distribution of a free choice, or a pair (variable, form)."
     if token[0] == "{":
         variable, _, form = token[1:-1].partition(".")
         return variable, form
@@ -105,7 +105,7 @@ def _element(
 
 @dataclass(eq=False)
 class _Piece:
-    "A part of a context: its elements, its probability, and the one topic it belongs to, if any."
+    "A part of a context: its elements, its probability, and its topic, if it belongs to one only."
 
     elements: list
     p: float = 1.0
@@ -113,7 +113,7 @@ class _Piece:
 
 
 def _piece(text: str, p: float = 1.0, topic: str | None = None) -> _Piece:
-    "A piece read from its text."
+    "The piece that a text such as `have you {verb.pp} the/my {thing} ?` describes."
     return _Piece([_element(token) for token in text.split()], p, topic)
 
 # %% ../nbs/00_corpus.ipynb #5a5b10f6
@@ -123,21 +123,21 @@ _BORROWED = {"kin", "name", "thing", "place"}  # what a pronoun may stand for
 def _named(
     elements: list,
 ) -> set[str]:
-    "The variables that stand there as themselves."
+    "The variables that appear as themselves, not as a form such as a pronoun."
     return {e[0] for e in elements if isinstance(e, tuple) and not e[1]}
 
 
 def _borrowed(
     elements: list,
 ) -> set[str]:
-    "The variables that must have been named before, because only a pronoun or the like stands for them."
+    "The variables that must be named elsewhere, because only a form such as a pronoun appears here."
     return {e[0] for e in elements if isinstance(e, tuple) and e[1]} & _BORROWED - _named(elements)
 
 # %% ../nbs/00_corpus.ipynb #1081bb42
 def _people(
     text: str,                 # a frame in which WHO stands for a person
     known: set = frozenset(),  # the variables already named
-) -> dict[str, float]:         # {frame: share}; empty where the frame can't be said
+) -> dict[str, float]:         # {frame: share}; empty if the frame makes no sense here
     "The frames that WHO stands for: a relative, somebody with a name, or the person already named."
     person = known & {"kin", "name"}
     if "WHO" not in text:
@@ -154,11 +154,11 @@ _AGREES = {form: dict(zip(_rows(_AGREE)[0][1].split(), words.split(), strict=Tru
 
 @dataclass(eq=False)
 class Grammar:
-    "Everything the law needs: tables of words, pieces of contexts, and indexes to find them by."
+    "All the probabilities: tables of words, pieces of contexts, and indexes to find both."
 
     topic: dict[str, float]                                         # p(topic)
     act: dict[str, dict]                                            # p(act | topic)
-    tables: dict[str, dict] = field(default_factory=dict)           # topic -> variable -> parent's value -> law
+    tables: dict[str, dict] = field(default_factory=dict)           # topic -> variable -> parent's value -> {word: p}
     pronoun: dict[str, str] = field(default_factory=dict)           # noun -> she, he, they or it
     verbs: dict[str, dict] = field(default_factory=dict)            # verb -> form -> word
     openers: dict[str, list[_Piece]] = field(default_factory=dict)  # act -> pieces
@@ -168,7 +168,7 @@ class Grammar:
     core_index: dict = field(default_factory=dict)                  # act -> first word -> cores
 
     def word(self, slot: tuple[str, str], value: str) -> str:
-        "How a variable's value looks in one of its forms."
+        "The word that appears when a variable with this value is used in this form."
         form = slot[1]
         if not form:
             return value
@@ -178,7 +178,7 @@ class Grammar:
 def _made_word(
     i: int,  # from 0 to 999,999
 ) -> str:
-    "A six-letter word made by rule; no two numbers give the same one."
+    "A generated six-letter word; no two numbers give the same one."
     i, letters = (i * 7919 + 1234) % 1_000_000, ""
     for _ in range(3):
         i, pair = divmod(i, 100)
@@ -187,10 +187,10 @@ def _made_word(
 
 
 def _widen(
-    law: dict,         # a law over the words of a table
-    extra: list[str],  # words made by rule
+    law: dict,         # the distribution of the words in a table
+    extra: list[str],  # generated words
 ) -> dict[str, float]:
-    "A law that gives half of its weight to the words made by rule."
+    "The distribution after the generated words have been given half of the probability."
     if not extra:
         return law
     return {word: p / 2 for word, p in [*law.items(), *zipf(extra, 50).items()]}
@@ -198,10 +198,10 @@ def _widen(
 # %% ../nbs/00_corpus.ipynb #b8e5d963
 def _shared_tables(
     g: Grammar,        # its pronouns and verbs are filled in
-    names: list[str],  # people's names made by rule
-    towns: list[str],  # towns made by rule
+    names: list[str],  # generated names of people
+    towns: list[str],  # generated names of towns
 ) -> dict[str, dict]:
-    "The tables that all topics share: `{variable: {parent's value or None: law}}`"
+    "The tables that all topics share: `{variable: {parent's value or None: distribution}}`"
     tables, groups = {"mood": {None: {"good": 0.65, "bad": 0.35}}}, defaultdict(list)
     for key, words in _gather(_PEOPLE).items():
         variable, pronoun = key.split()
@@ -222,7 +222,7 @@ def _shared_tables(
 def _topic_tables(
     g: Grammar,              # its pronouns and verbs are filled in
     entry: dict,             # what `_read_topics` gives for one topic
-    extra: list[list[str]],  # for each place, things made by rule
+    extra: list[list[str]],  # for each place, generated things
 ) -> dict[str, dict]:
     "The tables of one topic: places, the things found there, verbs, and words of praise and blame."
     verbs = [_inflect(verb) for verb in entry["verbs"]]
@@ -240,7 +240,7 @@ def _topic_tables(
 def _read_openers(
     topics: dict,  # what `_read_topics` gives
 ) -> dict[str, list[_Piece]]:
-    "For each act its openers."
+    "The openers of each act, with those of the topics."
     openers = {}
     for acts, texts in _rows(_OPENERS):
         for act in acts.split():
@@ -265,7 +265,7 @@ def _read_tails(
     mark: str,          # `?` or `.`, which comes before a topic's own tail
     topics: dict,       # what `_read_topics` gives
 ) -> list[_Piece]:
-    "The tails that make sense after a core, and the topics' own."
+    "The tails that make sense after a core, and those that belong to a topic."
     known, fitting = _named(core.elements), {}
     for frame, p in zipf(frames, 2).items():
         for text, share in _people(frame, known).items():
@@ -281,7 +281,7 @@ def _read_tails(
 def _read_cores(
     topics: dict,  # what `_read_topics` gives
 ) -> dict[str, list[_Core]]:
-    "For each act its cores, each with its tails."
+    "The cores of each act, each with its tails."
     cores, tails = {}, {act: frames for act, *frames in _blocks(_TAILS_A, _TAILS_B)}
     for head, *frames in _blocks(_CORES_A, _CORES_B):
         act, mark = head.split()
@@ -296,7 +296,7 @@ def _by_first_word(
     g: Grammar,
     pieces: list[_Piece],
 ) -> dict[str | None, list[_Piece]]:
-    "The pieces that can begin with each word; under None, all of them."
+    "For each word, the pieces that can begin with it; for None, all pieces."
     index = defaultdict(list)
     for piece in pieces:
         first = piece.elements[0] if piece.elements else {}
@@ -309,7 +309,7 @@ def _by_first_word(
 def _add_indexes(
     g: Grammar,  # changed in place
 ) -> None:
-    "Note where each word can stand."
+    "Fill in the grammar's indexes: which topics and which pieces each word can belong to."
     cores = sum(g.cores.values(), [])
     pieces = [*sum(g.openers.values(), []), *cores, *(tail for core in cores for tail in core.tails)]
     for slot in {e for piece in pieces for e in piece.elements if isinstance(e, tuple)}:
@@ -326,9 +326,9 @@ def _add_indexes(
 # %% ../nbs/00_corpus.ipynb #2ab9bad2
 @lru_cache(4)
 def grammar(
-    names: int = 0,  # how many words made by rule: a quarter people's names, a quarter towns, half things
+    names: int = 0,  # how many generated words to add: a quarter people's names, a quarter towns, half things
 ) -> Grammar:
-    "The whole law, read from the tables above."
+    "The whole grammar, read from the tables above."
     topics, quarter = _read_topics(*_WORDS), names // 4
     extra = [_made_word(i) for i in range(names)]
     things = [word + "s" * (i % 3 == 0) for i, word in enumerate(extra[2 * quarter :])]
@@ -358,7 +358,7 @@ def _pick(
 # %% ../nbs/00_corpus.ipynb #8c8f13e6
 @dataclass
 class _Talk:
-    "A dialogue under way: the grammar, the topic, and the variables settled so far."
+    "A dialogue that is being drawn: the grammar, the topic, and the variables drawn so far."
 
     g: Grammar
     rng: random.Random
@@ -366,7 +366,7 @@ class _Talk:
     values: dict[str, str] = field(default_factory=dict)
 
     def settle(self, variable: str) -> str:
-        "The variable's value, drawn now if nothing has needed it before."
+        "The variable's value; it is drawn at the first call."
         if variable not in self.values:
             parent = self.settle(_PARENT[variable]) if variable in _PARENT else None
             self.values[variable] = _pick(self.rng, self.g.tables[self.topic][variable][parent])
@@ -377,7 +377,7 @@ class _Talk:
         return _pick(self.rng, {piece: piece.p for piece in pieces if piece.topic in (None, self.topic)})
 
     def say(self, e: str | dict | tuple) -> str:
-        "The token for one element."
+        "The token for one element; a free choice is drawn now."
         if isinstance(e, str):
             return e
         return _pick(self.rng, e) if isinstance(e, dict) else self.g.word(e, self.settle(e[0]))
@@ -388,7 +388,7 @@ def _replies(
     act: str,
     known: frozenset[str],  # the variables that the context names
 ) -> list[_Piece]:
-    "The answers that make sense after a context."
+    "The responses that make sense after a context."
     law = zipf({head: frames for head, *frames in _blocks(_REPLIES_A, _REPLIES_B)}[act])
     pieces = [_piece(text, p) for frame, p in law.items() for text in _people(frame, known)]
     return [piece for piece in pieces if _borrowed(piece.elements) <= known]
@@ -398,7 +398,7 @@ def _dialogue(
     g: Grammar,
     rng: random.Random,
 ) -> tuple[list[str], list[str]]:
-    "The tokens of one context and of its response."
+    "The tokens of one random context and of its response."
     talk = _Talk(g, rng, _pick(rng, g.topic))
     act = _pick(rng, g.act[talk.topic])
     opener, core = talk.choose(g.openers[act]), talk.choose(g.cores[act])
@@ -411,7 +411,7 @@ def _dialogue(
 def generate(
     n: int = 3700,   # how many pairs
     seed: int = 0,   # same seed, same text
-    names: int = 0,  # how many words made by rule to add to the tables
+    names: int = 0,  # how many generated words to add to the tables
 ) -> list[tuple[str, str]]:
     "`n` independent draws of (context, response); duplicates are kept."
     rng, g = random.Random(seed), grammar(names)
@@ -428,12 +428,13 @@ def lines(
 
 # %% ../nbs/00_corpus.ipynb #603497ca
 def builtin_sizes(source: object) -> tuple[int, int] | None:   # pairs and names; None for any other source
-    "What `builtin[:PAIRS[:NAMES]]` asks for; a wrong one is a `ValueError`."
+    "The sizes in a source `builtin[:PAIRS[:NAMES]]`; raises a `ValueError` for a malformed one."
     name, *sizes = str(source).split(":")
     if name != "builtin":
         return None
     if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
-        raise ValueError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, such as builtin:20000:4000.")
+        raise ValueError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, "
+                         "such as builtin:20000:4000.")
     pairs, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
     return pairs, names
 
@@ -445,7 +446,7 @@ def _fit(
     start: int,              # where the piece begins
     hidden: frozenset[int],  # the positions where anything fits
 ) -> tuple[float, tuple] | None:
-    "If the tokens can be this piece: its probability with its free choices, and what they show of the variables."
+    "Probability of the piece with its free choices, and what the tokens show of its variables; None if it can't fit."
     p, seen = piece.p, ()
     for i, e in enumerate(piece.elements, start):
         if i in hidden:
@@ -492,10 +493,10 @@ def _weigh(
     names: int,
     topic: str,
     family: tuple[str, ...],       # a variable without parent, then its children
-    seen: tuple,                   # ((variable, form), word) pairs that show something of them
-    slot: tuple[str, str] | None,  # the one at the blank, if it is of this family
+    seen: tuple,                   # pairs ((variable, form), word) that the visible tokens show
+    slot: tuple[str, str] | None,  # the (variable, form) at the blank, if it belongs to this family
 ) -> dict[str | None, float]:
-    "For each word at the slot (None if there is no slot) the probability of it and of what is seen."
+    "For each word at the slot (None if there is no slot), its joint probability with what is seen."
     g, found = grammar(names), Counter()
 
     def go(values: dict, p: float) -> None:
@@ -515,11 +516,11 @@ def _weigh(
 def _blank_law(
     names: int,
     act: str,
-    named: str | None,          # the topic that the pieces name, if any
+    named: str | None,          # the topic that the pieces belong to, if they belong to one
     seen: tuple,                # what the tokens show of the variables
     blank: str | dict | tuple,  # the element at the blank
 ) -> dict[str, float]:
-    "Weights of the words at the blank within one parse, summed over topics and over all that is not seen."
+    "Weights of the words at the blank within one parse, summed over topics and over everything hidden."
     g, families, total = grammar(names), defaultdict(list), Counter()
     slot = blank if isinstance(blank, tuple) else None
     for pair in (*seen, (slot, None)) if slot else seen:
@@ -543,7 +544,7 @@ def _blank_law(
 def _tokens_of(
     phrase: str | list[str],
 ) -> list[str]:
-    "The tokens of a phrase: runs of letters, digits and apostrophes, and every other mark alone; lower-case."
+    "The tokens of a phrase in lower case: runs of letters, digits and apostrophes, and every other mark alone."
     return re.findall(r"(?:[^\W_]|')+|\S", phrase.lower()) if isinstance(phrase, str) else list(phrase)
 
 
@@ -553,7 +554,7 @@ def _weights(
     hidden: frozenset[int],  # all the positions that can't be seen
     names: int = 0,
 ) -> dict[str, float]:
-    "For each word at the blank, the probability of a context with that word and all that is seen."
+    "For each word at the blank, the probability of a context with that word and everything visible."
     total = Counter()
     for (act, named, seen, _), (p, blank) in _parses(grammar(names), tokens, position, hidden).items():
         for word, q in _blank_law(names, act, named, seen, blank).items():
@@ -563,11 +564,11 @@ def _weights(
 # %% ../nbs/00_corpus.ipynb #ffd4337f
 def posterior(
     phrase: str | list[str],     # a context, or its tokens
-    position: int,               # of the blank, counted from 0; the token that stands there is ignored
+    position: int,               # of the blank, counted from 0; the token at this position is ignored
     names: int = 0,              # as in `generate`
-    window: int | None = None,   # how many tokens on either side may be seen; None for all
+    window: int | None = None,   # how many tokens are visible on either side; None: all
 ) -> dict[str, float]:           # {word: probability}, falling; ties in alphabetical order
-    "The exact law of one hidden token, given all the others."
+    "The exact distribution of one hidden token, given all the others."
     tokens = _tokens_of(phrase)
     if not 0 <= position < len(tokens):
         raise ValueError(f"position {position} is outside the phrase: it has {len(tokens)} tokens, counted from 0")
@@ -581,12 +582,12 @@ def posterior(
 
 # %% ../nbs/00_corpus.ipynb #ec5a7d17
 def plot_posterior(
-    law: dict[str, float],      # what `posterior` gives
+    law: dict[str, float],      # the result of `posterior`
     top: int = 12,              # how many words to draw
     answer: str | None = None,  # a word to mark
     ax=None,                    # matplotlib Axes
 ):
-    "Bars of the likeliest words at one blank; returns the Axes."
+    "Draw the likeliest words at one blank as bars; returns the Axes."
     import matplotlib.pyplot as plt
 
     ax = ax or plt.subplots(figsize=(5, 3))[1]
@@ -603,10 +604,10 @@ def draws(
     seed: int = 1,   # not the training text's seed
     names: int = 0,  # as in `generate`
 ) -> Iterator[tuple[list[str], int]]:
-    "Blanks in fresh contexts, each as likely as any other: the context as tokens, and the position."
+    "Blanks in fresh contexts, every position equally likely: the context's tokens, and the blank's position."
     rng, g = random.Random(seed), grammar(names)
     contexts = [_dialogue(g, rng)[0] for _ in range(n)]
-    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # a long one has more
+    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # by positions
         yield context, int(rng.random() * len(context))
 
 # %% ../nbs/00_corpus.ipynb #c94c3d3a
@@ -614,15 +615,15 @@ def _rank_in(
     law: dict[str, float],
     word: str,
 ) -> int:
-    "The rank of a word by falling probability, ties in alphabetical order; 1 is the best."
+    "The rank of a word when sorted by falling probability, ties in alphabetical order; 1 is the best."
     p = round(law[word], 12)
     return 1 + sum(round(q, 12) > p or round(q, 12) == p and other < word for other, q in law.items())
 
 
 def figures(
     ranks: list[int],    # one for each query, 1 is the best
-) -> dict[str, float]:   # shares, means, and the standard errors of top-1 and MRR
-    "Top-1, 5 and 10, MRR, median and mean rank."
+) -> dict[str, float]:   # the metrics, and the standard errors of top-1 and MRR (`top1_se`, `mrr_se`)
+    "The metrics of a list of ranks: top-1, top-5, top-10, MRR, median and mean rank."
     n, order = len(ranks), sorted(ranks)
     out = {f"top{k}": sum(rank <= k for rank in ranks) / n for k in (1, 5, 10)}
     out["mrr"] = mrr = sum(1 / rank for rank in ranks) / n
@@ -637,7 +638,7 @@ def best(
     seed: int = 1,
     names: int = 0,   # as in `generate`
 ) -> dict[str, float]:
-    "The figures of the exact posterior: on the same draws no predictor does better, but for luck."
+    "The metrics of the exact posterior: except by luck, no predictor does better on the same draws."
     return dict(_best(n, seed, names))
 
 
@@ -651,7 +652,7 @@ def plot_window(
     lines: dict[str, float],    # {label: height} of the baselines
     ax=None,                    # matplotlib Axes
 ):
-    "The best possible top-1 against what may be seen, with baselines; returns the Axes."
+    "Plot the best possible top-1 against the number of visible tokens, with baselines; returns the Axes."
     import matplotlib.pyplot as plt
 
     ax = ax or plt.subplots(figsize=(6, 3.5))[1]

@@ -21,8 +21,8 @@ from .vocab import SPECIALS
 def direction_mse(pred: Tensor,               # (M,D)
                   target: Tensor,             # (M,D)
                   reduction: str = "sum",     # over D: "sum", or "notes" (mean)
-                 ) -> Tensor:                 # scalar: 2(1−cos), averaged; divided by D under "notes"
-    "Mean squared distance of the unit vectors."
+                 ) -> Tensor:                 # scalar: 2(1−cos), averaged; with "notes" divided by D
+    "Mean squared distance of predictions and targets, both scaled to length one."
     squared = (F.normalize(pred, dim=-1) - F.normalize(target, dim=-1)).square().sum(-1).mean()
     return squared / pred.shape[-1] if reduction == "notes" else squared
 
@@ -31,11 +31,11 @@ def rank_loss(pred: Tensor,                       # (M,D)
               table: Tensor,                      # (V,D)
               targets: Tensor,                    # int64 (M,)
               temperature: Tensor | float = .1,   # τ
-              negatives: Tensor | None = None,    # int64 (M,N) a row each, (N,) shared by all, or None: every word
-              first: int = len(SPECIALS),         # whole table: the lowest id that can be an answer
-              smoothing: float = 0.,              # this share of the answer is every candidate's alike
+              negatives: Tensor | None = None,    # int64 (M,N), or (N,) shared by all rows; None: all words
+              first: int = len(SPECIALS),         # without negatives: the lowest id that can be an answer
+              smoothing: float = 0.,              # this share of the target is spread over all candidates
              ) -> Tensor:                         # scalar, in nats
-    "Cross-entropy of cosines/τ: the right word against the others (smoothed: Szegedy et al. 2016, section 7)."
+    "InfoNCE: cross-entropy of cosines/τ over the candidates (smoothing: Szegedy et al. 2016, section 7)."
     p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
         rows, answers = F.normalize(table[first:], dim=-1), targets - first         # (V',D), (M,)
@@ -44,7 +44,7 @@ def rank_loss(pred: Tensor,                       # (M,D)
     right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
     wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)
-    same = negatives == targets[:, None]                                            # the answer is no negative
+    same = negatives == targets[:, None]                                            # never count the answer as negative
     scores = torch.cat([right, wrong.masked_fill(same, float("-inf"))], 1)          # (M,1+N)
     loss = F.cross_entropy(scores, torch.zeros_like(targets))
     if not smoothing:
@@ -59,7 +59,7 @@ def sample_negatives(targets: Tensor,        # int64 (M,)
                      generator: Generator,
                      first: int = len(SPECIALS),
                     ) -> Tensor:             # int64 (M,N)
-    "Uniform random words, never the target of their row; none where there is no other word."
+    "Uniform random words, never the target of their row; N is 0 if there is only one word."
     if vocab_size - first < 2:
         return torch.zeros(len(targets), 0, dtype=torch.long)
     targets = targets.cpu()[:, None]                                                # (M,1)
@@ -71,21 +71,21 @@ def sample_negatives(targets: Tensor,        # int64 (M,)
 def aux_loss(hidden: Tensor,   # (M,D) at the blanks
              target: Tensor,   # (M,D)
             ) -> Tensor:       # scalar in [0, 2]
-    "Mean of 1 − cos."
+    "Mean of 1 − cos of the hidden vectors and their targets."
     return (1 - F.cosine_similarity(hidden, target, dim=-1)).mean()
 
 
 def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
-                table: Tensor,                      # (V,D) targets and candidates: the table, or a teacher's
+                table: Tensor,                      # (V,D) targets and candidates: the model's or a teacher's table
                 temperature: Tensor | float = .1,
                 negatives: Tensor | None = None,
                 weights: tuple[float, float, float] = (1., 1., .1),   # mse, rank, aux
                 reduction: str = "sum",
                 first: int = len(SPECIALS),
-                measure: bool = True,               # compute terms of weight 0, too
+                measure: bool = True,               # also compute terms of weight 0
                 smoothing: float = 0.,              # of the rank term
                ) -> tuple[Tensor, dict[str, Tensor]]:   # total, and each term unweighted
-    "w_mse·mse + w_rank·rank + w_aux·aux; a term of weight 0 takes no part in the gradient."
+    "w_mse·mse + w_rank·rank + w_aux·aux; a term of weight 0 has no influence on the gradient."
     compute = dict(mse=lambda: direction_mse(pred, table[targets], reduction),
                    rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first, smoothing),
                    aux=lambda: aux_loss(hidden, table[targets]))
@@ -104,21 +104,21 @@ EXAMPLE = dict(cat=20., dog=50., tea=120., car=200., sun=290.)   # words, and th
 
 def worked_example(angle: float,          # of the prediction, degrees
                    length: float = 1.,    # of the prediction
-                   dim: int = 2,          # D; all numbers but the first two are zero
+                   dim: int = 2,          # D; all numbers except the first two are zero
                   ) -> tuple[Tensor, Tensor, Tensor]:   # pred (1,D); table (8,D), three specials first; targets (1,)
-    "A prediction among the five words; the answer is the first, the cat."
+    "A prediction among the five words of EXAMPLE; the answer is the first, the cat."
     turn = torch.tensor([*EXAMPLE.values(), angle]).deg2rad()                       # (6,)
     rows = F.pad(torch.stack([turn.cos(), turn.sin()], 1), (0, dim - 2, len(SPECIALS), 0))   # (9,D)
     return length * rows[-1:], rows[:-1], torch.tensor([len(SPECIALS)])
 
 
-def term_pulls(pred: Tensor,       # (M,D); stands for the hidden vector, too, as with an identity predictor
+def term_pulls(pred: Tensor,       # (M,D); also used as the hidden vector, as with an identity predictor
                targets: Tensor,    # int64 (M,)
                table: Tensor,      # (V,D)
                weights: tuple[float, float, float] = (1., 1., .1),   # mse, rank, aux
-               **settings,         # others of `latent_loss`
-              ) -> dict[str, tuple[float, Tensor]]:   # term → its weighted value, its gradient (M,D) on `pred`
-    "What each term costs, and how it pulls at the prediction."
+               **settings,         # other arguments of `latent_loss`
+              ) -> dict[str, tuple[float, Tensor]]:   # term → its weighted value, its gradient (M,D) for `pred`
+    "The weighted value of each term, and its gradient for the prediction."
     pred, found = pred.detach().clone().requires_grad_(), {}
     for i, name in enumerate(("mse", "rank", "aux")):
         alone = tuple(w if i == j else 0. for j, w in enumerate(weights))
@@ -131,7 +131,7 @@ def term_pulls(pred: Tensor,       # (M,D); stands for the hidden vector, too, a
 def plot_example(pred: Tensor,                # (1,D), see `worked_example`
                  pulls: dict[str, tuple[float, Tensor]],   # see `term_pulls`
                  ax=None):
-    "The words, the prediction, and which way is downhill; returns the `Axes`."
+    "Draw the words, the prediction, and the downhill direction; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, (x, y) = ax or plt.subplots(figsize=(3.6, 3.6))[1], pred[0, :2].tolist()
 
@@ -160,7 +160,7 @@ def plot_example(pred: Tensor,                # (1,D), see `worked_example`
 # %% ../nbs/06_losses.ipynb #a6fbed5a
 def plot_pulls(pulls: dict[str, tuple[float, Tensor]],   # see `term_pulls`
                ax=None):
-    "Each term's value and the length of its gradient as bars with their numbers; returns the `Axes`."
+    "Draw each term's value and the length of its gradient as bars with numbers; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(4, 3))[1]
     values = [value for value, _ in pulls.values()]
@@ -193,7 +193,7 @@ def vicreg_covariance(x: Tensor) -> Tensor:
 # %% ../nbs/06_losses.ipynb #ce6a9511
 def uniformity(x: Tensor,       # (n,D)
                t: float = 2.,
-              ) -> Tensor:      # 0 collapsed, towards −2t when spread
+              ) -> Tensor:      # scalar: 0 if collapsed, near −2t if spread
     "log mean exp(−t‖x−y‖²) over pairs of unit vectors (Wang and Isola 2020)."
     return F.pdist(F.normalize(x, dim=-1)).square().mul(-t).logsumexp(0) - math.log(len(x) * (len(x) - 1) / 2)
 
@@ -201,9 +201,9 @@ def uniformity(x: Tensor,       # (n,D)
 def sigreg(x: Tensor,                   # (n,D)
            generator: Generator,        # draws the directions
            directions: int = 64,
-           points: int = 17,            # of the quadrature, t in [−5, 5]
+           points: int = 17,            # of the numerical integration, t in [−5, 5]
           ) -> Tensor:                  # scalar: 0 for a standard normal cloud
-    "Mean Epps–Pulley distance of random one-dimensional shadows from N(0,1) (Balestriero and LeCun 2025)."
+    "Mean Epps–Pulley distance of random one-dimensional projections from N(0,1) (Balestriero and LeCun 2025)."
     direction = F.normalize(torch.randn(x.shape[1], directions, generator=generator).to(x), dim=0)
     t = torch.linspace(-5, 5, points, dtype=x.dtype, device=x.device)
     angle = (x @ direction)[..., None] * t                                          # (n,directions,points)
@@ -212,16 +212,16 @@ def sigreg(x: Tensor,                   # (n,D)
     return torch.trapezoid(gap * normal / math.sqrt(2 * math.pi), t, dim=-1).mean()
 
 # %% ../nbs/06_losses.ipynb #9e48779f
-# The terms that keep rows apart, by name: each a function of x `(M,D)` and a generator.
+# The terms that keep rows apart, by name: each is a function of x `(n,D)` and a generator.
 SPREADS = dict(vicreg=lambda x, generator: vicreg_variance(x) + vicreg_covariance(x),
                uniformity=lambda x, generator: uniformity(x), sigreg=sigreg)
 
 
 def spread_loss(kind: str,              # a key of SPREADS
-                rows: Tensor,           # (n,D) of the table; a row of length 1 counts as one with coordinates near ±1
+                rows: Tensor,           # (n,D) of the table; scaled by √D, so that a row of length 1 has length √D
                 generator: Generator,
                ) -> Tensor:             # scalar; 0 for fewer than two rows
-    "A term that keeps rows apart."
+    "The value of one of the SPREADS for some rows of the table; small when they are far apart."
     if len(rows) < 2:
         return rows.new_zeros(())
     return SPREADS[kind](rows * rows.shape[1]**.5, generator)
