@@ -147,7 +147,7 @@ def optimizer_step(run: Run, loss: Tensor, lr: float) -> None:
 def diverged(run: Run) -> RunError:
     "The error that stops a run whose loss is NaN or infinite; its state is not saved."
     run.clean = False
-    return RunError(f"The loss became NaN or infinite at step {run.step + 1}; train anew with a lower learning rate "
+    return RunError(f"The loss became NaN or infinite at step {run.step + 1}; train again with a lower learning rate "
                     f"(--lr, now {run.config.lr:g}). The best model so far is kept.")
 
 # %% ../nbs/08c_loop.ipynb #32681142
