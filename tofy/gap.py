@@ -436,7 +436,7 @@ def check_heldout(heldout: Phrases,       # read from the run folder
 
 
 def check_leak(heldout: Phrases, data: Data | None, why: str) -> Check:
-    "Check that no held-out phrase was trained on; phrases with unknown words cannot be told apart and are left out."
+    "Check that no held-out phrase was trained on; phrases with unknown words, which can't be told apart, don't count."
     if data is None:
         return Check("nothing leaked", None, why)
 
@@ -488,7 +488,7 @@ def check_length(latent: Latent, heldout: Phrases) -> Check:
     "Check that model and data agree on the longest phrase."
     width, longest = latent.model.config.max_seq, int(heldout.lengths.max())
     told = latent.header.get("data", {}).get("max_seq", width)
-    return Check("max_seq", width == told >= longest, f"the model reads {width} tokens, training cut phrases at {told}, "
+    return Check("max_seq", width == told >= longest, f"the model reads {width} tokens, training cut off at {told}, "
                  f"the longest held-out phrase has {longest}")
 
 # %% ../nbs/12_gap.ipynb #87aae708
