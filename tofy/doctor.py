@@ -406,7 +406,8 @@ def spikes(case: Case) -> Finding | None:
     if wild.any():
         where = [f"{s:.0f}" for s in steps[5:-1][wild]]
         return Finding("loss spikes", f"{len(where)} of {len(loss)} rows, at step {', '.join(where[:4])}"
-                       f"{' …' * (len(where) > 4)}; the highest is {(jump / before)[wild].max():.0%} above the last.",
+                       f"{' …' * (len(where) > 4)}; the highest is {(jump / before)[wild].max():.0%} above "
+                       "the rows before it.",
                        "Some steps were far too long. The run recovered from them; from a later one it may not.",
                        "Clip gradients at 1, lower the learning rate by a third, look at the phrases of those batches.",
                        "09_training", ("loss",))
