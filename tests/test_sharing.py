@@ -50,7 +50,7 @@ def test_a_word_alone_is_its_token(healthy):
 
 
 def test_phrases_without_a_vector(healthy):
-    with pytest.raises(UsageError, match="Phrase 1 holds no word"):
+    with pytest.raises(UsageError, match="Phrase 1 contains no word"):
         healthy.encode(["hello", " \t"])
     with pytest.raises(UsageError, match="73 tokens"):
         healthy.encode(["soup " * 73])
