@@ -62,8 +62,8 @@ class DecoderConfig:
     dropout: float = setting(0., "Share of the activations dropped while training.", least=0, below=1, group="Model")
     positions: str = setting("rotary", "How a token learns its position.", group="Model", rare=True,
                              choices=("rotary", "learned", "sinusoidal", "none"))
-    rotary_base: float = setting(10_000., "After this many tokens the slowest pair of numbers has turned by a radian.", least=1,
-                                 group="Model", rare=True)
+    rotary_base: float = setting(10_000., "Tokens after which the slowest pair of numbers has turned by a radian.",
+                                 least=1, group="Model", rare=True)
     head_width: int | None = setting(None, "Width of a head.", least=1, group="Model", rare=True, none="dim / heads")
 
     def __post_init__(self): check(self)

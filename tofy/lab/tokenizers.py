@@ -95,7 +95,8 @@ def train_tokenizer(texts: Iterable[str],          # lines or documents to learn
     if kind not in KINDS:
         raise UsageError(f"There is no {kind!r} tokenizer; choose ascii, character, byte or bpe.")
     if reserved < 0 or sample is not None and sample < 1:
-        raise UsageError(f"reserved is {reserved} and sample is {sample}; reserved must be at least 0, sample at least 1.")
+        raise UsageError(f"reserved is {reserved} and sample is {sample}; reserved must be at least 0, "
+                         "sample at least 1.")
     by_bytes = kind in ("byte", "bpe")
     first = [END] if by_bytes else [END, UNKNOWN]
     first += [f"<reserved_{i}>" for i in range(reserved)]
