@@ -22,7 +22,7 @@ from .writing import DECODER, Writer, load_decoder
 # %% ../../nbs/lab/06b_schedule.ipynb #1a34cf1d
 def train_on(out: str | Path,
              seconds: float = 20.,
-             parent: str | Path | None = None,   # a run folder; None: a small decoder from scratch, on the built-in corpus
+             parent: str | Path | None = None,   # a run folder; None: a small decoder, built-in corpus
              seed: int = 0,
              threads: int | None = None,
             ) -> Iterator[TextRecord]:
@@ -40,7 +40,7 @@ class Stage:
     "One stage of growing; its length is given in `steps` or in `seconds`."
     insert: str = setting("nothing", "What to insert.", choices=("nothing", "layer", "head"))
     at: int | None = setting(None, "Where a layer goes; 0: below all others.", least=0, none="on top")
-    start: str = setting("identity", "How the new weights begin: without any effect, or random.", choices=("identity", "random"))
+    start: str = setting("identity", "How the new weights begin: silent or random.", choices=("identity", "random"))
     steps: int | None = setting(None, "Train for this many steps.", unit="steps", least=1)
     seconds: float | None = setting(None, "Train for this many seconds.", unit="seconds", above=0)
     lr: float | None = setting(None, "Highest learning rate.", above=0, none="that of the run")
@@ -52,7 +52,8 @@ class Stage:
         if (self.steps is None) == (self.seconds is None):
             raise UsageError("Give each stage either steps or seconds.")
         if self.insert != "layer" and (self.alone or self.at is not None):
-            raise UsageError("Only a stage that inserts a layer can have alone or at; this stage inserts " + self.insert + ".")
+            raise UsageError("Only a stage that inserts a layer can have alone or at; "
+                             f"this stage inserts {self.insert}.")
 
     def grown(self, parent: Writer, seed: int = 0) -> Writer:
         "A child of the parent, with what this stage inserts."
@@ -138,7 +139,7 @@ def candidate_loss(data: TextData, model: DecoderConfig | Writer, config: TextCo
     return -load_decoder(folder).about["best"]
 
 # %% ../../nbs/lab/06b_schedule.ipynb #550bc5b9
-def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # the stages; the tables data, model and train
+def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # the stages; the other tables
     "Read a growing schedule from a TOML file."
     tables = store.load_tables(path)
     rows = tables.pop("stage", None)
