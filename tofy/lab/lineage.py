@@ -112,17 +112,18 @@ def relation(a: Writer, b: Writer, names: tuple[str, str] = ("A", "B")) -> str:
             return f"{p} is {kind}, {differences(own[old], own[young])}."
     if own[0].run == own[1].run:
         early = own.index(min(own, key=lambda k: k.steps))
-        return f"{names[early]} and {names[1 - early]} are of one run, {differences(own[early], own[1 - early])}."
+        p, q = names[early], names[1 - early]
+        return f"{p} and {q} are from the same run, {p} {differences(own[early], own[1 - early])}."
     common = [k for k in lines[0] if k.hash in {other.hash for other in lines[1]}]
     if common:
-        return f"{x} and {y} both come from {common[-1].hash[:8]}; beside {y}, {x} stands {differences(*own)}."
+        return f"{x} and {y} both come from {common[-1].hash[:8]}. {x} compared with {y}: {differences(*own)}."
     return f"{x} and {y} are not related."
 
 # %% ../../nbs/lab/06a_lineage.ipynb #0b7c4d1e
 def differences(a: Kin, b: Kin) -> str:
     "How `a` differs from `b`, such as `200 steps earlier, one layer fewer`."
     apart = b.steps - a.steps
-    said = [f"{number(abs(apart), 'step')} {'earlier' if apart > 0 else 'later'}" if apart else "after as many steps"]
+    said = [f"{number(abs(apart), 'step')} {'earlier' if apart > 0 else 'later'}" if apart else "with as many steps"]
     for part in ("layer", "head", "token"):
         more = getattr(a, part + "s") - getattr(b, part + "s")
         said += [f"{number(abs(more), part)} {'more' if more > 0 else 'fewer'}"] if more else []
