@@ -24,7 +24,7 @@ def continue_texts(writer: Writer,
                    tokens: int,                    # to write after each prompt
                    how: Sampling | None = None,
                   ) -> list[str]:                  # what was written, without the prompts
-    "Continue several prompts at once; of each, only as many last tokens are read as the shortest has."
+    "Continue several prompts at once, all cut at the beginning to the length of the shortest."
     ids = [writer.tokenizer.encode(prompt) for prompt in prompts]
     shortest = min(map(len, ids), default=0)
     if not shortest:

@@ -76,7 +76,7 @@ def compare(a: Writer,
 
 # %% ../../nbs/lab/06a_lineage.ipynb #329d596b
 def moves(a: Writer, b: Writer) -> Callable[[str], str]:   # a tensor's name in `a` → its name in `b`
-    "Find the same tensor in a relative, where blocks may have moved up or down."
+    "A function that finds the same tensor in a relative, where blocks may have moved up or down."
     ids = [[k.hash for k in line(writer)] for writer in (a, b)]
     here = list(range(a.model.config.layers))
     if ids[0][-1] in ids[1]:                                                        # down to a descendant

@@ -321,7 +321,7 @@ class TextRun(Run):
 
 # %% ../../nbs/lab/02_training.ipynb #e9cd1b8a
 def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
-    "The loss of a step, a scalar; all parts but the last have already added their gradients."
+    "The loss of a step, a scalar; `backward` was already called on all parts of the batch but the last."
     c, asked = run.config, (batch.targets != IGNORED).sum()
     total, parts = 0., list(zip(*(t.to(c.device).chunk(c.accumulate) for t in (batch.inputs, batch.targets))))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):      # the step alone decides the dropout
