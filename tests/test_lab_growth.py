@@ -261,11 +261,11 @@ def test_relations_in_words(data, run, tmp_path):
     assert relation(child, parent, ("x", "y")) == f"y is x's parent, {steps} earlier, one layer fewer."
     grandchild = insert_head(child)
     assert "an ancestor of B, 2 generations back" in relation(parent, grandchild)
-    assert relation(child, grandchild) == "A is B's parent, after as many steps, one head fewer."
+    assert relation(child, grandchild) == "A is B's parent, with as many steps, one head fewer."
     assert "both come from " + weights_hash(parent.model)[:8] in relation(child, insert_head(parent))
     assert relation(decoder(3), parent) == "A and B are not related."
     list(train(data, SHAPE, replace(BRIEF, steps=24), tmp_path / "run", resume=True))
-    assert relation(parent, load_decoder(run)).startswith("A and B are of one run, ")
+    assert relation(parent, load_decoder(run)).startswith("A and B are from the same run, ")
 
 
 def test_blocks_are_found_again_after_insertions():
@@ -365,7 +365,7 @@ def test_a_wrong_request_is_one_plain_sentence(do, words):
 
 
 def test_a_text_in_another_tokenizer_is_refused(data):
-    with pytest.raises(UsageError, match="another tokenizer than the model's"):
+    with pytest.raises(UsageError, match="not encoded with the model's tokenizer"):
         next(train(data, decoder(), BRIEF))
 
 

@@ -231,7 +231,7 @@ def test_middles_of_unseen_lines_are_filled(tmp_path):
 def test_two_texts_too_long_for_the_decoder_are_refused(before, after):
     tokenizer = train_tokenizer(["abcdefgh"], "character", reserved=4)
     writer = Writer(Decoder(DecoderConfig(len(tokenizer), 16, 1, 2, context=16)), tokenizer)
-    with pytest.raises(UsageError, match="give less of both"):
+    with pytest.raises(UsageError, match="shorten them"):
         fill_middle(writer, before, after)
     assert len(fill_middle(writer, "abcdefg", "abcde", n=50).steps) <= 2       # 15 tokens read: two can be written
 

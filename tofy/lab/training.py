@@ -37,14 +37,14 @@ from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokeni
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
 
 # %% ../../nbs/lab/02_training.ipynb #cff52407
-# Endings of the files that a folder is read for.
+# Endings of the files that are read from a folder.
 SOURCE_CODE = {".py", ".c", ".h", ".cpp", ".rs", ".go", ".js", ".ts", ".java", ".rb", ".sh", ".md", ".txt"}
 
 # %% ../../nbs/lab/02_training.ipynb #5571696b
 def read_documents(source: str | Path,             # a file, a folder, stdlib, or builtin[:N]
-                   delimiter: str | None = None,   # what parts the documents of one file
+                   delimiter: str | None = None,   # the string between the documents of one file
                   ) -> dict[str, str]:             # name → text
-    "The documents of a source, without empty and repeated ones."
+    "Read the documents of a source, without empty and repeated ones."
     if str(source).startswith("builtin"):
         count = str(source).partition(":")[2] or "3000"
         found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines(int(count)))}
@@ -68,13 +68,13 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
         raise UsageError(f"There is no {source}; give a file, a folder, stdlib or builtin.")
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
-        raise UsageError(f"There is no text in {source}; of a folder, files are read that end in "
-                     f"{' '.join(sorted(SOURCE_CODE))}.")
+        raise UsageError(f"There is no text in {source}; in a folder, only files with these endings are read: "
+                         f"{' '.join(sorted(SOURCE_CODE))}.")
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
 def read_text(path: Path) -> str | None:
-    "What a file says, its line ends as they are; None if it is no text in UTF-8."
+    "The text of a file, its line ends unchanged; None if it is not UTF-8."
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
@@ -85,7 +85,7 @@ def split_documents(documents: Mapping[str, str],
                     valid: float = .1,               # share of the letters to hold out
                     seed: int = 0,
                    ) -> tuple[dict[str, str], dict[str, str]]:   # to train on, held out
-    "Whole documents are held out, drawn by the seed; of a single one, its end."
+    "Hold out whole documents, drawn by the seed; if there is only one, hold out its end."
     if not 0 < valid < 1:
         raise UsageError(f"valid is {valid}; it must be a share between 0 and 1.")
     if len(documents) == 1:
@@ -101,24 +101,27 @@ def split_documents(documents: Mapping[str, str],
 # %% ../../nbs/lab/02_training.ipynb #7651e5e7
 @dataclass
 class TextDataConfig:
-    "Where documents come from, how they are cut into tokens, and what is asked of them."
+    "Where the documents come from, how they are cut into tokens, and which windows of them are trained on."
     source: str = setting("builtin", "A file, a folder of source code, stdlib or builtin[:N].", group="Text")
     tokenizer: str = setting("character", "character, byte, ascii, bpe, or a tokenizer.json.", group="Text")
-    vocab_size: int = setting(1024, "Tokens of a bpe that is trained.", unit="tokens", least=1, group="Text")
+    vocab_size: int = setting(1024, "Tokens of a bpe tokenizer that is trained.", unit="tokens", least=1, group="Text")
     valid: float = setting(.1, "Share of the text to hold out.", above=0, below=1, group="Text")
-    delimiter: str | None = setting(None, "What parts the documents of one file, such as '<|endoftext|>'.", group="Text",
-                                    none="one document")
-    seed: int = setting(0, "Draws what is held out, the weights and the windows.", least=0, below=2**31, group="Run")
-    examples: str = setting("anywhere", "Windows that begin anywhere; or numbered windows or prefixes, so that each epoch "
-                            "asks for every token once.", choices=("anywhere", "windows", "prefixes"), group="Text")
-    stride: int | None = setting(None, "Tokens from one numbered window to the next.", unit="tokens", least=1, group="Text",
-                                 rare=True, none="no overlap")
-    geometric_p: float = setting(1., "Hide a middle in some windows: the chance that none is hidden.", above=0, most=1,
-                                 group="Text", rare=True)
-    cache: str | None = setting(None, "A folder that keeps the encoded text.", group="Text", rare=True, none="keep nothing")
+    delimiter: str | None = setting(None, "The string between the documents of one file, such as '<|endoftext|>'.",
+                                    group="Text", none="one document")
+    seed: int = setting(0, "Draws the held-out documents, the weights and the windows.", least=0, below=2**31,
+                        group="Run")
+    examples: str = setting("anywhere", "Train on windows that begin anywhere; or on numbered windows or prefixes, so "
+                            "that each epoch asks for every token once.",
+                            choices=("anywhere", "windows", "prefixes"), group="Text")
+    stride: int | None = setting(None, "Tokens from the start of one numbered window to the next.", unit="tokens",
+                                 least=1, group="Text", rare=True, none="no overlap")
+    geometric_p: float = setting(1., "The chance that a window has no hidden middle; 1: never hide one.", above=0,
+                                 most=1, group="Text", rare=True)
+    cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
+                                none="keep nothing")
 
     def __post_init__(self):
-        for name in ("source", "tokenizer", "cache"):               # a path is as good as its name
+        for name in ("source", "tokenizer", "cache"):               # a path may be given for its name
             if isinstance(value := getattr(self, name), Path):
                 setattr(self, name, str(value))
         check(self)
@@ -126,33 +129,34 @@ class TextDataConfig:
 
 @dataclass
 class TextData:
-    "A text to train on and a text held out, as ids."
+    "A training text and a held-out text, as ids."
     tokenizer: Tokenizer
     train: Tensor             # int32 (N,), <end> before, between and after documents
     valid: Tensor             # int32 (N',)
     valid_bytes: int          # of the held-out text, in UTF-8
     heldout: list[str]        # names of the held-out documents
     hash: str                 # SHA-256 of ids and tokenizer
-    settings: dict            # the arguments of `load_texts` that repeat this
+    settings: dict            # the arguments of `load_texts` that make the same data
 
     def __repr__(self) -> str:
         return (f"{type(self).__name__}({self.settings['source']}: {len(self.train):,} tokens to train, "
                 f"{len(self.valid):,} held out, {self.tokenizer})")
 
     def draw(self, count: int, context: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        "What a step reads and what it asks for, int64 `(count,T)` each: here, windows that begin anywhere."
+        "The inputs and targets of a step, int64 `(count,T)` each: here, windows that begin anywhere."
         windows = draw_windows(self.train, count, context, seed, step)
         return windows[:, :-1], windows[:, 1:]
 
 
-def load_texts(source: str | Path | TextDataConfig,        # as for `read_documents`, or all settings in one
-               tokenizer: Tokenizer | str | None = None,   # one that there is, or a kind to be trained on the text
+def load_texts(source: str | Path | TextDataConfig,        # as for `read_documents`, or a complete config
+               tokenizer: Tokenizer | str | None = None,   # a ready one, or the kind to train on this text
                **changes: Any,                             # any other field of `TextDataConfig`
               ) -> TextData:
-    "Read a source, hold some of it out, and encode it."
+    "Read a source, hold out some of it, and encode both parts."
     if isinstance(tokenizer, str):
         changes["tokenizer"] = tokenizer
-    config = replace(source, **changes) if isinstance(source, TextDataConfig) else TextDataConfig(str(source), **changes)
+    config = (replace(source, **changes) if isinstance(source, TextDataConfig)
+              else TextDataConfig(str(source), **changes))
     parts = split_documents(read_documents(config.source, config.delimiter), config.valid, config.seed)
     sides = [list(part.values()) for part in parts]
     settings = {name: value for name, value in asdict(config).items() if value is not None and name != "cache"}
@@ -169,32 +173,32 @@ def load_texts(source: str | Path | TextDataConfig,        # as for `read_docume
 
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
-    "The tokenizer that a config asks for: one trained on the texts, or one in a file."
+    "The tokenizer that a config names: a kind is trained on the texts, a path is loaded."
     if config.tokenizer in KINDS:
         return train_tokenizer(texts, config.tokenizer, config.vocab_size)
     return load_tokenizer(config.tokenizer)
 
 # %% ../../nbs/lab/02_training.ipynb #e1f92875
 def join(documents: Sequence[Tensor]) -> Tensor:
-    "Documents in one row, <end> before, between and after them."
+    "One row of ids, int32 `(N,)`: the documents with <end> before, between and after them."
     end = torch.zeros(1, dtype=torch.int32)
     return torch.cat([end, *(part for ids in documents for part in (ids, end))])
 
 # %% ../../nbs/lab/02_training.ipynb #06019072
 def draw_windows(stream: Tensor,    # (N,)
-                 count: int,        # windows
+                 count: int,        # number of windows
                  context: int,      # T
                  seed: int,
                  step: int,
                 ) -> Tensor:        # int64 (count,T+1)
-    "Windows that begin anywhere, from the seed and the step alone."
+    "Windows that begin anywhere; the same seed and step give the same windows."
     generator = Generator().manual_seed(seed * 1_000_003 + step)
     starts = torch.randint(max(len(stream) - context, 1), (count, 1), generator=generator)
     return stream[starts + torch.arange(min(context + 1, len(stream)))].long()
 
 
 def side_by_side(stream: Tensor, context: int, most: int | None = None) -> Tensor:
-    "Windows `(W,T+1)` that ask for every token once; at most so many, evenly spread."
+    "Windows `(W,T+1)` that ask for every token once, or `most` of them, evenly spread."
     context = min(context, len(stream) - 1)
     windows = stream.unfold(0, context + 1, context) if context > 0 else stream[:0].view(0, 1)
     if most is None or len(windows) <= most:
@@ -204,58 +208,61 @@ def side_by_side(stream: Tensor, context: int, most: int | None = None) -> Tenso
 # %% ../../nbs/lab/02_training.ipynb #b88b94c3
 @dataclass
 class TextConfig(LoopConfig):
-    "How to train a decoder; a run is given `steps`, or `seconds` of wall time."
+    "How to train a decoder; a run lasts a number of `steps`, or `seconds` of wall time."
     seconds: float | None = again(LoopConfig, "seconds", 60.)
     lr: float = again(LoopConfig, "lr", 3e-3)
     min_lr: float = again(LoopConfig, "min_lr", 1e-4)
     warmup: float = again(LoopConfig, "warmup", .05)
     flat: float = again(LoopConfig, "flat", 0.)
-    weight_decay: float = again(LoopConfig, "weight_decay", .1, help="Pull of matrices towards zero; norms and biases are spared.")
-    batch: int = setting(16, "Windows a batch.", unit="windows", least=1, group="Run")
-    accumulate: int = setting(1, "Batches a step, their gradients added up.", unit="batches", least=1, group="Run", rare=True)
-    beta2: float = setting(.99, "How long the optimizer remembers the size of gradients.", least=0, most=1,
-                           group="Optimizer", rare=True)
-    token_weights: dict[str, float] = setting({}, "What a token counts for, as WORD=NUMBER.", option="--token-weight",
-                                              group="Optimizer", rare=True)
+    weight_decay: float = again(LoopConfig, "weight_decay", .1,
+                                help="How strongly matrices are pulled towards zero; norms and biases are not.")
+    batch: int = setting(16, "Windows per batch.", unit="windows", least=1, group="Run")
+    accumulate: int = setting(1, "Batches per step; their gradients are added up.", unit="batches", least=1,
+                            group="Run", rare=True)
+    beta2: float = setting(.99, "The nearer to 1, the longer the optimizer remembers the size of gradients.", least=0,
+                           most=1, group="Optimizer", rare=True)
+    token_weights: dict[str, float] = setting({}, "The weight of a token in the loss, as WORD=NUMBER.",
+                                              option="--token-weight", group="Optimizer", rare=True)
     recompute: bool = setting(False, "Save memory: compute each block twice.", group="Run", rare=True)
-    compile: bool = setting(False, "Let torch.compile write the kernels first (on a processor it needs g++).", group="Run",
-                            rare=True)
-    only_layer: int | None = setting(None, "Train this block alone; 0 is the lowest.", least=0, group="Run", rare=True,
+    compile: bool = setting(False, "Let torch.compile write faster kernels before training (on a CPU it needs g++).",
+                            group="Run", rare=True)
+    only_layer: int | None = setting(None, "Train only this block; 0 is the lowest.", least=0, group="Run", rare=True,
                                      none="all of them")
-    eval_tokens: int = setting(20_000, "Held-out tokens a validation.", unit="tokens", least=1, group="Run", rare=True)
-    prompt: str = setting("\n", "What the samples drawn at validations go on from.", group="Run", rare=True)
-    sample: int = setting(80, "Tokens of such a sample; 0: none.", unit="tokens", least=0, group="Run")
+    eval_tokens: int = setting(20_000, "Held-out tokens that each validation measures.", unit="tokens", least=1,
+                               group="Run", rare=True)
+    prompt: str = setting("\n", "The prompt of the samples that are written at validations.", group="Run", rare=True)
+    sample: int = setting(80, "Tokens of each such sample; 0: no samples.", unit="tokens", least=0, group="Run")
     recipe: str = "decoder"            # a label for the log
 
 # %% ../../nbs/lab/02_training.ipynb #5a2a95e7
 @dataclass
 class TextRecord:
-    "One line of a decoder's log; what was not measured is NaN."
+    "One line of a decoder's log; a number that was not measured is NaN."
     step: int
-    steps: int                  # planned; 0 where the run is given seconds
-    seconds: float              # wall time since the first batch, pauses left out
+    steps: int                  # planned; 0 if the length is given in seconds
+    seconds: float              # wall time since the first batch, without pauses
     examples: int               # tokens read
     lr: float
-    loss: float = NAN           # of the latest batch, nats a token
+    loss: float = NAN           # of the latest batch, in nats per token
     valid_loss: float = NAN
     perplexity: float = NAN     # of the held-out text
     bits_per_byte: float = NAN  # of the held-out text
     saved: bool = False         # a new best model was saved
-    sample: str = ""            # drawn at a validation; kept in samples.jsonl
+    sample: str = ""            # written at a validation; also kept in samples.jsonl
     progress: float = 0.
     is_line: bool = True
     file: ClassVar[str] = "log_decoder.csv"
 
 # %% ../../nbs/lab/02_training.ipynb #b34ce09f
 class TextBatch(NamedTuple):
-    "What a step reads and what it asks for."
+    "The inputs and targets of one step."
     inputs: Tensor       # int64 (B,T)
-    targets: Tensor      # int64 (B,T), IGNORED where nothing is asked
-    weight: float = 1.   # one process has the whole batch
+    targets: Tensor      # int64 (B,T), IGNORED where nothing is predicted
+    weight: float = 1.   # one process trains on the whole batch
 
 # %% ../../nbs/lab/02_training.ipynb #82c723f9
 class TextRun(Run):
-    "A decoder's training run in flight."
+    "A decoder's training run."
     MODEL, STATE, RECORD = DECODER, "state_decoder.safetensors", TextRecord
     REPORTED = ("valid_loss", "perplexity", "bits_per_byte")
 
@@ -272,7 +279,7 @@ class TextRun(Run):
     def validate(self, record: TextRecord) -> Iterator[TextRecord]: return validate(self, record)
 
     def score(self, record: TextRecord) -> float:
-        "The lower the held-out loss, the better; without one, the latest is the best."
+        "Higher is better: minus the held-out loss; without held-out windows, the step."
         return -record.valid_loss if len(self.held) else record.step
 
     def record(self, is_line: bool = False) -> TextRecord:
@@ -293,31 +300,31 @@ class TextRun(Run):
 
     @property
     def half(self) -> bool:
-        "Whether to compute in 16-bit brain floats."
+        "Whether to compute in bfloat16."
         return self.config.device != "cpu" if self.config.bf16 is None else self.config.bf16
 
     @cached_property
     def reader(self) -> Callable[[Tensor], Tensor]:
-        "The model as a training step calls it; validations and samples, of other shapes, call the model itself."
+        "The model for training steps, compiled if asked; validations and samples have other shapes and call `model`."
         return torch.compile(self.model) if self.config.compile else self.model
 
     @cached_property
     def weights(self) -> Tensor | None:
-        "What each token counts for, float `(V,)`; None = all alike."
+        "float `(V,)` the weight of each token in the loss; None = all equal."
         return token_weights(self.data.tokenizer, self.config.token_weights, self.config.device)
 
     @cached_property
     def held(self) -> Tensor:
-        "The held-out windows of every validation."
+        "`(W,T+1)` the held-out windows that every validation measures."
         context = self.model.config.context
         return side_by_side(self.data.valid, context, max(self.config.eval_tokens // context, 1))
 
 # %% ../../nbs/lab/02_training.ipynb #e9cd1b8a
 def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
-    "The loss of a step, scalar; of its parts all but the last one add up their gradients at once."
+    "The loss of a step, a scalar; `backward` was already called on all parts of the batch but the last."
     c, asked = run.config, (batch.targets != IGNORED).sum()
     total, parts = 0., list(zip(*(t.to(c.device).chunk(c.accumulate) for t in (batch.inputs, batch.targets))))
-    with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):      # dropout, by the step alone
+    with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):      # the step alone decides the dropout
         torch.manual_seed(c.seed * 1_000_003 + run.step)
         for i, (inputs, targets) in enumerate(parts):
             with torch.autocast(inputs.device.type, torch.bfloat16, run.half):
@@ -331,18 +338,18 @@ def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
 
 # %% ../../nbs/lab/02_training.ipynb #1661d9c9
 def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str = "cpu") -> Tensor | None:
-    "What each token counts for `(V,)`: a word's weight goes to every token that reads as it, spaces aside."
+    "float `(V,)` the weight of each token: a word's weight goes to every token with that text, spaces ignored."
     if not given:
         return None
     spelt = [word.strip() for word in tokenizer.words]
     if missing := [word for word in given if word not in spelt]:
-        raise UsageError(f"{', '.join(missing)} cannot be weighted: no single token reads so; "
-                     "see tofy lab tokenizer check.")
+        raise UsageError(f"{', '.join(missing)} cannot be weighted, because it is no single token; "
+                         "see tofy lab tokenizer check.")
     return torch.tensor([float(given.get(word, 1.)) for word in spelt], device=device)
 
 # %% ../../nbs/lab/02_training.ipynb #099d3d21
 def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
-    "Fill in the held-out figures and a sample, yielding progress records."
+    "Fill the held-out metrics and a sample into the record; yields progress records meanwhile."
     began, losses, written = run.clock.seconds, [], []
     for part in window_losses(run.model, run.held, run.half):
         losses.append(part)
@@ -363,16 +370,16 @@ def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
     run.validation_seconds = run.clock.seconds - began
 
 # %% ../../nbs/lab/02_training.ipynb #80ddd06c
-SAMPLES = "samples.jsonl"   # in the run folder: what it wrote at each validation
+SAMPLES = "samples.jsonl"   # in the run folder: what the model wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #1c894a4f
 @torch.no_grad()
 def window_losses(model: Decoder,
                   windows: Tensor,       # (W,T+1)
-                  half: bool = False,    # in 16-bit brain floats
+                  half: bool = False,    # compute in bfloat16
                   batch: int = 32,
-                 ) -> Iterator[Tensor]:  # float (B,T): the loss of every token, by its place in the window
-    "The loss of every token of windows, a batch at a time."
+                 ) -> Iterator[Tensor]:  # float (B,T): the loss at every place of each window
+    "The loss of every token of some windows, a batch at a time."
     device = model.embedding.weight.device
     for part in windows.split(batch) if len(windows) else ():
         part = part.long().to(device)
@@ -382,7 +389,7 @@ def window_losses(model: Decoder,
 
 # %% ../../nbs/lab/02_training.ipynb #e77e3a3f
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
-    "AdamW, with weight decay on matrices alone."
+    "AdamW with weight decay on matrices only."
     trained = [p for p in model.parameters() if p.requires_grad]
     groups = [dict(params=[p for p in trained if p.dim() > 1], weight_decay=config.weight_decay),
               dict(params=[p for p in trained if p.dim() < 2], weight_decay=0.)]
@@ -390,9 +397,10 @@ def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
 
 
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
-    "Say what training may change: everything, or one block alone."
+    "Let training change everything, or only one block."
     if only_layer is not None and not 0 <= only_layer < model.config.layers:
-        raise UsageError(f"only_layer is {only_layer}, and the decoder has the layers 0 to {model.config.layers - 1}.")
+        raise UsageError(f"only_layer is {only_layer}, but the decoder has only the layers 0 to "
+                         f"{model.config.layers - 1}.")
     for name, weights in model.named_parameters():
         fixed = name == "positions.table" and model.config.positions != "learned"
         weights.requires_grad_(not fixed if only_layer is None else name.startswith(f"blocks.{only_layer}."))
@@ -400,21 +408,21 @@ def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
 # %% ../../nbs/lab/02_training.ipynb #4ebb929a
 def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: TextConfig,
             folder: Path | None = None) -> TextRun:
-    "A run at step 0: weights drawn by the seed, or those of a decoder that is given (a `Writer` tells its origin)."
+    "A run at step 0, with weights drawn by the seed or those of the given decoder (a `Writer` passes on its origin)."
     origin = {}
     if isinstance(model, Writer):
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
-            raise UsageError("The text was encoded with another tokenizer than the model's; encode it with that.")
+            raise UsageError("The text was not encoded with the model's tokenizer; encode it with that one.")
         model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             model = Decoder(replace(model, vocab_size=len(data.tokenizer)))
     elif model.config.vocab_size != len(data.tokenizer):
-        raise UsageError(f"The model has {model.config.vocab_size} tokens and the tokenizer {len(data.tokenizer)}; "
-                     "encode the text with the model's own tokenizer.")
+        raise UsageError(f"The model has {model.config.vocab_size} tokens, but the tokenizer {len(data.tokenizer)}; "
+                         "encode the text with the model's own tokenizer.")
     if len(data.train) < 2:
-        raise UsageError(f"There is no text to train on in {data.settings['source']}; give more of it.")
+        raise UsageError(f"There is no text to train on in {data.settings['source']}; give a longer one.")
     model.recompute = config.recompute
     choose_trained(model, config.only_layer)
     about = dict(recipe=config.recipe, train=asdict(config), data=data.settings) | origin
@@ -424,13 +432,13 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
 
 
 def train(data: TextData,
-          model: DecoderConfig | Decoder | Writer | None = None,   # a shape, or a decoder to go on with; default: tiny
+          model: DecoderConfig | Decoder | Writer | None = None,   # a shape, or a decoder to train on; default: tiny
           config: TextConfig | None = None,
           out: str | Path | None = None,                  # the run folder; None writes nothing
-          resume: bool = False,                           # go on with the run in `out`
+          resume: bool = False,                           # resume the run in `out`
           overwrite: bool = False,                        # replace the run in `out`
-         ) -> Iterator[TextRecord]:                       # a record at every log line and four times a second
-    "Train a decoder; the best one and all that is needed to go on are in `out`."
+         ) -> Iterator[TextRecord]:                       # a record at every log line, progress records between
+    "Train a decoder; `out` keeps the best model and everything needed to resume."
     folder, config = Path(out) if out else None, config or TextConfig()
     with memory_advice("--batch, --context, --dim, --layers"):
         if config.threads:
@@ -438,7 +446,7 @@ def train(data: TextData,
         if folder:
             store.make_run_folder(folder, resume, overwrite, TextRun.STATE)
         run = new_run(data, model or DecoderConfig(), config, folder)
-        if resume and (folder / DECODER).is_file():                # where it came from, no settings file tells
+        if resume and (folder / DECODER).is_file():                # the settings file does not tell its origin
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
         yield from loop.run(loop.begin(run, resume))
 
@@ -449,16 +457,16 @@ def fit(data: TextData,
         out: str | Path | None = None,
         resume: bool = False,
         overwrite: bool = False,
-        quiet: bool = False,          # show no bar
+        quiet: bool = False,          # show no progress bar
        ) -> list[TextRecord]:         # the log lines
-    "`train` to the end, with a progress bar."
+    "Run `train` to the end with a progress bar, and return the log lines."
     bar = loop.ProgressBar(config or TextConfig(), "tokens", quiet)
     return loop.watched(train(data, model, config, out, resume, overwrite), bar)
 
 # %% ../../nbs/lab/02_training.ipynb #410dcf0a
 def read_configs(path: str | Path,             # a settings file, or a run folder
                 ) -> tuple[TextDataConfig, DecoderConfig, TextConfig]:
-    "The settings in a file; what it leaves out is as usual."
+    "The settings in a file; those it leaves out have their defaults."
     path = Path(path) / store.SETTINGS if Path(path).is_dir() else Path(path)
     tables = store.load_tables(path)
     if isinstance(train := tables.get("train"), dict):
@@ -469,7 +477,7 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
 
 # %% ../../nbs/lab/02_training.ipynb #54ef5900
 def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextData, DecoderConfig, TextConfig]:
-    "The texts, shape and settings of a run, as its run.toml has them."
+    "The texts, shape and settings of a run, from its run.toml."
     config, model, train = read_configs(folder)
     data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder))
     data.settings = {name: value for name, value in asdict(config).items() if value is not None}
@@ -479,12 +487,12 @@ def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextD
 def measure_loss(writer: Writer,
                  stream: Tensor,               # ids of the text (N,), <end> first
                  size: int,                    # bytes of the text
-                 most: int | None = None,      # windows; None = all
+                 most: int | None = None,      # at most this many windows; None = all
                 ) -> dict[str, float]:
-    "tokens (that were asked for), loss, perplexity and bits_per_byte of a text."
+    "Measure a text: tokens (predicted), loss (nats per token), perplexity and bits_per_byte."
     losses = list(window_losses(writer.model, side_by_side(stream, writer.model.config.context, most)))
     if not losses:
-        raise UsageError("The text has no token to ask for; give more of it.")
+        raise UsageError("The text is too short to predict anything; give a longer one.")
     every = torch.cat(losses).double()                                             # (W,T)
     loss = every.mean().item()
     return dict(tokens=every.numel(), loss=loss, perplexity=perplexity(loss),
@@ -492,7 +500,7 @@ def measure_loss(writer: Writer,
 
 # %% ../../nbs/lab/02_training.ipynb #af3c3a84
 def text_baselines(data: TextData) -> dict[str, float]:
-    "Held-out loss, in nats a token, of a uniform, a unigram and a bigram model."
+    "Held-out losses of the baselines uniform, unigram and bigram, in nats per token."
     V, train, valid = len(data.tokenizer), data.train.long(), data.valid.long()
     counts = torch.bincount(train, minlength=V).double() + 1e-2
     single = counts / counts.sum()                                                    # (V,)
@@ -503,14 +511,14 @@ def text_baselines(data: TextData) -> dict[str, float]:
     pairs, seen = codes(train).unique(return_counts=True)
     asked = codes(valid)
     at = torch.searchsorted(pairs, asked).clamp(max=len(pairs) - 1)
-    found = torch.where(pairs[at] == asked, seen[at], 0).double()                     # how often each pair was seen
-    mixed = (found + 2 * single[valid[1:]]) / (counts[valid[:-1]] + 2)                # towards frequencies where rare
+    found = torch.where(pairs[at] == asked, seen[at], 0).double()                     # how often training has each pair
+    mixed = (found + 2 * single[valid[1:]]) / (counts[valid[:-1]] + 2)                # rare: nearer to the unigram
     losses = dict(unigram=single[valid[1:]], bigram=mixed)
     return dict(uniform=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
 
 
 def validation_table(records: Sequence[TextRecord]) -> str:
-    "The validations: step, held-out loss, perplexity, and by what share the loss fell since the one before."
+    "The validations as a text table: step, held-out loss, perplexity, and the share by which the loss fell."
     checked, rows = store.measured(records, "valid_loss"), []
     for before, r in zip([None, *checked], checked):
         better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
