@@ -325,7 +325,7 @@ def test_a_batch_larger_than_the_data():
 
 def test_a_preset_of_20_million_on_tiny_data():
     advice = advise("builtin:40", preset("512, 6 layers, 4k")[1])
-    assert sum(advice.parameters.values()) > 19e6 and warned(advice, "more than was ever tried here")
+    assert sum(advice.parameters.values()) > 19e6 and warned(advice, "more than we ever tried")
     assert not warned(advise("builtin"), "than was ever tried")
 
 

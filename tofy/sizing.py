@@ -33,9 +33,9 @@ from .vocab import SPECIALS, UNK, vocab_stats
 def parameters(config: ModelConfig,
                learn_temperature: bool = True,   # as in TrainConfig
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
-    "How many numbers training may change, part by part."
+    "The number of trainable parameters in each part of the model."
     D, L = config.dim, config.layers
-    return dict(table=(config.vocab_size + config.ngrams) * D,       # and the buckets that words are spelt from
+    return dict(table=(config.vocab_size + config.ngrams) * D,       # with the buckets for the spelling of words
                 positions=config.max_seq * D if config.positions == "learned" else 0,
                 blocks=L * (12 * D * D + 9 * D),
                 norms=(2 * L + 1) * 2 * D,
@@ -57,12 +57,12 @@ PRESETS = {   # the notes' name: millions claimed, from and to; V, dim, layers o
 
 
 def preset(name: str) -> tuple[ModelConfig, ModelConfig]:
-    "The smallest and the largest model that the notes give for a size, with their predictor."
+    "The smallest and the largest model of one of the notes' presets, with their two-layer predictor."
     return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp") for V, dim, layers in PRESETS[name][2:])
 
 # %% ../nbs/14_sizing.ipynb #1f1faf51
 def plot_presets(ax=None):
-    "What the notes' presets claim, hollow, against what they hold, full; returns the `Axes`."
+    "Draw the parameters that the notes' presets claim (hollow) and those we count (filled); returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 4.4))[1]
     for y, (name, (low, high, *_)) in enumerate(PRESETS.items()):
@@ -73,12 +73,12 @@ def plot_presets(ax=None):
         text = "true" if true else f"{last:.1f}M at the most"
         ax.text(max(high, last) + .6, y, text, va="center", fontsize=8)
     ax.set(yticks=range(len(PRESETS)), yticklabels=PRESETS, xlim=(0, 42), ylim=(len(PRESETS) - .4, -.6),
-           xlabel="parameters, millions (hollow: claimed; full: counted)")
+           xlabel="parameters, millions (hollow: claimed; filled: counted)")
     return ax
 
 # %% ../nbs/14_sizing.ipynb #bf24982a
 def plot_parameters(configs: dict[str, ModelConfig], ax=None):
-    "A stacked bar for each model: its parameters by part; returns the `Axes`."
+    "Draw each model's parameters by part, as a stacked bar; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, left = ax or plt.subplots(figsize=(7, .35 * len(configs) + .8))[1], [0.] * len(configs)
     for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, GREEN)):
@@ -91,43 +91,43 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
 
 # %% ../nbs/14_sizing.ipynb #905b9b9c
 def askable(data: Data, unk_targets: bool = False) -> Tensor:
-    "How many words of each training phrase may be hidden, int64 `(phrases,)`; their sum: the effective examples."
+    "How many words of each training phrase may be hidden, int64 `(phrases,)`; the sum is the effective examples."
     return data.train.lengths if unk_targets else data.train.known()
 
 # %% ../nbs/14_sizing.ipynb #7d4b86b9
-def expected_blanks(words: Tensor | float,   # n: words of a phrase that may be hidden
+def expected_blanks(words: Tensor | float,   # n: how many words of a phrase may be hidden
                     config: TrainConfig,
-                   ) -> Tensor:              # float, of the same shape; 0 where there is no such word
-    "Mean number of blanks that masking makes: one, or n·r + (1−r)ⁿ."
+                   ) -> Tensor:              # float, of the same shape; 0 where n is 0
+    "The mean number of blanks that masking makes in a phrase: 1 in mode one, n·r + (1−r)ⁿ in mode rate."
     n = torch.as_tensor(words, dtype=torch.float64)
     blanks = torch.ones_like(n) if config.mask_mode == "one" else n * config.mask_rate + (1 - config.mask_rate)**n
     return blanks.where(n > 0, 0)
 
 # %% ../nbs/14_sizing.ipynb #67b7133b
 def blanks_a_step(data: Data, config: TrainConfig) -> float:
-    "Mean number of questions in a batch of training phrases."
+    "The mean number of blanks in a batch of training phrases."
     words = askable(data, config.unk_targets)
     return _batch(data, config) * expected_blanks(words, config).mean().item() if len(words) else 0.
 
 
 def _batch(data: Data, config: TrainConfig) -> int:
-    "Phrases in a full batch: the data may have fewer than asked for."
+    "Phrases in a full batch; the data may have fewer than the batch size asks for."
     batch = config.batch or suited_batch(data.train)
     return batch if config.replacement else min(batch, len(data.train))
 
 # %% ../nbs/14_sizing.ipynb #17d38532
 def passes(data: Data, config: TrainConfig, steps: int) -> dict[str, float]:   # over phrases, over blanks
-    "How often `steps` read every phrase, and how often they ask for every word, on average."
+    "How many times `steps` steps read every phrase, and ask for every word, on average."
     words = max(int(askable(data, config.unk_targets).sum()), 1)
     return dict(phrases=steps * _batch(data, config) / max(len(data.train), 1),
                 blanks=steps * blanks_a_step(data, config) / words)
 
 # %% ../nbs/14_sizing.ipynb #1c02e231
 def steps_for(n: float, data: Data, config: TrainConfig, over: str = "blanks") -> int:
-    "Steps that make `n` passes over blanks, or over phrases."
+    "How many steps make `n` passes over blanks, or over phrases."
     a_step = passes(data, config, 1)
     if over not in a_step or not n > 0:
-        raise UsageError(f"{n} passes over {over!r} cannot be made; give a positive number, over 'blanks' or 'phrases'.")
+        raise UsageError(f"{n} passes over {over!r} cannot be made; give a positive number over 'blanks' or 'phrases'.")
     return math.ceil(n / a_step[over] - 1e-9) if a_step[over] else 0
 
 # %% ../nbs/14_sizing.ipynb #3d10ec2d
@@ -135,7 +135,7 @@ SIZES = ((0, 128, 2), (300_000, 192, 3), (3_000_000, 256, 4), (30_000_000, 384, 
 
 
 def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
-    "A model to begin with, by the number of effective examples; advice, not a law."
+    "A model to begin with, by the number of effective examples, and the reason; advice, not a rule."
     n, V = int(askable(data).sum()), len(data.vocab)
     _, dim, layers = max(size for size in SIZES if size[0] <= n)
     config = ModelConfig(V, dim, layers, dim // 32, data.settings["max_seq"])
@@ -146,37 +146,37 @@ def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
 
 # %% ../nbs/14_sizing.ipynb #b7bc501e
 def activations(model: ModelConfig,
-                train: TrainConfig,   # without a batch: the one that suits phrases of this length
+                train: TrainConfig,   # if it has no batch size: the one that suits phrases of this length
                 length: int,          # T, padding included
-                blanks: float,        # M in the batch
-               ) -> float:            # numbers, not bytes
-    "What embedding, blocks, norm and predictor keep for the backward pass."
+                blanks: float,        # M, in the whole batch
+               ) -> float:            # how many numbers (not bytes)
+    "How many numbers embedding, blocks, norm and predictor keep for the backward pass."
     D, L, H, dropout, turned = model.dim, model.layers, model.heads, model.dropout > 0, model.positions == "rotary"
     tokens = (train.batch or suited_batch(length)) * length
-    whole = tokens * ((16 + 2 * turned + 2 * dropout) * D + H + 4)                # a block that answers everywhere
+    whole = tokens * ((16 + 2 * turned + 2 * dropout) * D + H + 4)                # a block that computes every position
     last = tokens * ((6 + turned) * D + H + 2) + blanks * ((12 + 2 * dropout) * D + 2)       # … and at the blanks alone
     ends = tokens * D * dropout + blanks * D * {"identity": 3, "linear": 4, "mlp": 5}[model.predictor]
     return ends + ((L - 1) * whole + last if L else 0)
 
 # %% ../nbs/14_sizing.ipynb #4ccfaae2
 def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float, float]:   # numbers
-    "What the ranking term keeps for the backward pass, and what it needs beside that on the way there and back."
+    "How many numbers the ranking term keeps for the backward pass, and needs besides in the forward and backward pass."
     V, D, M, N, K = model.vocab_size, model.dim, blanks, train.negatives, training.SHARED_NEGATIVES
-    unit = M * D * train.learn_temperature                                        # predictions before they meet τ
-    if N:                                                                         # rivals of their own, (M,N,D)
+    unit = M * D * train.learn_temperature                                        # predictions before division by τ
+    if N:                                                                         # negatives of each blank, (M,N,D)
         return unit + 2 * M * (1 + N) * D, 0, max(4 * M * N * D, 2 * V * D)
     if V <= training.WHOLE_TABLE_LIMIT:
         return unit + V * D + M * V, M * V, max(2 * M * V, 4 * V * D - M * V)
-    smooth = int(train.smoothing > 0)                                             # rivals shared by all blanks, (K,D)
+    smooth = int(train.smoothing > 0)                                             # negatives of all blanks, (K,D)
     return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, V * D)
 
 # %% ../nbs/14_sizing.ipynb #e27ae6bf
 def memory(model: ModelConfig,
-           train: TrainConfig,            # without a batch: the one that suits phrases of this length
+           train: TrainConfig,            # if it has no batch size: the one that suits phrases of this length
            length: int,                   # T of the batch, padding included (attend_padding: max_seq)
-           blanks: float | None = None,   # M in the batch; None: what phrases of that length have on average
+           blanks: float | None = None,   # M in the batch; None: the mean for phrases of that length
           ) -> dict[str, int]:            # bytes: weights, gradients, moments, activations, ranking, workspace
-    "Memory at the fullest moment of a training step in single precision on a CPU; their sum is the whole."
+    "Bytes in use, by part, at the peak of a training step in single precision on a CPU; the sum is the whole."
     train = replace(train, batch=train.batch or suited_batch(length))
     M = train.batch * expected_blanks(length, train).item() if blanks is None else blanks
     length = model.max_seq if model.attend_padding else length
@@ -184,15 +184,15 @@ def memory(model: ModelConfig,
     fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "ema")
     kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
-    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # no gradients of the weights yet
+    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # weights have no gradients yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
                  ranking=kept, workspace=max(0, beside))
-    return {part: int(4 * n) for part, n in sizes.items()}
+    return {part: int(4 * n) for part, n in sizes.items()}                        # four bytes a number
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
-def profile_step(run: LatentRun) -> int:   # bytes beside weights and moments
-    "The fullest moment of this run's next step, as torch's profiler counts it (the weights move on)."
+def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
+    "The peak memory of this run's next steps, counted by torch's profiler; the steps really train the model."
     def step():
         optimizer_step(run, batch_loss(run, next_batch(run))[0], run.config.min_lr)
     step()                                                                        # makes AdamW's moments
@@ -211,7 +211,7 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
                 batches: tuple[int, ...] = (64, 128, 256, 512, 1024),
                 limit: float | None = 8e9,   # bytes: the card of the notes has 8 GB; None: no line
                 ax=None):
-    "Memory by part as a stacked bar for each batch size, with the limit as a line; returns the `Axes`."
+    "Draw the memory by part for each batch size, as stacked bars, and the limit as a line; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, bottom = ax or plt.subplots(figsize=(7, 3.2))[1], [0.] * len(batches)
     sizes = [memory(model, replace(train, batch=b), length) for b in batches]
@@ -230,19 +230,19 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
 # %% ../nbs/14_sizing.ipynb #a4c72e9a
 @dataclass
 class Probe:
-    "What a short trial told about a machine, a model and its data."
-    step_seconds: float
+    "The timings of a short trial, and what a run would take by them."
+    step_seconds: float          # of one training step
     phrases_a_second: float
-    steps: int                 # that were timed
+    steps: int                   # how many were timed
     validation_seconds: float    # of one validation
-    save_seconds: float        # to write the model once
+    save_seconds: float          # to write the model once
 
     def validations(self, config: TrainConfig, steps: int) -> int:
-        "How often a run of so many steps asks held-out phrases: before, during and at the end."
+        "How many validations a run of `steps` steps makes: before it, during it and at its end."
         return 1 + (math.ceil(steps / config.eval_every) if config.eval_every else min(10, steps))
 
     def run_seconds(self, config: TrainConfig, steps: int | None = None) -> float:
-        "A whole run: its steps, validations, and saves (the model at each validation, its three-fold state every 15 s)."
+        "Seconds of a run: steps, validations, saves (the model at each; the state, three times as large, every 15 s)."
         steps = steps or config.steps
         if steps is None:
             return config.seconds
@@ -251,7 +251,7 @@ class Probe:
         return working + 3 * self.save_seconds * (2 + working // 15)
 
     def steps_in(self, config: TrainConfig) -> int:
-        "The steps of a run: as given, or as many as its seconds allow beside eleven validations."
+        "The number of steps of a run: as given, or as many as its seconds allow besides eleven validations."
         beside = 11 * (self.validation_seconds + self.save_seconds)
         return config.steps or max(int((config.seconds - beside) / self.step_seconds), 1)
 
@@ -259,13 +259,13 @@ class Probe:
 def probe(data: Data,
           model_config: ModelConfig | None = None,   # default: the tofy recipe's
           config: TrainConfig | None = None,
-          seconds: float = 2.,                       # of timed steps; three at the least
+          seconds: float = 2.,                       # how long to time; at least three steps
          ) -> Probe:
-    "Train for a moment and time it; nothing is kept."
+    "Train for a moment and time the steps, a validation and a save; the trained model is dropped."
     if not len(data.train):
         raise UsageError("There is no phrase to try a step on; give a larger file or a larger --max-vocab.")
     if not 0 <= seconds < math.inf:
-        raise UsageError(f"A trial of {seconds:g} seconds cannot be made; give a number from 0 on, such as 2.")
+        raise UsageError(f"A trial cannot take {seconds:g} seconds; give 0 or more, such as 2.")
     config = config or recipe()[1]
     endless = replace(config, steps=10**9, seconds=None, eval_every=10**9, init_from=None)
     run = open_run(data, model_config or recipe()[0], endless)
@@ -277,9 +277,9 @@ def probe(data: Data,
 
 
 def _pauses(run: LatentRun) -> tuple[float, float]:
-    "Seconds of a validation, and of saving the model."
+    "Seconds that one validation takes, and that saving the model takes."
     config = run.config
-    run.config = replace(config, eval_queries=min(config.eval_queries, 2000))     # of more, this many are timed
+    run.config = replace(config, eval_queries=min(config.eval_queries, 2000))     # time at most this many
     began = time.perf_counter()
     list(validate(run, run.record()))
     looked = time.perf_counter() - began
@@ -292,7 +292,7 @@ def _pauses(run: LatentRun) -> tuple[float, float]:
 # %% ../nbs/14_sizing.ipynb #5b4775f7
 def plot_speed(seconds: dict[int, float],   # dim → seconds a step
                ax=None):
-    "Milliseconds a step against dim, with the line that grows as D² through the last; returns the `Axes`."
+    "Draw milliseconds per step against dim, with the line that grows as D² through the last; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     dims, times = list(seconds), [1e3 * s for s in seconds.values()]
@@ -307,31 +307,31 @@ def plot_speed(seconds: dict[int, float],   # dim → seconds a step
     return ax
 
 # %% ../nbs/14_sizing.ipynb #70ee0e20
-FAR_FETCHED, CARD = 500, 8e9   # parameters an example, beyond all that was tried here; bytes of the notes' card
+FAR_FETCHED, CARD = 500, 8e9   # parameters per example, more than we ever tried; bytes of the notes' card
 
 # %% ../nbs/14_sizing.ipynb #3a5ce427
 def size_warnings(data: Data, train: TrainConfig, holds: dict, size: dict) -> list[str]:
-    "Sentences about sizes that don't fit together."
+    "Warnings about sizes that don't fit together, a sentence each."
     n, per, batch = size["parameters"], size["per_example"], train.batch or suited_batch(data.train)
     checks = [
         (per > FAR_FETCHED, f"The model has {n:,} parameters, {per:,.0f} for each of {holds['positions']:,} effective "
-                            "examples, more than was ever tried here; try a smaller --dim beside it."),
-        (batch > len(data.train), f"A batch of {batch:,} is more than the {len(data.train):,} phrases "
-                                        "there are; a smaller --batch makes more steps of them."),
+                            "examples, more than we ever tried; try a smaller --dim as well."),
+        (batch > len(data.train), f"A batch of {batch:,} is larger than the text with its {len(data.train):,} "
+                                  "phrases; a smaller --batch makes more steps of them."),
         (holds["cut_share"] > .5, f"{holds['cut_share']:.0%} of the rows are cut; a larger --max-seq reads more."),
         (holds["unknown_share"] > .1, f"{holds['unknown_share']:.0%} of the tokens are unknown; a larger --max-vocab "
                                       "knows more words."),
         (holds["under_five_share"] > .5, f"{holds['under_five_share']:.0%} of the words are seen fewer than five times "
                                          "and will hardly be learnt; more text is worth more than a larger model."),
-        (size["passes"] < 1, f"The run ends after {size['passes']:.2f} passes (--steps {size['steps']}), before each "
-                             "word was asked for once on average; give it more."),
-        (size["bytes"] > CARD, f"A step needs about {size['bytes'] / 1e9:.1f} GB; where that is too much, make --batch "
+        (size["passes"] < 1, f"The run ends after {size['passes']:.2f} passes (--steps {size['steps']}), before it "
+                             "has asked for each word once on average; give it more."),
+        (size["bytes"] > CARD, f"A step needs about {size['bytes'] / 1e9:.1f} GB; if that is too much, make --batch "
                                "smaller first, then --max-seq.")]
     return data.warnings + [sentence for wrong, sentence in checks if wrong]
 
 # %% ../nbs/14_sizing.ipynb #e9e7a796
 def survey(data: Data) -> dict:
-    "What a source holds: phrases, words, positions, lengths, and how much is rare, unknown or cut."
+    "What a text contains: counts of phrases, words and positions, lengths, and how much is rare, unknown or cut."
     tokens, words, report = len(data.train.flat), askable(data), data.report
     lengths = data.train.lengths.sort().values
 
@@ -356,7 +356,7 @@ def _shape(m: ModelConfig, n: int) -> str: return f"dim {m.dim}, {m.layers} laye
 
 
 def what_is_there(advice: "Advice") -> list[tuple[str, str]]:
-    "Labels and sentences about the source and the models."
+    "The first half of the report: labels and sentences about the text and the models."
     h, n, best = advice.holds, sum(advice.parameters.values()), advice.suggestion
     return [("phrases", f"{h['phrases']:,} to train, {h['held_out']:,} held out, {h['cut']:,} cut"),
             ("words", f"{h['words']:,} ({h['under_five_share']:.0%} seen fewer than five times)"),
@@ -369,7 +369,7 @@ def what_is_there(advice: "Advice") -> list[tuple[str, str]]:
 
 # %% ../nbs/14_sizing.ipynb #48183cdc
 def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
-    "Labels and sentences about steps, memory and time."
+    "The second half of the report: labels and sentences about steps, memory and time."
     s, t = advice.steps, advice.time
     rows = [("5 to 10 passes", f"{s['blanks'][5]:,} to {s['blanks'][10]:,} steps over blanks ({s['blanks_a_step']:.1f} "
                                f"a step), {s['phrases'][5]:,} to {s['phrases'][10]:,} over phrases"),
@@ -384,16 +384,16 @@ def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
 # %% ../nbs/14_sizing.ipynb #06133d9b
 @dataclass
 class Advice:
-    "What a source, a model and a machine allow; text in a terminal, a table in a notebook, `to_dict` for JSON."
+    "A report on a text, a model and a machine; shown as text in a terminal, as a table in a notebook."
     source: str
-    holds: dict                # see `survey`
+    holds: dict                # what the text contains: see `survey`
     model: ModelConfig
-    parameters: dict           # by part
+    parameters: dict           # of the model, by part
     suggestion: dict           # model, parameters, per_example, reason
-    examples: dict             # counted, and by the notes' rule
-    steps: dict                # phrases in a batch, blanks a step; passes over blanks and over phrases → steps
-    memory: dict               # bytes by part, of a batch of the longest phrases
-    time: dict | None          # seconds; None where nothing was tried
+    examples: dict             # effective examples: counted, and by the notes' rule
+    steps: dict                # phrases in a batch, blanks per step, and the steps for 1, 5 and 10 passes of each kind
+    memory: dict               # bytes by part, for a batch of the longest phrases
+    time: dict | None          # seconds; None without a trial
     warnings: list[str]
 
     def to_dict(self) -> dict: return asdict(self)
@@ -411,19 +411,19 @@ class Advice:
 
 # %% ../nbs/14_sizing.ipynb #370ecaff
 def _times(p: Probe, data: Data, train: TrainConfig, steps: dict) -> dict:
-    "Seconds a step, a pass and the whole run, from a trial."
+    "Seconds per step, per pass and for the whole run, from a trial."
     planned = p.steps_in(train)
     return {"step": p.step_seconds, "phrases_a_second": p.phrases_a_second, "steps": planned,
             "pass": steps["blanks"][1] * p.step_seconds, "run": p.run_seconds(train, train.steps),
             "passes": passes(data, train, planned)["blanks"]}
 
 # %% ../nbs/14_sizing.ipynb #af4ee7ec
-def advise(source: str | Path | Data,                  # a file, builtin[:N], or data that are read already
-           model_config: ModelConfig | None = None,    # default: the tofy recipe's; vocab_size is the most words
+def advise(source: str | Path | Data,                  # a file, builtin[:N], or data already read
+           model_config: ModelConfig | None = None,    # default: the tofy recipe's; vocab_size is an upper limit
            train_config: TrainConfig | None = None,
-           seconds: float = 0.,                        # of trying (see `probe`); 0: no times
+           seconds: float = 0.,                        # length of the trial (see `probe`); 0: no times
           ) -> Advice:
-    "Everything that can be said before a run."
+    "What can be said before a run: the text, parameters, steps, memory, time, and warnings."
     model, train = model_config or recipe()[0], train_config or recipe()[1]
     data = source if isinstance(source, Data) else load_data(source, model.vocab_size, model.max_seq)
     model, holds = replace(model, vocab_size=len(data.vocab)), survey(data)
