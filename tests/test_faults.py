@@ -32,8 +32,8 @@ def finite(folder: Path) -> bool:
 
 TEXTS = {
     "empty": (b"", "is empty"),
-    "blank lines": (b"\n  \n\t\n" * 20, "none is a phrase"),
-    "single words": (b"hello\n" * 20, "none is a phrase"),
+    "blank lines": (b"\n  \n\t\n" * 20, "no phrase of two"),
+    "single words": (b"hello\n" * 20, "no phrase of two"),
     "zero bytes": (bytes(range(256)) * 20, "not text"),
     "binary without zero bytes": (b"\x89PNG\r\n\x1a\n\xff\xfe\xfa" * 20, "not UTF-8"),
     "one bad line": (b"a good line\n" * 2 + b"a bad \xe9 line\n", "Line 3"),

@@ -296,7 +296,7 @@ def text(tmp_path, rows):
     return path
 
 
-@pytest.mark.parametrize("rows, words", (([], "is empty; give a text file"), (["hello", ""], "none is a phrase")))
+@pytest.mark.parametrize("rows, words", (([], "is empty; give a text file"), (["hello", ""], "no phrase of two")))
 def test_files_without_phrases(tmp_path, rows, words):
     with pytest.raises(UsageError, match=words):
         advise(text(tmp_path, rows))
