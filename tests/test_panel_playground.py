@@ -71,5 +71,6 @@ def test_without_a_decoder_it_says_what_to_do(tmp_path):
 
 def test_every_control_says_what_it_is(home):
     panel = PlaygroundPanel(home)
-    for control in (*panel.dials, panel.generate, panel.layer, panel.head, panel.train, panel.seconds):
+    for control in (panel.run, panel.prompt, panel.temperature, panel.top_k, panel.top_p, panel.seed,
+                    panel.tokens, panel.generate, panel.layer, panel.head, panel.train, panel.seconds):
         assert control.description and control.tooltip and [c for c in control._dom_classes if c.startswith("tofy-playground-")]

@@ -120,6 +120,23 @@ def test_the_surface_is_small():
     assert offers(read("cli")) == ["app", "main"] and len(tofy.__all__) == 20
 
 
+def long_bodies(source: str, limit: int = 25) -> list[str]:
+    "Functions whose body, without its docstring, has `limit` lines or more."
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            body = node.body[ast.get_docstring(node) is not None:]
+            if body and body[-1].end_lineno - body[0].lineno + 1 >= limit:
+                found.append(node.name)
+    return found
+
+
+def test_bodies_are_short():
+    long = "def f():\n    'says'\n" + 25 * "    x = 1\n"
+    assert long_bodies(long) == ["f"] and long_bodies(long.replace("    x = 1\n", "", 1)) == []
+    assert {path: found for path in (ROOT / "tofy").rglob("*.py") if (found := long_bodies(path.read_text(encoding="utf-8")))} == {}
+
+
 def test_no_module_imports_panels():
     for path in (ROOT / "tofy").rglob("*.py"):
         module = ".".join(path.relative_to(ROOT / "tofy").with_suffix("").parts)

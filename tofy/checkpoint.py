@@ -181,7 +181,7 @@ def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
         raise RunError(f"{path} is damaged ({error}); repair or remove that row.") from error
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
-def trim_log(folder: str | Path, step: int, kind: type) -> None:
+def trim_log(folder: str | Path, step: int, kind: Any) -> None:
     "Remove the rows after `step`: the resumed run will write them again."
     kept = [log_row(record) for record in read_records(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())

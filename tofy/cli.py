@@ -138,6 +138,13 @@ def train(
         run_training(recipe, config, given, out, resume, overwrite, as_json)
 
 # %% ../nbs/16_cli.ipynb #81a00072
+def say_data(data: Any) -> None:
+    "Print what was read, and the warnings about it."
+    say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
+    for warning in data.warnings:
+        say(f"warning: {warning}")
+
+
 def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
                  overwrite: bool, as_json: bool) -> None:
     "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
@@ -152,9 +159,7 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
         config = out / SETTINGS
     plan = plan_for(recipe, config, given)
     data = source_data(plan.data, processes.process_rank(), processes.all_gather)
-    say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
-    for warning in data.warnings:
-        say(f"warning: {warning}")
+    say_data(data)
     if processes.world_size() > 1:
         batch = plan.train.batch or suited_batch(data.train)
         say(f"{processes.world_size()} processes train one model, {batch} phrases a step in all.")

@@ -129,6 +129,7 @@ def count_parameters(model: nn.Module) -> int:
 # %% ../nbs/05_encoder.ipynb #7c9fd4eb
 class EMATeacher(nn.Module):
     "A copy of the table that follows it slowly: teacher ← decay·teacher + (1−decay)·table."
+    table: Tensor                                # (V,D)
     def __init__(self, table: Tensor, decay: float = .996):
         super().__init__()
         self.decay = decay

@@ -184,36 +184,38 @@ def row_ways(latent: Latent) -> dict[str, tuple[int, Scorer]]:
     found = {f"rows of {w} tokens": (w, in_rows(latent, w, attend)) for w in (width * 4 // 3, max(width // 3, 2))}
     return found | {"padding hidden" if attend else "padding attended": (width, in_rows(latent, width, not attend))}
 
-# %% ../nbs/12_gap.ipynb #54cbbc75
-def broken_ways(latent: Latent,
-                phrases: Phrases,               # held out
-                max_queries: int | None = 1000,
-               ) -> dict[str, dict]:   # way → `summary`, share of questions changed, MRR of the right way on them
-    "The figures of the same questions, asked the right way and in every broken way."
-    blanks, vocab = all_blanks(phrases, max_queries), latent.vocab
-    if not len(blanks.rows):
-        raise UsageError("There is no known word to ask for in these phrases; "
-                         "give some with words of the training text.")
 
+def text_ways(vocab: Vocab) -> dict[str, Callable[[list[int], int], list[int]]]:
+    "The changes of the text at one side of a blank, as in `ask_otherwise`; the last one is asked in long rows."
     def spaces(side, answer):
         return split_on_spaces(vocab, side)
 
     def strip(side, answer):
         return [i for i in side if i != answer]
 
-    changes = {"split on spaces": spaces, "answer stripped": strip,
-               "all three at once": lambda side, answer: spaces(strip(side, answer), answer)}   # in long rows
-    right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
-    found = {"asked right": _way(right, right, 0.)}
     if vocab.unit == "pieces":                                                # pieces are not split at spaces
-        changes = {"answer stripped": strip}
-    rows = row_ways(latent)
+        return {"answer stripped": strip}
+    return {"split on spaces": spaces, "answer stripped": strip,
+            "all three at once": lambda side, answer: spaces(strip(side, answer), answer)}
+
+# %% ../nbs/12_gap.ipynb #54cbbc75
+def broken_ways(latent: Latent,
+                phrases: Phrases,               # held out
+                max_queries: int | None = 1000,
+               ) -> dict[str, dict]:   # way → `summary`, share of questions changed, MRR of the right way on them
+    "The figures of the same questions, asked the right way and in every broken way."
+    blanks = all_blanks(phrases, max_queries)
+    if not len(blanks.rows):
+        raise UsageError("There is no known word to ask for in these phrases; "
+                         "give some with words of the training text.")
+    right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
+    found, rows = {"asked right": _way(right, right, 0.)}, row_ways(latent)
     for name, (width, scorer) in rows.items():
         fits = lengths <= width
         if fits.any():
             asked = rank_blanks(scorer, phrases, Blanks(blanks.rows[fits], blanks.positions[fits]))
             found[name] = _way(asked, right[fits], (lengths[fits] < width).double().mean().item())
-    for name, change in changes.items():
+    for name, change in text_ways(latent.vocab).items():
         scorer = next(iter(rows.values()))[1] if name == "all three at once" else latent.score
         texts, places = ask_otherwise(phrases, blanks, change)
         differs = [texts[i].tolist() != phrases[r].tolist() for i, r in enumerate(blanks.rows.tolist())]

@@ -482,7 +482,7 @@ def source_data(config: DataConfig,
                ) -> Data:
     "The training and held-out phrases that a config describes, from any source; the settings keep its address."
     token_rule(config.tokens)                                    # a wrong tokenizer file fails before a long download
-    found = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
+    found: dict[str, Any] = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
              for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
     data = data_of(replace(config, **found))
     data.settings |= {name: getattr(config, name) for name in found}

@@ -8,7 +8,7 @@ __all__ = ['Scorer', 'ranks', 'summary', 'acc_neg', 'cos_mean', 'cos_mean_notes'
            'draw_baselines']
 
 # %% ../nbs/07_metrics.ipynb #2b7acf05
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -195,7 +195,7 @@ def unigram_entropy(vocab: Vocab) -> float:
     return -torch.special.xlogy(p, p).sum().item()
 
 # %% ../nbs/07_metrics.ipynb #a3dfc1bb
-def draw_baselines(ax, lines: dict[str, dict], figure: str = "mrr", vertical: bool = False) -> None:
+def draw_baselines(ax, lines: Mapping[str, dict], figure: str = "mrr", vertical: bool = False) -> None:
     "Draw each baseline as a labelled dashed line; baselines without the metric `figure` are left out."
     for name, figures in lines.items():
         if figure in figures:

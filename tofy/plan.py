@@ -8,7 +8,7 @@ __all__ = ['Plan', 'plan', 'plan_settings', 'read_plan', 'write_plan', 'as_cell'
 # %% ../nbs/09a_plan.ipynb #8b6ab8ef
 import ast
 import shlex
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from . import checkpoint, run_folder
 from .data import DataConfig
 from .encoder import ModelConfig
 from .errors import UsageError
-from .settings import Setting, check_tables, from_text, given, non_defaults, one_length, settings_of, to_text
+from .settings import Setting, changed, check_tables, from_text, given, non_defaults, one_length, settings_of, to_text
 from .training import TrainConfig, recipe
 
 # %% ../nbs/09a_plan.ipynb #104cdc90
@@ -38,9 +38,7 @@ class Plan:
         for one, other in (("steps", "seconds"), ("seconds", "steps")):
             if changes.get(one) is not None:
                 changes[other] = None
-        parts = (replace(config, **{f.name: changes[f.name] for f in fields(config) if f.name in changes})
-                 for config in (self.data, self.model, self.train))
-        return fitted(*parts)
+        return fitted(changed(self.data, changes), changed(self.model, changes), changed(self.train, changes))
 
     def usual(self) -> "Plan":
         "The plan of the same recipe without changes."
@@ -116,7 +114,7 @@ def as_command(plan: Plan, out: str | Path) -> str:
     known, target = plan_settings(), f"--out {shlex.quote(again(out))}"
     if plan.data.seed != plan.train.seed:
         return f"tofy train --config {shlex.quote(str(Path(out) / checkpoint.SETTINGS))} {target}"
-    words = ["tofy train", shlex.quote(plan.data.source)]
+    words = ["tofy train", shlex.quote(str(plan.data.source))]
     if plan.train.recipe != "tofy":
         words.append(f"--recipe {plan.train.recipe}")
     words += [option_words(known[name], value) for name, value in plan.non_defaults().items() if name != "source"]

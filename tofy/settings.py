@@ -93,7 +93,7 @@ def settings_of(config: Any) -> Settings:
     found = Settings()
     for f in fields(config):
         if "setting" in f.metadata:
-            default = f.default if f.default is not MISSING else f.default_factory()   # type: ignore[misc]
+            default = f.default if f.default is not MISSING else f.default_factory()
             found[f.name] = replace(f.metadata["setting"], name=f.name, kind=f.type, default=default)
     return found
 
@@ -231,6 +231,15 @@ def non_defaults(config: Any,
     return found
 
 # %% ../nbs/00b_settings.ipynb #ca1acdee
+C = TypeVar("C")
+
+
+def changed(config: C, changes: Mapping[str, Any]) -> C:
+    "A copy of the config with those of the changes that are its settings."
+    own = {f.name: changes[f.name] for f in fields(config) if f.name in changes}   # type: ignore[arg-type]
+    return replace(config, **own)                                                  # type: ignore[type-var]
+
+
 def common_first(told: Iterable[Setting]) -> list[Setting]:
     "The settings in the order of a help text: common ones group by group, then rare ones; no derived ones."
     told = list(told)
@@ -256,7 +265,8 @@ def settings_rows(config: Any) -> list[dict[str, str]]:
     return rows
 
 # %% ../nbs/00b_settings.ipynb #dffc1034
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # %% ../nbs/00b_settings.ipynb #4d1f2e37
 def takes(config: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:

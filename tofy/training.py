@@ -10,7 +10,7 @@ __all__ = ['RECIPES', 'TrainConfig', 'recipe', 'LatentRun', 'next_batch', 'batch
 import json
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn.utils import parametrize
 
 from . import checkpoint as store
@@ -33,7 +33,7 @@ from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
 from .processes import all_gather, any_process, on_first, process_rank, shard, world_size
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
-from .settings import given, setting
+from .settings import changed, given, setting
 from .spelling import own_rows, spelling_of
 from .vocab import SPECIALS, TOKENIZER, UNK, Vocab
 
@@ -113,9 +113,8 @@ def recipe(name: str = "tofy",   # "tofy" or "notes"
         changes.setdefault("seconds", None)
     elif changes.get("seconds") is not None:
         changes["steps"] = None
-    model, train = (replace(config, **{name: value for name, value in changes.items() if name in own})
-                    for config, own in zip(RECIPES[name], known))
-    return model, train
+    model, train = RECIPES[name]
+    return changed(model, changes), changed(train, changes)
 
 # %% ../nbs/09_training.ipynb #365b3a27
 @dataclass
@@ -131,6 +130,8 @@ class Batch:
 @dataclass
 class LatentRun(Run):
     "A run of the latent model: its training step, its validation and its files."
+    config: TrainConfig
+    model: LatentModel
     teacher: EMATeacher | None = None
     acc_ema: float = 0.
     epoch: tuple = (-1, ())             # number and batches of the current epoch
@@ -250,9 +251,9 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
         loss = loss + c.spread_weight * spread_loss(c.spread, rows, run.generator)
     if not measure:
         return loss, {}
-    terms = {name: term.item() for name, term in dict(loss=loss, **terms).items()}
-    rivals = sample_negatives(batch.answers, 32, len(run.data.vocab), Generator().manual_seed(run.step))
-    return loss, terms | batch_metrics(model, pred, targets, rivals[batch.blanks].to(c.device))
+    figures = {name: term.item() for name, term in dict(loss=loss, **terms).items()}
+    rivals = sample_negatives(batch.answers, 32, len(run.data.vocab), torch.Generator().manual_seed(run.step))
+    return loss, figures | batch_metrics(model, pred, targets, rivals[batch.blanks].to(c.device))
 
 # %% ../nbs/09_training.ipynb #f732ed91
 @torch.no_grad()
@@ -344,8 +345,8 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "ema" else None
     settings = data.settings | dict(tokens=data.vocab.rule)              # for a tokenizer: its copy in the run folder
     about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size())
-    return LatentRun(data, config, model, make_optimizer(model, config), Generator().manual_seed(config.seed), folder,
-                     about, teacher=teacher)
+    generator = torch.Generator().manual_seed(config.seed)
+    return LatentRun(data, config, model, make_optimizer(model, config), generator, folder, about, teacher=teacher)
 
 # %% ../nbs/09_training.ipynb #d9dcbd8d
 def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None,
@@ -376,7 +377,7 @@ def train(data: Data,                                # what to learn from
           out: str | Path | None = None,             # the run folder; None: write nothing
           resume: bool = False,                      # resume the run in `out`
           overwrite: bool = False,                   # replace the run in `out`
-         ) -> Iterator[LogRecord]:                   # a record at every log line and four times a second
+         ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
     "Train a model; `out` gets the best model and all that is needed to resume."
     folder, default = Path(out) if out else None, recipe()
     with memory_advice(SMALLER):

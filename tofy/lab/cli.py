@@ -181,15 +181,14 @@ def train(
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
     "The three configs: defaults or those in a file, then the preset's shape, then the options."
     from tofy.lab import decoder, training
-    from tofy.settings import one_length
+    from tofy.settings import changed, one_length
     if given.get("steps") is not None and given.get("seconds") is not None:
         raise UsageError("Give either steps or seconds, not both.")
     data, model, train = training.read_configs(file) if file else (
         training.TextDataConfig(), decoder.DecoderConfig(), training.TextConfig())
     changes = one_length(given)
-    data, model, train = (replace(config, **{f.name: changes[f.name] for f in fields(config) if f.name in changes})
-                          for config in (data, decoder.preset(preset) if preset else model, train))
-    return data, model, train
+    model = decoder.preset(preset) if preset else model
+    return changed(data, changes), changed(model, changes), changed(train, changes)
 
 
 def planned(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple:

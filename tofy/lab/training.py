@@ -51,13 +51,8 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     elif str(source) == "stdlib":
         found = {p.name: read_text(p) for p in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))}
     elif Path(source).is_dir():
-        files = [p for p in sorted(Path(source).rglob("*")) if p.suffix in SOURCE_CODE and p.is_file()]
-
-        def hidden(p):
-            return any(part[0] in "._" and part != "__init__.py" for part in p.parts)
-
-        files = [p for p in files if not hidden(p.relative_to(source))]
-        found = {str(p.relative_to(source)): read_text(p) for p in files}
+        paths = [p.relative_to(source) for p in sorted(Path(source).rglob("*")) if p.is_file()]
+        found = {str(p): read_text(Path(source) / p) for p in paths if p.suffix in SOURCE_CODE and not hidden(p)}
     elif Path(source).is_file():
         text = read_text(Path(source))
         if text is None:
@@ -73,6 +68,11 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
+def hidden(path: Path) -> bool:
+    "Whether a file or a folder of the path begins with `.` or `_`; `__init__.py` does not count."
+    return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
+
+
 def read_text(path: Path) -> str | None:
     "The text of a file, its line ends unchanged; None if it is not UTF-8."
     try:

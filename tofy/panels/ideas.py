@@ -65,13 +65,10 @@ class MaskingPanel(Panel):
             tooltip="left of both handles: <mask>; between them: a random word; right of them: the word itself")
         self.again = widgets.Button(description="resample", tooltip="the same phrases, new random numbers")
         self.more = widgets.Button(description="other phrases", tooltip="the next phrases of the data")
-        for widget, name in zip((self.mode, self.rate, self.shares, self.again, self.more),
-                                ("mode", "rate", "shares", "resample", "more")):
-            widget.add_class(f"tofy-masking-{name}")
         self.said, self.shown, self.counts = widgets.HTML(), widgets.HTML(), widgets.HTML()
         super().__init__(side_by_side(self.mode, self.rate), side_by_side(self.shares, self.said),
                          side_by_side(self.again, self.more), self.shown, self.counts)
-        self.add_class("tofy-masking")
+        self.mark("masking", "mode", "rate", "shares", "again", "more")
         self.when(self.mode, self.rate, self.shares, do=self.redraw)
         self.when(self.again, do=self.resample)
         self.when(self.more, do=self.turn_page)
@@ -137,11 +134,9 @@ class SchedulePanel(Panel):
         self.length = HowLong(int(c.seconds), "seconds", "tofy-schedule")
         self.at = share(.5, description="look at", readout_format=".0%", tooltip="a point of the run: see the dot")
         moved = (self.lr, self.min_lr, self.warmup, self.flat, self.at)
-        for widget, name in zip(moved, ("lr", "min-lr", "warmup", "flat", "at")):
-            widget.add_class(f"tofy-schedule-{name}")
         self.picture, self.sentence = Picture(8, 3), widgets.HTML()
         super().__init__(side_by_side(*moved[:-1], self.length), self.picture, self.at, self.sentence)
-        self.add_class("tofy-schedule")
+        self.mark("schedule", "lr", "min_lr", "warmup", "flat", "at")
         self.when(*moved, self.length.unit, self.length.number, do=self.redraw)
         self.guard(self.redraw)()
 
@@ -171,6 +166,17 @@ def pull_sentence(pred: Tensor, table: Tensor,   # (1,D), (8,D); see `worked_exa
 class LossPanel(Panel):
     "A panel with five words on a circle and a prediction to turn; it draws how each term of the loss pulls."
     def __init__(self):
+        self.make_sliders()
+        moved = (self.angle, self.length, self.temperature, self.smoothing, self.mse, self.rank, self.aux,
+                 self.negatives, self.dim, self.reduction)
+        self.picture, self.sentence = Picture(8.4, 3.8), widgets.HTML()
+        super().__init__(side_by_side(*moved), self.picture, self.sentence)
+        self.mark("loss", "angle", "length", "temperature", "smoothing", "mse", "rank", "aux", "negatives", "dim",
+                  "reduction")
+        self.when(*moved, do=self.redraw)
+        self.guard(self.redraw)()
+
+    def make_sliders(self) -> None:
         number = partial(widgets.FloatSlider, **WIDE)
         self.angle = number(80., min=0, max=360, step=1, readout_format=".0f", description="angle",
                             tooltip="where the prediction points, in degrees; the answer is at 20")
@@ -179,31 +185,22 @@ class LossPanel(Panel):
                                   tooltip="the ranking term divides the cosines by it")
         self.smoothing = number(0., min=0, max=.5, step=.01, description="smoothing",
                                 tooltip="share of the target that is spread evenly over all words")
-        self.weights = [number(w, min=0, max=8, step=.1, description=f"weight of {term}",
-                               tooltip=f"weight of the term {term} in the loss")
-                        for term, w in zip(("mse", "rank", "aux"), (1., 1., .1))]
+        weight = partial(number, min=0, max=8, step=.1)
+        self.mse = weight(1., description="weight of mse", tooltip="weight of the term mse in the loss")
+        self.rank = weight(1., description="weight of rank", tooltip="weight of the term rank in the loss")
+        self.aux = weight(.1, description="weight of aux", tooltip="weight of the term aux in the loss")
         self.negatives = widgets.IntSlider(0, min=0, max=32, description="negatives", **WIDE,
                                            tooltip="random words to rank against; 0: every other word")
         self.dim = widgets.SelectionSlider(options=[2, 8, 32, 128, 240, 384], description="D", **WIDE,
                                            tooltip="numbers in a vector; all but the first two are zero here")
         self.reduction = widgets.Dropdown(options=["sum", "notes"], description="reduction", **WIDE,
                                           tooltip="mse over D: the sum, or the notes' mean")
-        moved = (self.angle, self.length, self.temperature, self.smoothing, *self.weights, self.negatives, self.dim,
-                 self.reduction)
-        for widget, name in zip(moved, ("angle", "length", "temperature", "smoothing", "mse", "rank", "aux",
-                                        "negatives", "dim", "reduction")):
-            widget.add_class(f"tofy-loss-{name}")
-        self.picture, self.sentence = Picture(8.4, 3.8), widgets.HTML()
-        super().__init__(side_by_side(*moved), self.picture, self.sentence)
-        self.add_class("tofy-loss")
-        self.when(*moved, do=self.redraw)
-        self.guard(self.redraw)()
 
     def redraw(self) -> None:
         pred, table, targets = worked_example(self.angle.value, self.length.value, self.dim.value)
         drawn = sample_negatives(targets, self.negatives.value, len(table), Generator().manual_seed(0))   # (1,N)
         drawn = drawn if self.negatives.value else None
-        pulls = term_pulls(pred, targets, table, tuple(w.value for w in self.weights), negatives=drawn,
+        pulls = term_pulls(pred, targets, table, (self.mse.value, self.rank.value, self.aux.value), negatives=drawn,
                            temperature=self.temperature.value, reduction=self.reduction.value,
                            smoothing=self.smoothing.value)
         said = pull_sentence(pred, table, pulls, drawn[0] if drawn is not None else None)
@@ -223,6 +220,17 @@ class SizingPanel(Panel):
     "A panel that shows parameters, memory, steps and warnings while you change the sizes of a model."
     def __init__(self, source: str | Path = "builtin"):   # a file, hub:<id>, or builtin[:N]
         self.read = lru_cache(maxsize=4)(partial(load_data, source))
+        self.make_sliders()
+        moved = (self.dim, self.layers, self.heads, self.batch, self.max_seq, self.max_vocab)
+        self.trial = widgets.Button(description="try two seconds", tooltip="train for two seconds to estimate the time")
+        self.warnings, self.table, self.picture = widgets.HTML(), widgets.HTML(), Picture(8, 3)
+        super().__init__(side_by_side(*moved, self.length, self.trial), self.warnings, self.picture, self.table)
+        self.mark("sizing", "dim", "layers", "heads", "batch", "max_seq", "max_vocab", "trial")
+        self.when(*moved, self.length.unit, self.length.number, do=self.redraw)
+        self.when(self.trial, do=self.try_it)
+        self.guard(self.redraw)()
+
+    def make_sliders(self) -> None:
         (m, c), late = recipe(), dict(continuous_update=False, **WIDE)
         self.dim = widgets.IntSlider(m.dim, min=16, max=512, step=16, description="dim", **late,
                                      tooltip="D, numbers in a vector; a multiple of 16, so that heads divide it")
@@ -237,17 +245,6 @@ class SizingPanel(Panel):
         self.max_vocab = widgets.IntSlider(m.vocab_size, min=100, max=32_000, step=100, description="max_vocab", **late,
                                            tooltip="most rows of the table, specials included")
         self.length = HowLong(int(c.seconds), "seconds", "tofy-sizing")
-        self.trial = widgets.Button(description="try two seconds", tooltip="train for two seconds to estimate the time")
-        moved = (self.dim, self.layers, self.heads, self.batch, self.max_seq, self.max_vocab)
-        names = ("dim", "layers", "heads", "batch", "max-seq", "max-vocab", "try")
-        for widget, name in zip((*moved, self.trial), names):
-            widget.add_class(f"tofy-sizing-{name}")
-        self.warnings, self.table, self.picture = widgets.HTML(), widgets.HTML(), Picture(8, 3)
-        super().__init__(side_by_side(*moved, self.length, self.trial), self.warnings, self.picture, self.table)
-        self.add_class("tofy-sizing")
-        self.when(*moved, self.length.unit, self.length.number, do=self.redraw)
-        self.when(self.trial, do=self.try_it)
-        self.guard(self.redraw)()
 
     def try_it(self) -> None:
         self.trial.disabled, self.trial.description = True, "trying …"

@@ -137,7 +137,7 @@ def find_words(words: list[str], part: str) -> list[str]:
 class CrowdingPanel(Panel):
     "The words of an embedding table on a map, with their neighbours and the table's figures."
     def __init__(self, folder: str | Path | None = None):   # a run; None: the first in the list
-        self.run, self.latent, self.vocab = pick_run(folder).add_class("tofy-crowding-run"), None, None
+        self.run, self.latent, self.vocab = pick_run(folder), None, None
         self.search = widgets.Text(description="find", placeholder="a word, or a part of one", continuous_update=True,
                                    tooltip="the list below shows the words that contain this")
         self.words = widgets.Select(description="word", rows=9, tooltip="the word to mark, with its neighbours")
@@ -145,13 +145,11 @@ class CrowdingPanel(Panel):
         self.frame = widgets.SelectionSlider(options=[("saved", 0)], description="step", layout=Layout(width="32em"),
                                              tooltip="the step of the training that the map shows")
         self.said, self.near, self.figures, self.picture = *(widgets.HTML() for _ in range(3)), Picture(6.5, 4.6)
-        for name in ("search", "words", "view", "frame", "said", "near", "figures", "picture"):
-            getattr(self, name).add_class(f"tofy-crowding-{name}")
         aside = VBox([self.search, self.words, self.near], layout=Layout(flex="0 0 24em"))
         self.picture.layout.flex = "0 1 auto"
         super().__init__(self.run, self.view, self.frame, self.said,
                          HBox([aside, self.picture, self.figures], layout=Layout(flex_flow="row wrap")))
-        self.add_class("tofy-crowding")
+        self.mark("crowding", "run", "search", "words", "view", "frame", "said", "near", "figures", "picture")
         self.when(self.run, do=self.choose)
         self.when(self.search, do=self.find)
         self.when(self.words, self.view, self.frame, do=self.draw)
@@ -262,11 +260,9 @@ class GapPanel(Panel):
                                                  tooltip="among how many words, including the right one, it must win")
         self.said, self.curve, self.bars = widgets.HTML(), Picture(7, 3.2), Picture(7, 2.8)
         self.ways, self.measured, self.work = HBox(layout=Layout(flex_flow="row wrap")), {}, None
-        for name in ("run", "kind", "figure", "candidates", "said", "curve", "ways", "bars"):
-            getattr(self, name).add_class(f"tofy-gap-{name}")
         self.body = VBox([self.candidates, self.said, self.curve, self.ways, self.bars])
         super().__init__(self.run, HBox([self.kind, self.figure], layout=Layout(flex_flow="row wrap")), self.body)
-        self.add_class("tofy-gap")
+        self.mark("gap", "run", "kind", "figure", "candidates", "said", "curve", "ways", "bars")
         self.when(self.run, do=self.choose)
         self.when(self.kind, self.figure, self.candidates, do=self.draw_curve)
         self.when(self.figure, do=self.draw_bars)

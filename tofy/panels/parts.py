@@ -70,6 +70,12 @@ class Panel(widgets.VBox):
 
     def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
 
+    def mark(self, kind: str, *names: str) -> None:
+        "Give the panel and the attributes of these names CSS classes, for styles and tests."
+        self.add_class(f"tofy-{kind}")
+        for name in names:
+            getattr(self, name).add_class(f"tofy-{kind}-{name.replace('_', '-')}")
+
     def guard(self, do: Callable) -> Callable:
         "The same function, but its errors are shown in the panel and not raised."
         def guarded(*args, **kwargs):

@@ -88,6 +88,22 @@ class PlaygroundPanel(Panel):
     "Let a decoder write, grow it with buttons, and see its family tree."
     def __init__(self, home: str | Path = "runs"):   # a folder of run folders
         self.home, self.training, self.watcher, self.opened, self.listing = Path(home), None, None, (None, None), False
+        self.make_controls()
+        self.make_buttons()
+        self.text, self.words, self.tree = widgets.HTML(), widgets.HTML(), Picture(8.5, 3)
+        asked = self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens
+        super().__init__(side_by_side(*asked), side_by_side(self.generate), self.text, self.words,
+                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
+        self.mark("playground", "run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds",
+                  "generate", "layer", "head", "back", "train", "text", "words", "tree")
+        self.when(*asked, self.generate, do=self.write)
+        self.when(self.layer, do=partial(self.insert, surgery.insert_layer, "layer"))
+        self.when(self.head, do=partial(self.insert, surgery.insert_head, "head"))
+        self.when(self.train, do=self.train_child)
+        self.when(self.back, do=self.roll_back)
+        self.guard(self.look_around)()
+
+    def make_controls(self) -> None:
         self.run = widgets.Dropdown(description="decoder", tooltip="which decoder writes", **WIDE)
         self.prompt = widgets.Text("we ", description="prompt", tooltip="the text that the decoder continues", **WIDE)
         number = partial(widgets.FloatSlider, min=0., step=.05, continuous_update=False, **WIDE)
@@ -102,6 +118,7 @@ class PlaygroundPanel(Panel):
         self.tokens = whole(80, min=1, max=300, description="tokens", tooltip="how many tokens to write")
         self.seconds = whole(20, min=1, max=120, description="seconds", tooltip="how long to train")
 
+    def make_buttons(self) -> None:
         def button(text, tooltip):
             return widgets.Button(description=text, tooltip=tooltip, layout=Layout(width="auto"))
 
@@ -110,20 +127,6 @@ class PlaygroundPanel(Panel):
         self.head = button("insert a head", "a child with one more head in every layer; at first it writes the same")
         self.back = button("back to its parent", "choose the decoder this one was made from; this one is not deleted")
         self.train = button("train on", "make a child and train it for this many seconds")
-        self.text, self.words, self.tree = widgets.HTML(), widgets.HTML(), Picture(8.5, 3)
-        self.dials = (self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens)
-        for name in ("run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds", "generate", "layer",
-                     "head", "back", "train", "text", "words", "tree"):
-            getattr(self, name).add_class(f"tofy-playground-{name.replace('_', '-')}")
-        super().__init__(side_by_side(*self.dials), side_by_side(self.generate), self.text, self.words,
-                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
-        self.add_class("tofy-playground")
-        self.when(*self.dials, self.generate, do=self.write)
-        self.when(self.layer, do=partial(self.insert, surgery.insert_layer, "layer"))
-        self.when(self.head, do=partial(self.insert, surgery.insert_head, "head"))
-        self.when(self.train, do=self.train_child)
-        self.when(self.back, do=self.roll_back)
-        self.guard(self.look_around)()
 
     def chosen(self) -> Writer:
         "The chosen decoder; its file is read only once."
