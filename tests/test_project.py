@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tools.fold import foldable
+
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 NOTEBOOKS = sorted(p.relative_to(ROOT) for p in (ROOT / "nbs").rglob("*.ipynb") if ".ipynb_checkpoints" not in p.parts)
@@ -51,6 +53,23 @@ def test_notebooks_are_clean(copy):
 def test_what_only_tests_is_folded():
     done = run(sys.executable, "tools/fold.py", "--check")
     assert done.returncode == 0, f"run python tools/fold.py: {done.stdout}"
+
+
+def test_fold_tells_tests_from_what_a_reader_needs():
+    cells = [(source, bool(printed), is_folded) for source, printed, is_folded in [
+        ("import torch\nfrom tofy.data import *", "", True),
+        ("#| default_exp toy", "", False),
+        ("#| export\nimport torch", "", True),
+        ("#| export\ndef double(x): return 2 * x", "", False),
+        ("test_eq(double(2), 4)", "", True),                        # a test and no more
+        ("assert double(3) == 6\nprint(double(3))", "6", False),     # it shows something
+        ("two = double(1)\ntest_eq(two, 2)", "", False),            # the next cell shows what this one made
+        ("print(two)", "2", False),
+        ("def half(x): return x / 2\ntest_eq(half(2), 1)", "", True),   # only folded cells use `half`
+        ("test_close(half(3), 1.5)", "", True),
+        ("double(2)", "4", False)]]
+    made = [dict(cell_type="code", source=[source], outputs=["an output"] if printed else [], metadata={}) for source, printed, _ in cells]
+    assert foldable([dict(cell_type="markdown", source=["# Toy"], metadata={}), *made]) == [False, *(fold for *_, fold in cells)]
 
 
 def test_readme_is_made_from_the_index():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -135,6 +136,13 @@ def test_bodies_are_short():
     long = "def f():\n    'says'\n" + 25 * "    x = 1\n"
     assert long_bodies(long) == ["f"] and long_bodies(long.replace("    x = 1\n", "", 1)) == []
     assert {path: found for path in (ROOT / "tofy").rglob("*.py") if (found := long_bodies(path.read_text(encoding="utf-8")))} == {}
+
+
+def test_colours_stand_in_one_module():
+    for path in (ROOT / "tofy").rglob("*.py"):
+        found = [line for line in path.read_text(encoding="utf-8").splitlines()
+                 if re.search(r"""["':]#[0-9A-Fa-f]{6}\b""", line)]
+        assert bool(found) == (path.stem == "colours"), (path, found)
 
 
 def test_no_module_imports_panels():

@@ -9,6 +9,11 @@ __all__ = ['COLOURS', 'NAMES']
 # Okabe and Ito's colours, named after what they look like.
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 RED, PINK, GREY, DARK, BLACK = "#D55E00", "#CC79A7", "#999999", "#666666", "#000000"
+# Dark enough for text on white: a check that passed, one that failed, one that was not made.
+PASSED, FAILED, UNCHECKED = "#006B4E", "#8F3F00", "#595959"
+# Pale enough to lie behind black text.
+PALE_BLUE, PALE_ORANGE, PALE_GREY = "#bcdff5", "#f7dfb0", "#e8e8e8"
+SHADES = "#ffffff", "#fdebd0", "#fad7a0", "#f5b041", "#e67e22"        # from sure to unsure
 
 # %% ../nbs/00_colours.ipynb #c8debf34
 # The colour of the model and of each baseline, in every picture.

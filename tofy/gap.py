@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .checkpoint import HELDOUT, measured
-from .colours import BLUE, COLOURS, DARK, NAMES, RED, SKY
+from .colours import BLUE, COLOURS, DARK, FAILED, NAMES, PASSED, RED, SKY, UNCHECKED
 from .data import Data, Phrases, pack
 from .errors import RunError, UsageError
 from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
@@ -401,8 +401,7 @@ class Checks(list):
         return "\n".join(f"{word[c.passed]:12} {c.name:22} {c.detail}" for c in self)
 
     def _repr_html_(self) -> str:
-        # dark enough to be read on white
-        look = {True: ("✓", "#006B4E"), False: ("✗ failed", "#8F3F00"), None: ("not checked", "#595959")}
+        look = {True: ("✓", PASSED), False: ("✗ failed", FAILED), None: ("not checked", UNCHECKED)}
         cells = (f'<td style="color:{look[c.passed][1]}">{look[c.passed][0]}</td><td>{html.escape(c.name)}</td>'
                  f'<td style="text-align:left">{html.escape(c.detail)}</td>' for c in self)
         return "<table><tr><th></th><th>check</th><th></th></tr>" + "".join(f"<tr>{c}</tr>" for c in cells) + "</table>"

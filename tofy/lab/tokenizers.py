@@ -23,6 +23,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from .. import checkpoint as store
+from ..colours import PALE_BLUE, PALE_ORANGE
 from ..errors import RunError, UsageError
 from ..vocab import TOKENIZER, Vocab, vocab_hash
 
@@ -157,7 +158,7 @@ class Pieces(list):
     def __repr__(self) -> str: return f"{len(self)} tokens: " + "|".join(self)
 
     def _repr_html_(self) -> str:
-        strip = show_strip(self, ["#bcdff5" if i % 2 else "#f7dfb0" for i in range(len(self))])
+        strip = show_strip(self, [PALE_BLUE if i % 2 else PALE_ORANGE for i in range(len(self))])
         return f"{strip}<small>{html.escape(repr(self))}</small>"
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #3a91ee1e

@@ -19,6 +19,7 @@ from torch import Generator, Tensor
 
 from .. import __version__
 from .. import checkpoint as store
+from ..colours import PALE_GREY, SHADES
 from ..errors import RunError, UsageError
 from ..settings import check, setting
 from ..vocab import TOKENIZER
@@ -105,7 +106,7 @@ def generate(model: Decoder,
         yield Step(int(token), p[token].item(), [(i, p[i].item()) for i in best])
 
 # %% ../../nbs/lab/01a_writing.ipynb #42e5f1c5
-SHADES = ((.75, "#ffffff"), (.5, "#fdebd0"), (.25, "#fad7a0"), (.05, "#f5b041"), (0., "#e67e22"))
+LEAST = .75, .5, .25, .05, 0.         # the lowest probability of each shade
 
 # %% ../../nbs/lab/01a_writing.ipynb #b1c47d27
 @dataclass(repr=False)
@@ -135,15 +136,15 @@ class Writing:
 
     def strip(self, prompt: bool = True) -> str:
         "HTML: every token on the colour of its probability, after the prompt if `prompt`."
-        colours = [next(colour for least, colour in SHADES if s.probability >= least) for s in self.steps]
+        colours = [next(colour for least, colour in zip(LEAST, SHADES) if s.probability >= least) for s in self.steps]
         pieces, says = [self.tokens[s.id] for s in self.steps], list(map(self.likely, self.steps))
         if prompt:
-            pieces, colours, says = [self.prompt, *pieces], ["#e8e8e8", *colours], ["the prompt", *says]
+            pieces, colours, says = [self.prompt, *pieces], [PALE_GREY, *colours], ["the prompt", *says]
         return show_strip(pieces, colours, says)
 
     def _repr_html_(self) -> str:
         names = "at least 75% sure", "50 to 75%", "25 to 50%", "5 to 25%", "under 5%"
-        scale = show_strip([f"\xa0{name}\xa0".replace(" ", "\xa0") for name in names], [colour for _, colour in SHADES])
+        scale = show_strip([f"\xa0{name}\xa0".replace(" ", "\xa0") for name in names], list(SHADES))
         return f"{self.strip()}<small>{scale}{len(self.steps)} tokens, typically {self.sure:.0%} sure</small>"
 
 # %% ../../nbs/lab/01a_writing.ipynb #2c2fccfc

@@ -157,7 +157,7 @@ class PlaygroundPanel(Panel):
         if self.listing:
             return
         writer = self.chosen()
-        how = Sampling(*(dial.value for dial in (self.temperature, self.top_k, self.top_p, self.seed)))
+        how = Sampling(*(w.value for w in (self.temperature, self.top_k, self.top_p, self.seed)))
         written = writer.write(self.prompt.value, self.tokens.value, how)
         self.text.value = f"<small>{lineage.shape_words(surgery.kin_of(writer))}</small>{written._repr_html_()}"
         self.words.value = (f"<details><summary>each step in words</summary><pre>{html.escape(written.words())}</pre>"

@@ -171,9 +171,9 @@ class SettingsForm:
 def painters(lines: list[LogRecord], baselines: dict) -> list[Callable]:
     "Four functions that each draw one picture of a run into an `Axes`."
     terms = dict(loss="loss (total)", rank="ranking", mse="direction", aux="auxiliary")
-    dials = dict(cos_mean="cosine", acc_neg="acc_neg (1 of 33)", acc_ema="acc_ema")
+    metrics = dict(cos_mean="cosine", acc_neg="acc_neg (1 of 33)", acc_ema="acc_ema")
     return [partial(plot_columns, lines, terms, "loss (nats)"),
-            partial(plot_columns, lines, dials, "training batch", baselines, "acc_neg"),
+            partial(plot_columns, lines, metrics, "training batch", baselines, "acc_neg"),
             partial(plot_columns, lines, dict(valid_mrr="MRR", valid_top1="top-1"), "held out", baselines),
             partial(plot_columns, lines, dict(lr="learning rate"), "learning rate")]
 
