@@ -133,7 +133,7 @@ class Answer:
     def _repr_html_(self) -> str:
         bar = '<div style="background:{};height:.8em;width:{:.0f}px"></div>'
         rows = "".join(f"<tr><td>{'<b>' * (w == self.word)}{html.escape(w)}</td><td>{c:.3f}</td><td>"
-                       f"{bar.format('#D55E00' if w == self.word else '#0072B2', max(c, 0) * 200)}</td></tr>"
+                       f"{bar.format(RED if w == self.word else BLUE, max(c, 0) * 200)}</td></tr>"
                        for w, c in self.top)
         table = f"<table><tr><th>word</th><th>cosine</th><th style='width:200px'></th></tr>{rows}</table>"
         return f"<p>{html.escape(self.phrase)}</p>{table}<p>{'<br>'.join(map(html.escape, self.about()))}</p>"
