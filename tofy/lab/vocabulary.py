@@ -71,7 +71,7 @@ def size_report(counts: Sequence[int],    # (V,) how often the text uses each ro
                ) -> Size:
     "Measure a vocabulary, given how often a text uses each of its tokens."
     if len(counts) != len(lengths) or not sum(counts):
-        raise UsageError(f"There are {len(counts)} counts (sum {sum(counts)}) and {len(lengths)} lengths; "
+        raise UsageError(f"There are {len(counts)} counts ({sum(counts)} tokens in all) and {len(lengths)} lengths; "
                      "give a count and a length for every token, counted on a text that is not empty.")
     total = sum(counts)
     size = sum(n * length for n, length in zip(counts, lengths))
