@@ -67,12 +67,12 @@ Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces
 
 
 def named(given: dict[str, Any], data: str | None, tokenizer: Path | None) -> dict[str, Any]:
-    "The given settings, with the text and the tokenizer added, which have arguments of their own."
+    "The settings in `given`, together with those that the arguments `data` and `tokenizer` stand for."
     if data:
         given = given | dict(source=data)
     if tokenizer:
         if "tokens" in given:
-            raise UsageError("Give either tokens or tokenizer, not both: a rule for words, or a tokenizer for pieces.")
+            raise UsageError("Give either tokens or tokenizer, not both: one cuts words, the other subword pieces.")
         from tofy.vocab import read_rule
         read_rule(tokenizer)                                         # an unreadable file is an error now, not later
         given = given | dict(tokens=str(tokenizer))
@@ -213,7 +213,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
 
 # %% ../nbs/16_cli.ipynb #6bc0e0b2
 def split_folder(words: list[str]) -> tuple[Path, list[str]]:
-    "The run folder at the head of the arguments (or runs/latent if there is none), and the phrases."
+    "Split arguments into the run folder (runs/latent, unless the first one is a folder) and the phrases."
     first = words[0] if words else ""
     if first and "=>" not in first and (Path(first).is_dir() or not any(c in first for c in " _[")):
         return Path(first), words[1:]
@@ -287,7 +287,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
 def evaluate(
     folder: Folder = Path("runs/latent"),
     data: word("[DATA]", "A file, hub:<id> or builtin[:N]; default: the held-out phrases.") = None,
-    max_queries: option("Ask at most this many blanks, drawn with seed 0.", default="all", least=1) = None,
+    max_queries: option("Test at most this many blanks, drawn with seed 0.", default="all", least=1) = None,
     column: Column = None,
     as_json: AsJson = False,
 ) -> None:
@@ -445,13 +445,13 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
 
 # %% ../nbs/16_cli.ipynb #f9647efa
 def measure(folder: Path, latent) -> dict:
-    "The results of `crowding` and `gap` for a run, on as many held-out blanks as there is time for."
+    "The results of `crowding` and `gap` for a run, on as many held-out blanks as a few seconds allow."
     from tofy.crowding import crowding
     from tofy.gap import gap, seconds_a_blank
     from tofy.inference import heldout_phrases
     phrases = heldout_phrases(folder, latent)
     if not phrases.known().any():
-        raise UsageError(f"The held-out phrases of {folder} contain no known word, so nothing can be asked.")
+        raise UsageError(f"The held-out phrases of {folder} contain no known word, so there is nothing to predict.")
     cost = seconds_a_blank(latent, phrases)
 
     def afford(seconds, most):
@@ -462,7 +462,7 @@ def measure(folder: Path, latent) -> dict:
 
 # %% ../nbs/16_cli.ipynb #984e8c58
 def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
-    "The metrics of `tofy diagnose`, one paragraph at a time: blanks, gap, table."
+    "The paragraphs that `tofy diagnose` prints: ranks at held-out blanks, gap from training to use, embedding table."
     table, gap, lines = result["crowding"], result["gap"], result["baselines"]
     rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
     yield f"Ranks among all {table['words']:,} {unit}, one blank at a time\n" + figure_table(rows)
@@ -514,7 +514,7 @@ def size(
 
 # %% ../nbs/16_cli.ipynb #36bb86ef
 def translate(argv: list[str]) -> list[str]:
-    "Translate the original program's arguments into those of the commands above; return others unchanged."
+    "Translate the original program's arguments into those of tofy's commands; return others unchanged."
     if not argv or argv[0] not in ("--latent", "--latent-from-checkpoint", "--diff"):
         return argv
     mode, rest = argv[0], argv[1:]
@@ -525,7 +525,7 @@ def translate(argv: list[str]) -> list[str]:
     numbers = words[1:]
     if not words or len(numbers) > 8 or not all(n.isdigit() for n in numbers):
         raise UsageError(f"{mode} takes DATA STEPS BATCH DIM MAX_SEQ LAYERS HEADS MAX_VOCAB "
-                     "(or MAX_CTX MAX_TGT in MAX_SEQ's place), all but DATA numbers.")
+                     "(or MAX_CTX MAX_TGT in MAX_SEQ's place); all but DATA are numbers.")
     if len(numbers) == 8:
         numbers[3:5] = [str(int(numbers[3]) + int(numbers[4]))]
     start = ["--out", "."] if mode == "--latent" else ["--init-from", ".", "--out", "from_checkpoint"]
@@ -538,7 +538,7 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
     from tofy.run_folder import MODEL, VOCAB
     model, vocab = (Path(w) for w in (words + [MODEL, VOCAB][len(words):])[:2])
     if model.name != MODEL or vocab.name != VOCAB or model.parent != vocab.parent:
-        raise UsageError(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not those.")
+        raise UsageError(f"--diff reads {MODEL} and {VOCAB} of one folder; {model} and {vocab} are not such a pair.")
     config = load(model.parent).model.config
     for name, given in zip(("dim", "max_seq", "layers", "heads"), words[2:6]):
         if given != str(getattr(config, name)):

@@ -49,7 +49,7 @@ class Finding:
     shares: dict[str, float] = field(default_factory=dict)   # parts of a whole to draw, if no column shows it
 
     def to_dict(self) -> dict[str, str]:
-        "The texts of the finding, by the names name, evidence, meaning, try and read."
+        "The texts of the finding, in a dict with the keys name, evidence, meaning, try and read."
         return {"name": self.name, "evidence": self.evidence, "meaning": self.meaning, "try": self.advice,
                 "read": self.read}
 
@@ -79,7 +79,7 @@ ALIASES = dict(iter="step", iteration="step", train_loss="loss", val_loss="valid
 
 
 def cell_value(cell: str | None) -> float:
-    "A cell as a number: NaN if it is empty or text, ∞ if it says nan or inf."
+    "The number in a cell of a log: NaN if the cell is empty or holds another text, ∞ if it says nan or inf."
     try:
         value = float(cell or "")
     except ValueError:
@@ -100,7 +100,7 @@ PRINTED = re.compile(r"\b(loss|mse|rank|aux|cos_mean|acc_neg|acc_ema|lr)\W{1,3}(
 
 # %% ../nbs/13_doctor.ipynb #90d2793e
 def read_printed(lines: Sequence[str]) -> dict[str, list[float]]:
-    "The columns of the original's printed lines (`step N/Total loss … cos_mean … acc_neg … lr …`), by name."
+    "Read the lines that the original program prints (`step N/Total loss … acc_neg … lr …`): columns by name."
     rows = []
     for line in lines:
         place = re.search(r"\bstep\W*(\d+)(?:\s*/\s*(\d+))?", line, re.IGNORECASE)
@@ -143,13 +143,13 @@ def read_columns(log: str | Path | Sequence[LogRecord]) -> dict[str, Tensor]:
 
 # %% ../nbs/13_doctor.ipynb #152cb488
 class Known(SimpleNamespace):
-    "The known settings as attributes; an unknown setting is None."
+    "Settings of a run as attributes; a setting that is not known is None."
     def __getattr__(self, name: str) -> None: return None
 
 # %% ../nbs/13_doctor.ipynb #b6a74bd0
 @dataclass
 class Case:
-    "A log, and what else is known of its run."
+    "What is known of a run: its log and, from its folder, its settings, baselines and embedding table."
     columns: dict[str, Tensor]                          # (rows,) each
     settings: Known = field(default_factory=Known)      # of data, model and training
     vocab: Vocab | None = None
@@ -170,17 +170,17 @@ class Case:
         return steps[good], values[good]
 
     def end(self, name: str, n: int = 1) -> float | None:
-        "The mean of the last `n` values of a column; None if there are fewer."
+        "The mean of the last `n` values of a column; None if it has fewer than `n`."
         values = self.points(name)[1]
         return values[-n:].mean().item() if len(values) >= n else None
 
     def line(self, name: str, figure: str = "mrr") -> float | None:
-        "A figure of a baseline; None if it is not known."
+        "A metric of the baseline `name`, by default its MRR; None if it is not known."
         return self.lines.get(name, {}).get(figure)
 
 # %% ../nbs/13_doctor.ipynb #f44744d3
 def open_case(log: str | Path | Sequence[LogRecord], run: str | Path | None = None) -> Case:
-    "The case of a log and, if there is one, of its run folder."
+    "Read a log and, if there is one, its run folder into a `Case`."
     case = Case(read_columns(log))
     if run is None and isinstance(log, (str, Path)) and Path(log).is_dir():
         run = log
@@ -188,7 +188,7 @@ def open_case(log: str | Path | Sequence[LogRecord], run: str | Path | None = No
         return case
     folder = Path(run)
     if not folder.is_dir():
-        raise UsageError(f"There is no run folder {folder}; give another, or leave it out.")
+        raise UsageError(f"There is no run folder {folder}; give another one, or the log alone.")
     if (folder / store.SETTINGS).is_file():
         tables = run_folder.load_settings(folder / store.SETTINGS)
         case.settings = Known(**{key: value for part in tables.values() for key, value in part.items()})
@@ -227,7 +227,7 @@ def add_model(case: Case, folder: Path) -> None:
 
 # %% ../nbs/13_doctor.ipynb #586c6fe5
 def first_table(config: ModelConfig, seed: int) -> Tensor:
-    "The table `(V,D)` with which a run with this seed begins."
+    "The embedding table `(V,D)` of a run with this config and seed, before its first step."
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return LatentModel(replace(config, ngrams=0)).table.detach()               # spelling parts start at zero
@@ -237,7 +237,7 @@ LINES = 10   # the fewest rows to average acc_neg over: of the original's 16 bla
 
 
 def planned(case: Case) -> float:
-    "The share of the planned run that the log covers; 1 if the plan is not known."
+    "The share of the run's planned length that the log covers; 1 if that length is not known."
     step, steps, seconds = case.end("step"), case.end("steps"), case.end("seconds")
     if steps:
         return step / steps
@@ -246,7 +246,7 @@ def planned(case: Case) -> float:
 
 # %% ../nbs/13_doctor.ipynb #1a5c3daa
 def blanks_a_line(case: Case) -> float:
-    "About how many blanks a row's acc_neg is the mean of, from the settings or the scatter of neighbouring rows."
+    "Estimate the number of blanks per acc_neg in the log, from the settings or from how much acc_neg fluctuates."
     s, values = case.settings, case.points("acc_neg")[1]
     if s.batch is not None:
         words = sum(case.lengths) / max(len(case.lengths), 1)
@@ -259,9 +259,9 @@ def blanks_a_line(case: Case) -> float:
 # %% ../nbs/13_doctor.ipynb #c500c699
 def noise(case: Case,
           share: float,   # p, the acc_neg
-          lines: int,     # number of rows that it is the mean of
+          lines: int,     # rows of the log over which it is averaged
          ) -> float:      # 2√(p(1−p)/M): about five runs in a hundred are farther off
-    "Two (binomial) standard errors of an acc_neg that is the mean of some rows."
+    "Two (binomial) standard errors of the mean acc_neg of `lines` rows of the log."
     return 2 * math.sqrt(max(share * (1 - share), 0) / (lines * blanks_a_line(case)))
 
 # %% ../nbs/13_doctor.ipynb #95c5e01a
@@ -272,7 +272,7 @@ PATTERNS: list[Pattern] = []   # in the order of the report
 
 
 def pattern(look_for: Pattern) -> Pattern:
-    "Register a pattern: a function that returns a finding, or None where it does not apply."
+    "A decorator that registers a pattern: a function that returns a finding, or None if it finds nothing wrong."
     PATTERNS.append(look_for)
     return look_for
 
@@ -280,7 +280,7 @@ def pattern(look_for: Pattern) -> Pattern:
 def diagnose(log: str | Path | Sequence[LogRecord],   # a CSV log, the original's lines, a run folder, or records
              run: str | Path | None = None,           # the run folder, if `log` is not one itself
             ) -> Report:                              # a list of findings, empty if nothing is wrong
-    "Find out what is wrong with a run, and what to try."
+    "Check a run for all known faults; each finding tells what is wrong and what to try."
     case = open_case(log, run)
     return Report(finding for look_for in PATTERNS if (finding := look_for(case)))
 
@@ -294,7 +294,7 @@ STANDARD = "chance", "counting words", "counting pairs"                       # 
 
 # %% ../nbs/13_doctor.ipynb #ed9fd5c3
 def plot_finding(finding: Finding, case: Case, ax=None):
-    "Draw the columns or shares that show a finding, with its name as title; returns the `Axes`."
+    "Draw the log's columns, or the shares, that show a finding, titled with its name; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(3.2, 2.2))[1]
     ax.set_title(finding.name, fontsize=8)
@@ -314,7 +314,7 @@ def plot_finding(finding: Finding, case: Case, ax=None):
 
 # %% ../nbs/13_doctor.ipynb #36811a88
 def draw_columns(names: Sequence[str], case: Case, ax):
-    "Draw curves against the step; if the second needs an axis of its own, returns that axis, else `ax`."
+    "Draw columns of the log against the step; returns the second y axis if one was needed, else `ax`."
     other, units = ax, [UNITS.get(name, name) for name in names]
     for name, unit, colour in zip(names, units, (BLUE, RED)):
         if (name in BOUNDED) != (names[0] in BOUNDED):
@@ -345,7 +345,7 @@ FEWEST_ROWS = 5   # fewer points than these are no curve
 
 @pattern
 def too_short(case: Case) -> Finding | None:
-    "The log covers too little of the run."
+    "Finds a log that is too short to judge the run by."
     done, rows = planned(case), len(case.columns["step"])
     if (done < TOO_EARLY or rows < FEWEST_ROWS) and "NaN" not in case.outcome:
         return Finding("too short to judge",
@@ -361,7 +361,7 @@ CLIMB = .5      # share of its fall that the loss has climbed back: half is more
 
 @pattern
 def divergence(case: Case) -> Finding | None:
-    "NaN or infinite numbers, a loss that climbed back, or weights that grew without limit."
+    "Finds NaN or infinite numbers, a loss that rose again after its fall, or a table that grew far too large."
     broken = [name for name, column in case.columns.items()
               if (column.isinf().all() if name.startswith("valid") else column.isinf().any())]   # or not measured there
     growth = (case.table.norm() / case.start.norm()).item() if case.start is not None else 1.
@@ -380,7 +380,7 @@ def divergence(case: Case) -> Finding | None:
 
 # %% ../nbs/13_doctor.ipynb #8c8cb194
 def climbed(loss: Tensor) -> float:
-    "The share of its fall that a loss `(rows,)` has climbed back by its end; 0 if noise can explain the rise."
+    "The rise of a loss `(rows,)` from its lowest point to its end, as a share of its fall; 0 if noise explains it."
     width = max(3, len(loss) // 10)
     if len(loss) < 2 * width:
         return 0.
@@ -396,7 +396,7 @@ SPIKE, SPIKE_NOISE = .25, 8.   # a quarter above the five rows before, and eight
 
 @pattern
 def spikes(case: Case) -> Finding | None:
-    "Rows whose loss is far above the rows before and after."
+    "Finds rows of the log with a loss far above that of the rows before and after."
     steps, loss = case.points("loss")
     if len(loss) < 12:
         return None
@@ -419,7 +419,7 @@ REACH = 1e-3                    # sum of all learning rates; the numbers of a ro
 
 @pattern
 def still_table(case: Case) -> Finding | None:
-    "The rows of the table are still near their random start."
+    "Finds an embedding table whose rows are still near their random start."
     steps, lr = case.points("lr")
     fact = ""
     if case.start is not None and case.trained >= STILL_STEPS:
@@ -443,7 +443,7 @@ AGREED, UNTOLD = .9, .5   # from a log alone: cos_mean above the first, and acc_
 
 @pattern
 def collapse(case: Case) -> Finding | None:
-    "The rows point one way, or the predictions agree with the answers but don't tell words apart."
+    "Finds embeddings that all point one way, or predictions that are near their answers, but as near to other words."
     cosine, hits, signs = case.end("cos_mean", 5), case.end("acc_neg", 5), []
     if None not in (cosine, hits) and cosine > AGREED and hits < UNTOLD:
         signs += [f"predictions have a cosine of {cosine:.2f} with their answers, and acc_neg is {hits:.2f}"]
@@ -461,7 +461,7 @@ def collapse(case: Case) -> Finding | None:
 
 # %% ../nbs/13_doctor.ipynb #489d0236
 def shared_direction(table: Tensor, vocab: Vocab) -> float:
-    "The mean cosine of the rows of two words drawn from the training text: ‖Σ p(w)·ê(w)‖²."
+    "The mean cosine between the embeddings of two words drawn from the training text: ‖Σ p(w)·ê(w)‖²."
     p = torch.tensor(vocab.counts[len(SPECIALS):], dtype=torch.double)
     rows = F.normalize(table[len(SPECIALS):].double(), dim=-1)                                    # (words,D)
     return (p / p.sum().clamp(min=1) @ rows).square().sum().item()
@@ -493,7 +493,7 @@ ALIKE = .02       # nats from ln K
 
 
 def resting_loss(case: Case) -> tuple[str, float] | None:
-    "The column with the ranking term and its mean in the second half; None if it still changes."
+    "The name of the ranking term's column and its mean over the log's second half; None if it still changes."
     name = "rank" if "rank" in case.columns else "loss"
     values = case.points(name)[1]
     quarter = len(values) // 4
@@ -506,7 +506,7 @@ def resting_loss(case: Case) -> tuple[str, float] | None:
 
 @pattern
 def all_alike(case: Case) -> Finding | None:
-    "The ranking term rests at ln K: every candidate gets the same score."
+    "Finds a ranking term that rests at ln K, the loss if all K candidates get the same score."
     found, s = resting_loss(case), case.settings
     if not found or s.rank_weight == 0:
         return None
@@ -523,14 +523,14 @@ MORE = 1.1        # times the unigram baseline's MRR: less is within the noise o
 
 
 def beats_counting(case: Case) -> bool:
-    "Whether held-out MRR is known to be above the unigram baseline's."
+    "True if held-out MRR is known to be above the unigram baseline's."
     mrr, line = case.end("valid_mrr"), case.line("unigram")
     return None not in (mrr, line) and mrr > MORE * line
 
 
 @pattern
 def loss_at_unigram(case: Case) -> Finding | None:
-    "The ranking term rests at the loss of the unigram baseline."
+    "Finds a ranking term that rests at the loss of the unigram baseline."
     found = resting_loss(case)
     if not found or beats_counting(case) or not sum(case.vocab.counts):
         return None
@@ -549,7 +549,7 @@ CHANCE = .1       # acc_neg below this is nearer to chance (1/33) than to any kn
 
 @pattern
 def at_chance(case: Case) -> Finding | None:
-    "acc_neg is near that of random scores."
+    "Finds a run whose acc_neg is near that of random scores."
     hits = case.end("acc_neg", LINES)
     if hits is not None and hits < CHANCE and planned(case) >= TOO_EARLY:
         sway = noise(case, hits, LINES)
@@ -568,7 +568,7 @@ PAST = 2.                   # times the unigram's MRR, if no bigram is known: th
 
 @pattern
 def beside_unigram(case: Case) -> Finding | None:
-    "acc_neg is no higher than counting words could reach."
+    "Finds a run whose acc_neg is not clearly above that of the unigram baseline, which only counts words."
     hits, line = case.end("acc_neg", LINES), case.line("unigram", "acc_neg")
     if hits is None or hits < CHANCE or planned(case) < TOO_EARLY or on_its_way(case):
         return None
@@ -588,7 +588,7 @@ def beside_unigram(case: Case) -> Finding | None:
 
 # %% ../nbs/13_doctor.ipynb #151303e1
 def on_its_way(case: Case) -> bool:
-    "Whether held-out MRR is far above the unigram, or is not known to be near it while acc_neg still rises fast."
+    "True if held-out MRR is far above the unigram baseline's, or if acc_neg rises fast and MRR is not known to be low."
     mrr, low, high = case.end("valid_mrr"), case.line("unigram") or NOTES_MRR, case.line("bigram")
     if mrr is not None and mrr > ((low + high) / 2 if high else PAST * low):
         return True
@@ -600,7 +600,7 @@ def on_its_way(case: Case) -> bool:
 # %% ../nbs/13_doctor.ipynb #3fc8f774
 @pattern
 def counting_words(case: Case) -> Finding | None:
-    "Held-out MRR is no higher than the unigram baseline's."
+    "Finds a run whose held-out MRR is not clearly above the unigram baseline's."
     mrr, line = case.end("valid_mrr"), case.line("unigram")
     if line and len(case.points("valid_mrr")[1]) >= 3 and mrr <= MORE * line and planned(case) >= TOO_EARLY:
         return Finding("no better than counting words", f"Held-out MRR {mrr:.3f}; counting words {line:.3f}.",
@@ -615,7 +615,7 @@ AS_LONG = 4      # times the second half's gain: the most that five times the st
 
 @pattern
 def behind_neighbours(case: Case) -> Finding | None:
-    "Held-out MRR is below the bigram baseline's and not about to pass it."
+    "Finds a run whose held-out MRR is below the bigram baseline's and rises too slowly to pass it soon."
     (steps, mrr), line, examples = case.points("valid_mrr"), case.line("bigram"), case.end("examples")
     if line is None or len(mrr) < 5 or not case.lengths or not beats_counting(case) or planned(case) < TOO_EARLY:
         return None
@@ -636,7 +636,7 @@ ENOUGH = .1       # a metric with more noise than this can't show that "it did n
 
 
 def far_from_good(case: Case) -> bool | None:
-    "Whether the best available metric is poor; None if no metric can tell."
+    "True if the best known metric, held-out MRR or else acc_neg, is poor; None if neither can tell."
     mrr, line, hits = case.end("valid_mrr"), case.line("bigram"), case.end("acc_neg", LINES)
     if None not in (mrr, line):
         return mrr < line
@@ -644,7 +644,7 @@ def far_from_good(case: Case) -> bool | None:
 
 
 def stalled(case: Case, since: float) -> tuple[str, float, float] | None:
-    "The best available metric and its means in both halves of the steps after `since`; None if it improved."
+    "The best known metric if it did not improve after step `since`: name, mean in each half of that time; else None."
     for name, fewest in (("valid_mrr", 4), ("acc_neg", 2 * LINES), ("valid_loss", 4)):
         steps, values = case.points(name)
         values = values[steps >= since]
@@ -661,7 +661,7 @@ SPENT, SPENT_SHARE = .05, .25   # below this share of the highest rate for this 
 
 @pattern
 def spent_rate(case: Case) -> Finding | None:
-    "The learning rate became tiny long before the end, and progress stopped with it."
+    "Finds a learning rate that became tiny long before the end, so that progress stopped."
     steps, lr = case.points("lr")
     if len(lr) < FEWEST_ROWS or lr[-1] > SPENT * lr.max():
         return None
@@ -678,7 +678,7 @@ def spent_rate(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #6b5abcae
 @pattern
 def no_trend(case: Case) -> Finding | None:
-    "A metric did not rise in the second half and is far from good; used if no bigram baseline is known."
+    "If no bigram baseline is known: finds a poor metric that did not improve in the second half of the run."
     steps, lr = case.columns["step"], case.points("lr")[1]
     if case.line("bigram") or not far_from_good(case) or len(lr) and lr[-1] <= SPENT * lr.max():
         return None
@@ -693,7 +693,7 @@ def no_trend(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #0d0705e7
 @pattern
 def loss_alone(case: Case) -> Finding | None:
-    "The loss falls by a tenth while acc_neg, far from good, does not rise."
+    "Finds a poor run in whose second half the loss falls by a tenth or more, but acc_neg does not rise."
     (steps, loss), hits = case.points("loss"), case.points("acc_neg")[1]
     late = loss[steps >= (steps[0] + steps[-1]) / 2] if len(steps) else loss
     hits = hits[len(hits) // 2:]
@@ -715,7 +715,7 @@ FALLEN = .05      # share of the best held-out figure; runs with other seeds dif
 
 @pattern
 def overfitting(case: Case) -> Finding | None:
-    "Held-out figures were better before, in a run that did not diverge."
+    "Finds a held-out MRR (or loss) that was better earlier in the run, unless the run diverged."
     name = "valid_mrr" if "valid_mrr" in case.columns else "valid_loss"
     (steps, values), (at, loss) = case.points(name), case.points("loss")
     if len(values) < 3:
@@ -737,13 +737,13 @@ FLATTERY = .25    # between acc_neg in training and the highest that the held-ou
 
 # %% ../nbs/13_doctor.ipynb #c52c9242
 def highest_acc_neg(rank: float, words: int, rivals: int = 32) -> float:
-    "The highest possible acc_neg if the median answer has this rank: half of the answers may always win."
+    "The highest acc_neg that a median rank allows: half of the answers beat all rivals, the others have that rank."
     return .5 + .5 * (1 - (rank - 1) / max(words - 1, 1))**rivals
 
 # %% ../nbs/13_doctor.ipynb #7dd38eec
 @pattern
 def flattery(case: Case) -> Finding | None:
-    "acc_neg in training is far above acc_neg on held-out phrases."
+    "Finds a run whose acc_neg is far higher in training than on held-out phrases."
     hits, rank = case.end("acc_neg", LINES), case.end("valid_median_rank")
     if hits is None or case.held_acc_neg is None and (rank is None or not case.vocab):
         return None
@@ -760,7 +760,7 @@ def flattery(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #c3395c8a
 @pattern
 def misleading_cosine(case: Case) -> Finding | None:
-    "A cosine from a squared error averaged over the D coordinates, used in the loss or the only one in the log."
+    "Finds a cosine that looks too good, as it was computed from a squared error averaged over the D coordinates."
     printed, true, mse = (case.end(name) for name in ("cos_mean_notes", "cos_mean", "mse"))
     if printed is None or case.settings.mse_weight == 0:
         return None
@@ -778,7 +778,7 @@ def misleading_cosine(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #ebbb35de
 @pattern
 def weightless(case: Case) -> Finding | None:
-    "The weight of a term was raised that is divided by D."
+    "Finds a loss weight that was raised in vain, because its squared error is averaged over the D coordinates."
     s = case.settings
     weight = s.mse_weight or 0
     pull, rank_pull = 2 * weight / (s.dim or math.inf), (s.rank_weight or 0) / 2 / (s.temperature or .1)
@@ -796,7 +796,7 @@ KEPT = .95        # of the best held-out MRR: the saved model must reach this mu
 
 @pattern
 def wrong_best(case: Case) -> Finding | None:
-    "acc_ema chose the model to keep, but by held-out MRR another one was better."
+    "Finds a run that kept the model with the best acc_ema, though an earlier or later one had a better held-out MRR."
     (steps, mrr), (at, saved) = case.points("valid_mrr"), case.points("saved")
     if case.settings.best_by != "acc_ema" or len(mrr) < 3 or not (saved > 0).any():
         return None
@@ -813,7 +813,7 @@ def wrong_best(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #85ab5ee6
 @pattern
 def padding_attended(case: Case) -> Finding | None:
-    "Attention sees the padding."
+    "Finds a model whose attention sees the padding."
     s = case.settings
     if not s.attend_padding:
         return None
@@ -831,7 +831,7 @@ MASK_LEAST = .05  # below it, nearly every phrase has only the one blank that it
 
 @pattern
 def masks(case: Case) -> Finding | None:
-    "Too many words are hidden, or too few."
+    "Finds a mask rate that hides too many words, or too few."
     told, rate = settings_of(TrainConfig).mask_rate, case.settings.mask_rate
     if case.settings.mask_mode != "rate" or rate is None or MASK_LEAST <= rate <= MASK_MOST:
         return None
@@ -848,7 +848,7 @@ UNKNOWN = .15     # of the held-out words; about .04 is usual for short dialogue
 
 @pattern
 def few_heldout(case: Case) -> Finding | None:
-    "Too few held-out blanks to judge by."
+    "Finds a run with too few held-out blanks to judge by."
     blanks = sum(case.lengths) - case.unknown
     if case.vocab and blanks < FEW_BLANKS:
         return Finding("too few held-out blanks", f"{blanks} known words are held out; MRR is then "
@@ -859,7 +859,7 @@ def few_heldout(case: Case) -> Finding | None:
 
 @pattern
 def unknown_words(case: Case) -> Finding | None:
-    "Many held-out words are not in the vocabulary."
+    "Finds a run in which many held-out words are not in the vocabulary."
     total = sum(case.lengths)
     if total and case.unknown > UNKNOWN * total:
         share = case.unknown / total

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 # %% ../nbs/00a_errors.ipynb #1327aa3a
 class TofyError(Exception):
-    "Something a user can act on; the message is one sentence that says what is wrong and what to do."
+    "An error that a user can act on; the message is one sentence that says what is wrong and what to do."
     exit_code = 1
 
 
@@ -30,7 +30,7 @@ class MissingPackage(UsageError, ImportError):
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    "Put it around an import: if the package is missing, the `MissingPackage` error names the extra to install."
+    "Context manager for an import: if its package is missing, a `MissingPackage` error names the extra to install."
     try:
         yield
     except ModuleNotFoundError as error:
@@ -46,7 +46,7 @@ def out_of_memory(error: BaseException) -> bool:
 # %% ../nbs/00a_errors.ipynb #51ad218a
 @contextmanager
 def memory_advice(smaller: str) -> Iterator[None]:   # options to make smaller, the most useful first
-    "Put it around a run: if memory runs out, the `RunError` names the options to make smaller."
+    "Context manager for a run: if memory runs out, a `RunError` names the options to make smaller."
     try:
         yield
     except (RuntimeError, MemoryError) as error:

@@ -63,7 +63,7 @@ class Latent:
 
     @property
     def exact_source(self) -> str:
-        "The source, or '' for a run on pieces: the best possible answer is known for words only."
+        "`source`, or '' if the model reads subword pieces, for which the best possible answer is not known."
         return self.source if self.vocab.unit == "words" else ""
 
     @torch.no_grad()
@@ -74,12 +74,12 @@ class Latent:
 
     @torch.no_grad()
     def score(self, questions: Masked) -> Tensor:
-        "A `Scorer`: the cosine of every word `(M,V)` for a batch of blanks."
+        "The cosine `(M,V)` of the prediction at each blank with every word's embedding; this method is a `Scorer`."
         return self.model.cosines(self.model(questions.inputs, questions.mask)[0])
 
     @torch.no_grad()
     def row(self, word: str) -> Tensor | None:
-        "A word's embedding `(D,)`; for an unknown word the one made from its spelling, or None if the model has none."
+        "A word's embedding `(D,)`; for an unknown word, one made from its n-grams; None if the model has none."
         i = self.vocab.ids.get(word)
         return self.model.spelt(word) if i is None else self.model.table[i]
 
@@ -140,7 +140,7 @@ class Answer:
 
 # %% ../nbs/10_inference.ipynb #4df8e969
 def fill(latent: Latent, phrase: str, top: int = 5) -> Answer:
-    "The words nearest to what the model predicts at the blank."
+    "Fill the blank in a phrase with the `top` words nearest to the model's prediction."
     return rank_answer(latent, phrase, None, top)
 
 # %% ../nbs/10_inference.ipynb #41384bc5
@@ -148,7 +148,7 @@ PIECES = "these are pieces of words; · stands for a space"
 
 
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
-    "The `top` nearest words to the blank in `phrase` and, if `word` is given, its rank among all words."
+    "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
     cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
     row = None if word is None else latent.row(word)                                     # (D,)
@@ -170,7 +170,7 @@ def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answ
 # %% ../nbs/10_inference.ipynb #ea824e07
 @torch.no_grad()
 def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, float]]:
-    "The `n` other words whose rows have the largest cosine with this word's row, with those cosines."
+    "The `n` other words whose embeddings have the largest cosine with this word's, each with that cosine."
     cosines = latent.model.cosines(latent.row(word)[None])[0]                            # (V,)
     cosines[[*range(len(SPECIALS)), latent.vocab.ids.get(word, 0)]] = -2.
     best = cosines.topk(min(n, len(latent.vocab) - len(SPECIALS) - 1))
@@ -178,7 +178,7 @@ def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, floa
 
 # %% ../nbs/10_inference.ipynb #4705b5f5
 def baseline_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
-    "The rank of `word` at the blank of `phrase` by each baseline that the run folder allows."
+    "The rank that each available baseline gives to `word` at the blank in `phrase`."
     vocab, ids = latent.vocab, torch.tensor([read_blank(latent.vocab, phrase)])          # (1,T)
     if word not in vocab.ids:                                                            # never counted: ranked last
         return dict(chance=(len(vocab) - len(SPECIALS) + 2) / 2, unigram=len(vocab) - len(SPECIALS) + 1)
@@ -196,7 +196,7 @@ def baseline_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
 
 # %% ../nbs/10_inference.ipynb #e1931401
 def plot_answer(answer: Answer, ax=None):
-    "Draw the nearest words as bars of their cosines, the expected word in orange; returns the `Axes`."
+    "Draw the cosines of the nearest words as bars, with the expected word's highlighted; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
@@ -206,7 +206,7 @@ def plot_answer(answer: Answer, ax=None):
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
 def answer_tokens(vocab: Vocab, phrase: str, answer: str) -> list[str]:
-    "The tokens of an answer put at the blank; a piece may also be typed as it is displayed (with ·)."
+    "The tokens of `answer` at the blank in `phrase`; a subword piece can also be typed with · for its space."
     text = answer.strip()
     if vocab.unit == "words" or not text or text[0] in "·�" and text in vocab.ids:
         return vocab.tokenize(text) if vocab.unit == "words" or not text else [text]
@@ -218,7 +218,7 @@ def question_for(vocab: Vocab,
                  tokens: Sequence[str],   # the whole phrase
                  place: int,              # index of the token to hide
                 ) -> str:
-    'The question "phrase with _ => answer" that hides one token and asks for it.'
+    'Write tokens as a question, "phrase with _ => answer", whose blank hides the token at `place`.'
     hidden = tokens[place]
     if vocab.unit == "words":
         return f"{vocab.join([*tokens[:place], '_', *tokens[place + 1:]])} => {hidden}"
@@ -231,7 +231,7 @@ def question_for(vocab: Vocab,
 
 
 def one_token(vocab: Vocab, phrase: str, answer: str) -> tuple[str, str]:
-    "The phrase, and the answer as one token; a `RunError` if the answer has no token or several."
+    "The phrase and its answer as one token; raises a `RunError` if the answer is not exactly one token."
     tokens = answer_tokens(vocab, phrase, answer)
     if vocab.unit == "pieces" and len(tokens) > 1 and tokens[0] == "·":   # if the space is a piece by itself,
         phrase, tokens = BLANK.sub(" _", phrase), tokens[1:]              # do not hide it
@@ -308,7 +308,7 @@ class Answers(list):
 def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     "The phrase with its blank but without any copy of `word`, and how many copies were removed."
     if vocab.unit == "pieces":
-        raise UsageError("Removing the answer works for words only, and this run reads pieces; leave strip_answer out.")
+        raise UsageError("strip_answer works only with whole words, and this run reads pieces of words; leave it out.")
     kept, removed = [], 0
     for piece in re.split(f"({BLANK.pattern})", phrase, flags=re.IGNORECASE):
         tokens = [piece] if BLANK.fullmatch(piece) else vocab.tokenize(piece)
@@ -322,7 +322,7 @@ def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, wi
                    max_seq: int,
                    split: str = "none",    # as in training
                   ) -> tuple[Phrases, dict[str, int]]:
-    "The phrases of a file as the model reads them, with duplicates, and counts of what was cut or skipped."
+    "Read and encode the phrases of a source, duplicates included; also returns counts of what was cut or skipped."
     lines = source_lines(source, seed=1)
     reading = read_phrases(lines, max_seq, split, vocab.tokens, vocab.lower, unique=False)
     return numbered(reading, vocab), dict(reading.report)
@@ -337,7 +337,7 @@ def evaluate(latent: Latent,
     "Hide every known token, one at a time, rank it among the whole vocabulary, and return metrics and baselines."
     blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
     if not len(blanks.rows):
-        raise UsageError("These phrases have no known word to ask for; give phrases with words of the training text.")
+        raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)
     figures = judge(latent.score, phrases, blanks, V)
     figures |= dict(cos_mean=figures.pop("score"), vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
@@ -347,7 +347,7 @@ def evaluate(latent: Latent,
 
 # %% ../nbs/10_inference.ipynb #85125032
 def run_data(folder: str | Path) -> Data:
-    "Read again the data that a run was trained on; a `RunError` if the text is gone or has changed."
+    "Read again the data that a run was trained on; raises a `RunError` if the text is gone or has changed."
     _, vocab, header = load_model(folder)
     settings = header.get("data", {})
     if vocab.unit == "pieces":
@@ -363,7 +363,7 @@ def run_data(folder: str | Path) -> Data:
 
 # %% ../nbs/10_inference.ipynb #f7fcf37c
 def twins(folder: Path) -> Iterator[Path]:
-    "Folders of other runs with the same held-out blanks of the built-in corpus: next to this one, or ready-made."
+    "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
     def asked(run: Path) -> tuple:                                           # () for a run that cannot be read
         with suppress(OSError, KeyError, TofyError):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
@@ -379,7 +379,7 @@ def twins(folder: Path) -> Iterator[Path]:
 
 # %% ../nbs/10_inference.ipynb #dd616a86
 def known_baselines(folder: str | Path) -> dict[str, dict]:
-    "The baselines kept in a run folder, or copied into it from a twin; {} if they have yet to be measured."
+    "The baselines saved in a run folder, or copied there from a run with the same blanks; {} if none are saved."
     folder, vocab = Path(folder), load_model(folder)[1]
     if lines := load_baselines(folder, vocab)[1]:
         return lines
@@ -392,7 +392,7 @@ def known_baselines(folder: str | Path) -> dict[str, dict]:
 
 
 def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
-    "The baselines of a run on its held-out blanks; measured if need be, and then kept in its folder."
+    "The baselines' metrics on a run's held-out blanks; measured and saved in its folder if they are not there yet."
     folder = Path(folder)
     if lines := known_baselines(folder):
         return lines
@@ -414,7 +414,7 @@ def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dic
 
 # %% ../nbs/10_inference.ipynb #91972180
 def heldout_phrases(folder: str | Path, latent: Latent) -> Phrases:
-    "The held-out phrases of a run folder; a `UsageError` if there are none."
+    "The held-out phrases of a run folder; raises a `UsageError` if there are none."
     held = Path(folder) / HELDOUT
     if not (held.is_file() and held.stat().st_size):
         raise UsageError(f"{folder} holds no held-out phrases; name a file to evaluate on.")
@@ -422,7 +422,7 @@ def heldout_phrases(folder: str | Path, latent: Latent) -> Phrases:
 
 
 def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queries: int | None = None) -> dict:
-    "Evaluate a run on a file, or on its own held-out phrases, with the baselines on the same blanks."
+    "Metrics of a run, and of the baselines, on the phrases of a file or (by default) on the run's held-out phrases."
     latent, known = load(folder), {}
     if source is None:
         phrases = heldout_phrases(folder, latent)
@@ -501,7 +501,7 @@ def hide_word(vocab: Vocab,
               place: int,          # index of the token to hide
               filler: str = "_",   # fills an earlier blank whose answer was not given
              ) -> str:
-    "The question that hides one token and asks for it; an old blank, or this one hidden twice, gets its answer back."
+    "The question with the token at `place` hidden and any earlier blank filled; if `place` is the blank, just fill it."
     phrase, _, answer = question.partition("=>")
     words = phrase_words(vocab, phrase)
     given = answer_tokens(vocab, phrase, answer) or [filler]

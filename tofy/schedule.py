@@ -15,7 +15,7 @@ from .settings import check, setting
 # %% ../nbs/08b_schedule.ipynb #1c35ed9c
 @dataclass
 class LoopConfig:
-    "Settings of every training loop; a run is given either `steps` or `seconds` of wall time."
+    "Settings that every training loop has; the length of a run is given in either `steps` or `seconds` of wall time."
     steps: int | None = setting(None, "Number of training steps.", unit="steps", least=1, group="Length",
                                 none="as many as the seconds allow")
     seconds: float | None = setting(100., "Training time, validations and saving included.", unit="seconds",
@@ -24,11 +24,11 @@ class LoopConfig:
     min_lr: float = setting(1e-5, "Learning rate at the end.", least=0, group="Optimizer", rare=True)
     warmup: float = setting(.1, "Share of the run in which the rate rises; 2,000 steps at most.", least=0, most=1,
                             group="Optimizer", rare=True)
-    flat: float = setting(.25, "Share of the rest at the highest rate; 1: the rate never falls.", least=0, most=1,
+    flat: float = setting(.25, "Share of the time after warm-up at the highest rate; 1: no fall.", least=0, most=1,
                           group="Optimizer", rare=True)
     weight_decay: float = setting(.1, "AdamW's weight decay: how hard weights are pulled towards zero.", least=0,
                                   slider=(0, 1), group="Optimizer", rare=True)
-    clip: float = setting(1., "Gradients are clipped to this length; 0: no clipping.", least=0, group="Optimizer",
+    clip: float = setting(1., "Gradients are clipped to this norm; 0: no clipping.", least=0, group="Optimizer",
                           rare=True)
     log_every: int = setting(100, "Steps between two log lines.", unit="steps", least=1, group="Run")
     eval_every: int | None = setting(None, "Steps between two validations.", unit="steps", least=1, group="Run",
@@ -44,10 +44,10 @@ class LoopConfig:
 
 # %% ../nbs/08b_schedule.ipynb #046bed83
 def check_loop(config: LoopConfig) -> None:
-    "Raise a `UsageError` for settings with which no loop can run."
+    "Raise a `UsageError` for a value out of bounds, both or neither of steps and seconds, or a missing device."
     check(config)
     if (config.steps is None) == (config.seconds is None):
-        raise UsageError("Give either steps or seconds, not both and not neither.")
+        raise UsageError("Give either steps or seconds: exactly one of the two.")
     if config.device != "cpu":
         import torch  # slow to import, and not needed to list the settings
         cards = torch.cuda.is_available()
@@ -56,7 +56,7 @@ def check_loop(config: LoopConfig) -> None:
 
 # %% ../nbs/08b_schedule.ipynb #6a38475a
 def phases(config: LoopConfig) -> tuple[float, float]:   # each in [0,1]; the second is 1 if the rate never falls
-    "The progress at which warm-up ends, and the progress at which the rate begins to fall."
+    "The shares of the run after which warm-up ends and after which the learning rate begins to fall."
     warmup = min(config.warmup, 2000 / config.steps) if config.steps else config.warmup
     return warmup, warmup + config.flat * (1 - warmup)
 
@@ -64,7 +64,7 @@ def phases(config: LoopConfig) -> tuple[float, float]:   # each in [0,1]; the se
 def learning_rate(config: LoopConfig,
                   progress: float,   # share of the run that is done, in [0,1]
                  ) -> float:
-    "The learning rate: linear warm-up, flat, then a cosine down to min_lr (Loshchilov and Hutter 2017)."
+    "The learning rate at `progress`: linear warm-up, flat, then a cosine to min_lr (Loshchilov and Hutter 2017)."
     warmup, start = phases(config)
     if progress < warmup:
         return config.lr * max(progress / warmup, .01)

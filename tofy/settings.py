@@ -20,7 +20,7 @@ from .errors import UsageError
 # %% ../nbs/00b_settings.ipynb #f40c912f
 @dataclass(frozen=True)
 class Setting:
-    "All that is known about one setting."
+    "One setting of a config: its help, type, default, bounds and command-line option."
     help: str                                # a sentence
     unit: str = ""                           # what its number counts, such as steps
     least: float | None = None               # the lowest value allowed
@@ -41,7 +41,7 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        "Its option on the command line, such as `--mask-rate`."
+        "The setting's option on the command line, such as `--mask-rate`."
         return self.option or "--" + self.name.replace("_", "-")
 
     @property
@@ -80,7 +80,7 @@ def again(config: type,      # the config class that has the setting
 
 # %% ../nbs/00b_settings.ipynb #71af5f4b
 class Settings(dict[str, Setting]):
-    "Settings by name, and as attributes: `settings_of(Toy).mask_rate.flag`."
+    "A dict of settings by name; each is an attribute, too: `settings_of(TrainConfig).mask_rate.flag`."
     def __getattr__(self, name: str) -> Setting:
         try:
             return self[name]
@@ -115,7 +115,7 @@ def check_value(told: Setting, value: object) -> None:
 
 
 def is_kind(value: object, kind: Any) -> bool:
-    "True if a value has this type; as in a settings file, a list may stand for a tuple and an int for a float."
+    "True if a value has this type; a list counts as a tuple, and an int as a float, since settings files have those."
     if get_origin(kind) is tuple:
         parts = get_args(kind)
         return isinstance(value, (tuple, list)) and len(value) == len(parts) and all(map(is_kind, value, parts))
@@ -160,7 +160,7 @@ def check_tables(tables: Mapping[str, Any],     # the tables of a settings file
     for table, values in tables.items():
         if table not in kinds or not isinstance(values, dict):
             allowed = ", ".join(f"[{name}]" for name in kinds)
-            raise UsageError(f"{source} has {table!r}; it may hold the tables {allowed}.")
+            raise UsageError(f"{source} has {table!r}, which is not one of the allowed tables {allowed}.")
         known = settings_of(kinds[table])
         for name, value in values.items():
             if name not in known:
@@ -173,13 +173,13 @@ def check_tables(tables: Mapping[str, Any],     # the tables of a settings file
 
 
 def one_length(settings: Mapping[str, Any]) -> dict[str, Any]:
-    "The settings, where giving `steps` sets `seconds` to None and the other way round."
+    "The settings; if only one of `steps` and `seconds` is among them, the other is added as None."
     length = dict(steps=None, seconds=None) if settings.keys() & {"steps", "seconds"} else {}
     return {**length, **settings}
 
 # %% ../nbs/00b_settings.ipynb #fff23866
 def to_text(told: Setting, value: Any) -> str:
-    "The text that the setting's option expects for a value."
+    "A value as the text that a user types after the setting's option."
     for word, meant in told.words.items():
         if value == meant:
             return word
@@ -191,7 +191,7 @@ def to_text(told: Setting, value: Any) -> str:
 
 
 def from_text(told: Setting, text: str) -> Any:
-    "The value that a text stands for; raises a `UsageError` if there is none."
+    "The value of a text typed after the setting's option; raises a `UsageError` if the text is not valid."
     if text in told.words:
         return told.words[text]
     for kind in told.kinds:
@@ -221,7 +221,7 @@ def word_and_number(text: str) -> tuple[str, float]:
 def non_defaults(config: Any,
                  usual: Any = None,   # a config to compare with; None: the defaults of its class
                 ) -> dict[str, Any]:
-    "The settings of a config that differ from the defaults; settings that are None or derived are left out."
+    "The settings that differ from the defaults, with their values; settings that are None or derived are left out."
     found = {}
     for name, told in settings_of(config).items():
         value = getattr(config, name)
@@ -235,13 +235,13 @@ C = TypeVar("C")
 
 
 def changed(config: C, changes: Mapping[str, Any]) -> C:
-    "A copy of the config with those of the changes that are its settings."
+    "A copy of the config with the changes; those that name none of its fields are ignored."
     own = {f.name: changes[f.name] for f in fields(config) if f.name in changes}   # type: ignore[arg-type]
     return replace(config, **own)                                                  # type: ignore[type-var]
 
 
 def common_first(told: Iterable[Setting]) -> list[Setting]:
-    "The settings in the order of a help text: common ones group by group, then rare ones; no derived ones."
+    "The settings in the order of a help text: common ones by group, then rare ones; derived ones are left out."
     told = list(told)
     groups = list(dict.fromkeys(s.group for s in told))
     return sorted((s for s in told if not s.derived), key=lambda s: (s.rare, groups.index(s.group)))

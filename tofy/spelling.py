@@ -22,7 +22,7 @@ def ngrams(word: str,
            shortest: int = 3,   # characters
            longest: int = 5,
           ) -> list[str]:       # the shortest first, repeats kept
-    "The pieces of `<word>` (Bojanowski et al. 2017, section 3.2)."
+    "The character n-grams of `<word>`, angle brackets included (Bojanowski et al. 2017, section 3.2)."
     whole = f"<{word}>"
     return [whole[i:i + n] for n in range(shortest, longest + 1) for i in range(len(whole) - n + 1)]
 
@@ -30,20 +30,20 @@ def ngrams(word: str,
 def bucket(ngram: str,
            buckets: int,   # N
           ) -> int:        # in [0, N)
-    "The bucket of a piece: the CRC-32 of its UTF-8 bytes, modulo N; the same on every machine."
+    "The hash bucket of an n-gram: the CRC-32 of its UTF-8 bytes, modulo `buckets`; the same on every machine."
     return zlib.crc32(ngram.encode()) % buckets
 
 # %% ../nbs/04a_spelling.ipynb #615f9768
 def ngram_index(words: Sequence[str],   # (V,) specials included
                 buckets: int,           # N
                ) -> tuple[Tensor, Tensor]:   # int64 (pieces,) buckets of all words, (V,) how many each word has
-    "The buckets of every word's pieces, one word after the other."
+    "The buckets of all words' n-grams, one word after the other, and the number of n-grams of each word."
     rows = [[] if i < len(SPECIALS) else [bucket(g, buckets) for g in ngrams(w)] for i, w in enumerate(words)]
     return torch.tensor([b for row in rows for b in row], dtype=torch.long), torch.tensor([len(row) for row in rows])
 
 # %% ../nbs/04a_spelling.ipynb #ed9efa90
 class MeanOfBuckets(torch.autograd.Function):
-    "buckets `(N,D)` → the mean over each word's pieces `(V,D)`; zeros for a word without pieces."
+    "bucket vectors `(N,D)` → the mean over each word's n-grams `(V,D)`; zeros for a word without n-grams."
     @staticmethod
     def forward(ctx, buckets: Tensor, flat: Tensor, counts: Tensor, words: Tensor, uses: Tensor) -> Tensor:
         ctx.save_for_backward(counts, words, uses)
@@ -57,7 +57,7 @@ class MeanOfBuckets(torch.autograd.Function):
 
 # %% ../nbs/04a_spelling.ipynb #4bed97be
 class Spelling(nn.Module):
-    "own vectors `(V,D)` → the table `(V,D)`: own + mean of the buckets of the word's pieces."
+    "words' own vectors `(V,D)` → embedding table `(V,D)`: own vector + mean of the vectors of the word's n-grams."
     def __init__(self, buckets: int, dim: int):
         super().__init__()
         self.buckets = nn.Parameter(torch.zeros(buckets, dim))                   # (N,D)
@@ -66,7 +66,7 @@ class Spelling(nn.Module):
             self.register_buffer(name, None, persistent=False)
 
     def read(self, words: Sequence[str]) -> None:
-        "Compute the index of the pieces of a vocabulary's words `(V,)`, specials included."
+        "Find the buckets of the n-grams of a vocabulary's words `(V,)`, special tokens included; `forward` needs them."
         N, device = len(self.buckets), self.buckets.device
         self.pieces = {piece for word in words[len(SPECIALS):] for piece in ngrams(word)}
         flat, counts = ngram_index(words, N)
@@ -77,12 +77,12 @@ class Spelling(nn.Module):
 
     def forward(self, own: Tensor) -> Tensor:
         if self.flat is None or len(self.counts) != len(own):
-            raise UsageError("This model makes its table from spellings and was not told its words; "
+            raise UsageError("This model makes its embedding table from spellings and was not told its words; "
                              "call model.spell(vocab.words) first.")
         return own + MeanOfBuckets.apply(self.buckets, self.flat, self.counts, self.words, self.uses)
 
     def row(self, word: str) -> Tensor:
-        "The embedding `(D,)` of a word outside the vocabulary: the mean of its pieces that occur in the vocabulary."
+        "The embedding `(D,)` of an unknown word: the mean over its n-grams that known words have (if none, over all)."
         known = [piece for piece in ngrams(word) if piece in self.pieces] or ngrams(word)
         return self.buckets[[bucket(piece, len(self.buckets)) for piece in known]].mean(0)
 
@@ -90,16 +90,16 @@ class Spelling(nn.Module):
 def spell(embedding: nn.Embedding,   # (V,D)
           buckets: int,              # N
          ) -> None:
-    "Make `embedding.weight` a composed table: each row is the word's own vector plus the mean of its pieces."
+    "Parametrise `embedding.weight`: each row becomes the word's own vector plus the mean of its n-gram vectors."
     spelling = Spelling(buckets, embedding.embedding_dim)
     parametrize.register_parametrization(embedding, "weight", spelling, unsafe=True)   # its words are not known yet
 
 
 def spelling_of(embedding: nn.Embedding) -> Spelling | None:
-    "The `Spelling` of an embedding; None for a plain one."
+    "The `Spelling` that makes an embedding's table; None for a plain embedding."
     return embedding.parametrizations.weight[0] if parametrize.is_parametrized(embedding, "weight") else None
 
 # %% ../nbs/04a_spelling.ipynb #c36db9a2
 def own_rows(embedding: nn.Embedding) -> Tensor:
-    "The words' own vectors `(V,D)`; for a plain embedding, its weight."
+    "The words' own vectors `(V,D)`, without their n-grams; for a plain embedding, its weight."
     return embedding.weight if spelling_of(embedding) is None else embedding.parametrizations.weight.original

@@ -43,7 +43,7 @@ logger = logging.getLogger("tofy")
 # %% ../nbs/09_training.ipynb #549f3a2d
 @dataclass
 class TrainConfig(LoopConfig):
-    "How to train; a run is given either `steps` or `seconds` of wall time."
+    "Settings of a training run; its length is given in either `steps` or `seconds` of wall time."
     batch: int | None = setting(None, "Phrases per step.", unit="phrases", least=1, group="Run",
                                 none="as many as hold about 1,024 tokens")
     replacement: bool = setting(False, "Draw phrases with replacement.", group="Run", rare=True)
@@ -53,26 +53,26 @@ class TrainConfig(LoopConfig):
     corrupt: tuple[float, float, float] = setting((.8, .1, .1), "Shares of the hidden words that become <mask>, "
                                                   "become a random word, or stay.", group="Masking", rare=True)
     unk_targets: bool = setting(False, "Unknown words may be hidden, too.", group="Masking", rare=True)
-    random_specials: bool = setting(False, "A random word may be a special token.", group="Masking", rare=True)
+    random_specials: bool = setting(False, "Random replacements may be special tokens.", group="Masking", rare=True)
     negatives: int = setting(0, "Random negatives that a prediction is ranked against.", unit="words", least=0,
                              words=dict(all=0), group="Loss")
     temperature: float = setting(.1, "Temperature of the ranking term at the start.", above=0, option="--rank-temp",
                                  slider=(.01, 1), group="Loss")
     learn_temperature: bool = setting(True, "Train the temperature, too.", group="Loss", rare=True)
-    mse_weight: float = setting(0., "Weight of the direction term.", slider=(0, 8), group="Loss")
+    mse_weight: float = setting(0., "Weight of the direction term, a squared error.", slider=(0, 8), group="Loss")
     rank_weight: float = setting(1., "Weight of the ranking term.", slider=(0, 8), group="Loss")
     smoothing: float = setting(.1, "Label smoothing: share of the target spread evenly over all words.", least=0,
                                most=1, slider=(0, .5), group="Loss", rare=True)
-    aux_weight: float = setting(0., "Weight of the auxiliary term.", slider=(0, 8), group="Loss")
-    reduction: str = setting("sum", "Direction term over the D coordinates: their sum, or the mean, as in the notes.",
+    aux_weight: float = setting(0., "Weight of the auxiliary term, on the hidden states.", slider=(0, 8), group="Loss")
+    reduction: str = setting("sum", "Squared error over the D coordinates: their sum, or their mean, as in the notes.",
                              choices=("sum", "notes"), group="Loss", rare=True)
     target: str = setting("table", "Target: the table, the table with stop-gradient, or its slow copy (EMA).",
                           choices=("table", "stopgrad", "ema"), group="Loss", rare=True)
-    ema_decay: float = setting(.996, "Decay of that copy: the nearer to 1, the slower it follows.", least=0, most=1,
+    ema_decay: float = setting(.996, "Decay of the slow copy: the nearer to 1, the slower it is.", least=0, most=1,
                                slider=(.9, 1), group="Loss", rare=True)
     spread: str = setting("none", "Extra term that keeps the table's rows apart.", group="Loss", rare=True,
                           choices=("none", "vicreg", "uniformity", "sigreg"))
-    spread_weight: float = setting(1., "Weight of that term.", least=0, slider=(0, 8), group="Loss", rare=True)
+    spread_weight: float = setting(1., "Weight of the spread term.", least=0, slider=(0, 8), group="Loss", rare=True)
     eval_queries: int = setting(2000, "Held-out blanks per validation.", unit="blanks", least=1, group="Run", rare=True)
     best_by: str = setting("valid_mrr", "Metric that decides which model is the best.", group="Run", rare=True,
                            choices=("valid_mrr", "acc_ema"))
@@ -83,7 +83,7 @@ class TrainConfig(LoopConfig):
         super().__post_init__()
         self.corrupt = tuple(self.corrupt)
         if min(self.corrupt) < 0:
-            raise UsageError(f"corrupt is {self.corrupt}; give the shares of <mask>, a random word and no change.")
+            raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -102,7 +102,7 @@ RECIPES = {
 def recipe(name: str = "tofy",   # "tofy" or "notes"
            **changes: Any,       # any field of the two configs; steps and seconds replace each other
           ) -> tuple[ModelConfig, TrainConfig]:
-    "The two configs of a recipe, with changes; raises a `UsageError` for an unknown name."
+    "The model and training configs of a recipe, with the changes; raises a `UsageError` for an unknown name."
     if name not in RECIPES:
         raise UsageError(f"There is no recipe {name!r}; choose {' or '.join(RECIPES)}.")
     known = [{f.name for f in fields(config)} for config in RECIPES[name]]
@@ -119,7 +119,7 @@ def recipe(name: str = "tofy",   # "tofy" or "notes"
 # %% ../nbs/09_training.ipynb #365b3a27
 @dataclass
 class Batch:
-    "The phrases and blanks of one step; with several processes, the rows of this one."
+    "The phrases and blanks of one step; with several processes, only this process's part of them."
     masked: Masked
     blanks: Tensor | slice     # which of the whole batch's blanks these are, bool (M,)
     weight: float              # of its mean loss in the average: see `tofy.processes.shard`
@@ -180,7 +180,7 @@ class LatentRun(Run):
         return dict(data=self.about["data"], model=given(self.model.config), train=given(self.config))
 
     def rows(self) -> Tensor:
-        "Row numbers of this step's phrases, from seed and step alone (with replacement: from the generator)."
+        "Indices of this step's training phrases, from seed and step alone (with replacement: drawn by the generator)."
         phrases, c = self.data.train, self.config
         if c.replacement:
             return torch.randint(len(phrases), (c.batch,), generator=self.generator)
@@ -199,7 +199,7 @@ WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are r
 
 # %% ../nbs/09_training.ipynb #eadc34d0
 def next_batch(run: LatentRun) -> Batch:
-    "This step's phrases, blanks and negatives; with several processes, the rows of this one."
+    "Draw a step's phrases, blanks and negatives; with several processes, return only this process's part of them."
     c, V = run.config, len(run.data.vocab)
     ids = run.data.train.batch(run.rows())                                                          # (B,T)
     lowest = 0 if c.random_specials else len(SPECIALS)
@@ -214,7 +214,7 @@ def next_batch(run: LatentRun) -> Batch:
 
 # %% ../nbs/09_training.ipynb #cdc0b0a8
 def first_answer(config: TrainConfig) -> int:
-    "The lowest token id that can be an answer."
+    "The lowest token id that can be hidden and predicted."
     return UNK if config.unk_targets else len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #e667b95f
@@ -230,7 +230,7 @@ def predict(run: LatentRun, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tenso
 
 
 def target_table(run: LatentRun) -> Tensor:
-    "The targets of all words, float `(V,D)`: the table, the table with stop-gradient, or its slow copy."
+    "The target embeddings of all words, float `(V,D)`: the table, the table with stop-gradient, or its slow copy."
     if run.config.target == "ema":
         return run.teacher.table
     return run.model.table if run.config.target == "table" else run.model.table.detach()
@@ -262,7 +262,7 @@ def batch_metrics(model: LatentModel,
                   targets: Tensor,   # int64 (M,)
                   rivals: Tensor,    # int64 (M,32)
                  ) -> dict[str, float]:
-    "The notes' metrics on a batch: the true cosine, the cosine as they printed it, and acc_neg against 32 words."
+    "Metrics of a batch: the true cosine, the cosine as the notes printed it, and acc_neg against 32 random words."
     rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
     cosines = torch.einsum("md,mkd->mk", F.normalize(pred, dim=-1), F.normalize(model.table[rows], dim=-1))
     cosine = cosines[:, 0].mean().item()
@@ -295,12 +295,12 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
 
 # %% ../nbs/09_training.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
-    "Copy encoder, predictor and the rows of shared words from the run in `folder`; returns how many words."
+    "Copy encoder, predictor and embeddings of shared words from the run in `folder`; returns the number of words."
     other, words, _ = run_folder.load_model(folder)
     for name in ("dim", "layers", "heads", "predictor", "positions"):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:
-            raise UsageError(f"{folder} has {name} {theirs} and this run {ours}; use the same value to start from it.")
+            raise UsageError(f"{folder} has {name} {theirs} and this run {ours}; use {theirs} to start from it.")
     shared = [(i, i) for i in range(len(SPECIALS))]
     shared += [(i, words.ids[word]) for word, i in vocab.ids.items() if word in words.ids]
     own, weights = model.state_dict(), other.state_dict()
@@ -328,7 +328,7 @@ def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optim
 def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
                  tokens: int = 1024,         # tokens wanted in a batch
                 ) -> int:                    # a power of two from 8 to 256
-    "The number of phrases in a batch that hold about so many tokens."
+    "The number of phrases that make up a batch of about `tokens` tokens."
     mean = len(phrases.flat) / max(len(phrases), 1) if isinstance(phrases, Phrases) else phrases
     return 2 ** min(max(round(math.log2(tokens / max(mean, 1))), 3), 8)
 
@@ -351,7 +351,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
 # %% ../nbs/09_training.ipynb #d9dcbd8d
 def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None,
              resume: bool = False, overwrite: bool = False) -> LatentRun:
-    "A run that is ready to step: a new one or, with `resume`, the saved one in `folder`."
+    "A run that is ready to train: a new one or, with `resume`, the saved one in `folder`."
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
@@ -378,7 +378,7 @@ def train(data: Data,                                # what to learn from
           resume: bool = False,                      # resume the run in `out`
           overwrite: bool = False,                   # replace the run in `out`
          ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
-    "Train a model; `out` gets the best model and all that is needed to resume."
+    "Train a model and yield log records; the best model and all that is needed to resume go to `out`."
     folder, default = Path(out) if out else None, recipe()
     with memory_advice(SMALLER):
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)

@@ -117,7 +117,7 @@ def check_words(
     tokenizer: TokenizerFile = Path("tokenizer.json"),
     as_json: AsJson = False,
 ) -> None:
-    """Tell whether words survive as single tokens; exit code 1 if one doesn't.
+    """Check that each word is a single token of the tokenizer; exit code 1 if one isn't.
 
     Example:
 
@@ -179,7 +179,7 @@ def train(
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
-    "The three configs: defaults or those in a file, then the preset's shape, then the options."
+    "The data, model and training configs: defaults or a file's, overridden by the preset, then by the options."
     from tofy.lab import decoder, training
     from tofy.settings import changed, one_length
     if given.get("steps") is not None and given.get("seconds") is not None:
@@ -307,9 +307,9 @@ def generate(
     folder: Folder = RUN,
     prompt: Annotated[str, typer.Argument(metavar="[PROMPT]", help="The text to continue.")] = "\n",
     tokens: Annotated[int, typer.Option(help="Write at most this many.", min=1)] = 200,
-    temperature: Annotated[float, typer.Option(help="Below 1: more of the likely; 0: always the likeliest.")] = .8,
+    temperature: Annotated[float, typer.Option(help="Below 1: likely tokens more often; 0: only the likeliest.")] = .8,
     top_k: Annotated[int, typer.Option(help="Draw among this many of the likeliest tokens; 0 = all.")] = 0,
-    top_p: Annotated[float, typer.Option(help="Draw among the likeliest that together have this probability.")] = 1.,
+    top_p: Annotated[float, typer.Option(help="Draw among the likeliest tokens with this total probability.")] = 1.,
     stop: Annotated[list[str] | None, typer.Option(help="A string that ends the text; may be repeated.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
     suffix: option("Fill in the text between the prompt and this.", str) = None,
@@ -317,7 +317,7 @@ def generate(
     why: flag("--why", "Print one line per token: what else was likely.") = False,
     as_json: AsJson = False,
 ) -> None:
-    """Let a decoder write; with --suffix, let one that was trained with --geometric-p fill in a middle.
+    """Continue a text; with --suffix, fill in a middle (needs a decoder trained with --geometric-p).
 
     Examples:
 
@@ -330,7 +330,7 @@ def generate(
     from tofy.lab.writing import Sampling, load_decoder
     how, writer = Sampling(temperature, top_k, top_p, seed), load_decoder(folder)
     if suffix is None and whole or suffix is not None and stop:
-        raise UsageError("--whole needs --suffix, and --stop cannot be used with it: the decoder itself ends a middle.")
+        raise UsageError("Use --whole only with --suffix, and --stop only without it: a filled middle ends by itself.")
     written = writer.write(prompt, tokens, how, stop or ()) if suffix is None else _filled(
         writer, prompt, suffix, tokens, how, whole)
     tokens_ = [asdict(step) | dict(token=written.tokens[step.id]) for step in written.steps]
@@ -339,7 +339,7 @@ def generate(
 
 
 def _filled(writer, before: str, after: str, tokens: int, how, whole: bool):
-    "The middle; warns if the decoder was trained without hidden middles."
+    "The middle text that fits `before` and `after`; warns if the decoder was not trained to fill in middles."
     from tofy.lab.stretches import fill_middle
     if writer.about.get("data", {}).get("geometric_p", 1.) == 1:
         say("The last training of this decoder hid no middles, so it may not be able to fill one in; "
@@ -404,7 +404,7 @@ def data(
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Write a text made by rule, and say what its best possible loss is.
+    """Write a synthetic text that follows a rule, and print the lowest loss that a model can reach on it.
 
     Example:
 
@@ -431,7 +431,7 @@ def exam(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a decoder on a text made by rule, from scratch, and mark what it writes; exit code 1 if it fails.
+    """Train a decoder from scratch on a synthetic text, and mark what it writes; exit code 1 if it fails.
 
     Example:
 
@@ -452,7 +452,7 @@ def score(
     temperature: option("As for generate.", float, "as in the course") = None,
     as_json: AsJson = False,
 ) -> None:
-    """Mark what a decoder writes, by the rule of the text it was trained on; exit code 1 if it fails.
+    """Check what a decoder writes against the rule of the synthetic text it was trained on; exit code 1 if it fails.
 
     Example:
 
@@ -476,7 +476,7 @@ Out = Annotated[Path | None, typer.Option(help="The new run folder.", show_defau
 
 
 def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: bool, as_json: bool) -> None:
-    "Save a grown decoder in a run folder, and print what it is."
+    "Save a grown decoder in a run folder, and print how it was made and its shape."
     from tofy.lab.lineage import shape_words
     from tofy.lab.surgery import kin_of, save_writer
     out = out or folder.with_name(f"{folder.name}-{name}")
@@ -539,10 +539,10 @@ def add_token(folder: Annotated[Path, typer.Argument(metavar="DIR", help="The ru
 @app.command()
 def init_with(folder: Annotated[Path, typer.Argument(metavar="PARENT", help="The run folder to take weights from.")],
               tokenizer: TokenizerFile,
-              share_rows: flag("--share-rows", "Also take the rows of tokens that both have.") = False,
+              share_rows: flag("--share-rows", "Also take the embeddings of tokens that both tokenizers have.") = False,
               context: option("The most tokens it can read.", default="as the parent", least=1) = None,
               seed: Seed = 0, out: Out = None, overwrite: Overwrite = False, as_json: AsJson = False) -> None:
-    """Make a decoder with another tokenizer and all of the parent's weights except the token rows.
+    """Make a decoder with another tokenizer and all of the parent's weights except the token embeddings.
 
     Example:
 
@@ -560,7 +560,7 @@ def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="A run folder.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
     by: Annotated[str, typer.Option(help="tensors or tokens.")] = "tensors",
-    heads: flag("--heads", "Compare each head's piece of a token's row by itself.") = False,
+    heads: flag("--heads", "With --by tokens: compare embeddings head by head.") = False,
     limit: Annotated[int, typer.Option(help="How many to show.", min=1)] = 20,
     largest: flag("--largest", "Largest cosines first instead of smallest.") = False,
     as_json: AsJson = False,
@@ -672,7 +672,7 @@ def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> t
     known = tables.get("data", {}) | (dict(source=data) if data else {})
     known |= dict(tokenizer=begin.tokenizer) if begin else {}
     if begin and "model" in tables:
-        raise UsageError(f"The decoder of --from has a shape, so {schedule} cannot have a [model] table.")
+        raise UsageError(f"The decoder of --from already has a shape, so {schedule} cannot have a [model] table.")
     try:
         shape, config = DecoderConfig(**tables.get("model", {})), TextConfig(**tables.get("train", {}))
         return load_texts(**dict(source="builtin") | known), begin or shape, config, stages

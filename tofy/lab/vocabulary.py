@@ -25,7 +25,7 @@ def table_parameters(vocab_size: int,
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #c29617d0
 class Share(NamedTuple):
-    "A share, counted both ways."
+    "The share of some tokens in a text, counted in two ways."
     by_type: float         # as a fraction of the different tokens that occur
     by_occurrence: float   # as a fraction of the tokens of the text
 
@@ -35,7 +35,7 @@ class Share(NamedTuple):
 def share_of(counts: Mapping[str, int],   # token → how often it occurs
              members: Iterable[str],      # the tokens asked about
             ) -> Share:
-    "The share of some tokens, such as articles, by type and by occurrence."
+    "The share of some tokens, such as `the` and `a`, by type and by occurrence."
     total, types, chosen = sum(counts.values()), sum(n > 0 for n in counts.values()), set(members)
     if not total:
         raise UsageError("No token occurs, so there are no shares; count a text first.")
@@ -54,7 +54,7 @@ def kept_share(counts: Iterable[int],   # how often each type occurs, in any ord
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #a94cfae3
 class Size(NamedTuple):
-    "What a vocabulary of one size costs and gives on one text."
+    "A vocabulary of one size, measured on one text: its parameters, unused rows and unigram loss."
     vocab_size: int
     parameters: int          # in a tied table
     tokens: int              # of the text
@@ -69,10 +69,10 @@ def size_report(counts: Sequence[int],    # (V,) how often the text uses each ro
                 lengths: Sequence[int],   # (V,) bytes of each token
                 dim: int,                 # D, numbers a row
                ) -> Size:
-    "Measure a vocabulary from how often a text uses each row."
+    "Measure a vocabulary, given how often a text uses each of its tokens."
     if len(counts) != len(lengths) or not sum(counts):
-        raise UsageError(f"There are {len(counts)} counts (of {sum(counts)} tokens) and {len(lengths)} lengths; "
-                     "give one of each for every row, counted on some text.")
+        raise UsageError(f"There are {len(counts)} counts ({sum(counts)} tokens in all) and {len(lengths)} lengths; "
+                     "give a count and a length for every token, counted on a text that is not empty.")
     total = sum(counts)
     size = sum(n * length for n, length in zip(counts, lengths))
     nats = math.fsum(n / total * math.log(total / n) for n in counts if n)
@@ -96,7 +96,7 @@ def plot_sizes(reports: Sequence[Size], axes):
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #3c2fdbd3
 class Setting(NamedTuple):
-    "One position of the slider: what a vocabulary of this size gives, and the share of some tokens."
+    "One position of the slider: the measures of a vocabulary of this size, and the share of some tokens in the text."
     size: Size
     share: Share      # of the tokens asked about
 
@@ -126,7 +126,7 @@ def describe(setting: Setting) -> str:
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #047d136d
 def size_slider(settings: Sequence[Setting]) -> object:   # an ipywidgets `VBox`
-    "A slider over the sizes; below it, the selected size in words."
+    "A slider for the vocabulary size; the text below it describes the selected size."
     import ipywidgets as widgets
     slider = widgets.SelectionSlider(options=[(f"{s.size.vocab_size:,}", i) for i, s in enumerate(settings)],
                                      description="tokens", tooltip="How many tokens the tokenizer has",
@@ -141,5 +141,5 @@ def size_slider(settings: Sequence[Setting]) -> object:   # an ipywidgets `VBox`
 def weighted_share(p: float,        # the true probability of a token
                    weight: float,   # the weight of its loss
                   ) -> float:
-    "The probability that a perfectly trained model gives to the token."
+    "The probability that a perfect model learns for a token whose loss has this weight, if all others have weight 1."
     return weight * p / (weight * p + 1 - p)

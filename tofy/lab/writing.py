@@ -66,7 +66,7 @@ class Step:
 def read_from(length: int,     # tokens in the text
               context: int,    # tokens that the model can read
              ) -> int:
-    "The first token to read: 0 at first, and half a context further each time the text outgrows it."
+    "Index of the first token in the context: 0, and half a context more each time the text outgrows the context."
     half = max(context // 2, 1)
     return half * -(-max(length - context, 0) // half)
 
@@ -78,7 +78,7 @@ def continue_rows(model: Decoder,
                   how: Sampling | None = None,
                   cache: bool = True,       # keep keys and values; False gives the same at many times the cost
                  ) -> Iterator[tuple[Tensor, Tensor]]:   # int64 (B,), the tokens drawn; float (B,V), their scores
-    "Continue several texts at once; each step adds a token to each."
+    "Continue several texts at once, by one token each per step; yields these tokens and their scores."
     how, past, start, read = how or Sampling(), model.new_past(), 0, 0
     generator, device = Generator().manual_seed(how.seed), model.embedding.weight.device
     for _ in range(n):
@@ -135,7 +135,7 @@ class Writing:
         return math.exp(sum(logs) / max(len(logs), 1))
 
     def strip(self, prompt: bool = True) -> str:
-        "HTML: every token on the colour of its probability, after the prompt if `prompt`."
+        "The written tokens as HTML, each on a colour that shows its probability; with `prompt`, after the prompt."
         colours = [next(colour for least, colour in zip(LEAST, SHADES) if s.probability >= least) for s in self.steps]
         pieces, says = [self.tokens[s.id] for s in self.steps], list(map(self.likely, self.steps))
         if prompt:
@@ -200,7 +200,7 @@ def write_grid(writers: Mapping[str, Writer],
                n: int = 40,                    # at most this many tokens
                how: Sampling | None = None,    # the same for all
               ) -> Grid:
-    "Let every decoder continue every prompt."
+    "A table in which every decoder continues every prompt."
     if not writers or not prompts:
         raise UsageError("A grid needs at least one decoder and one prompt; name one of each.")
     return Grid(list(writers), [[writer.write(prompt, n, how) for writer in writers.values()] for prompt in prompts])
@@ -240,7 +240,7 @@ def load_decoder(folder: str | Path) -> Writer:
     tokenizer = load_tokenizer(folder)
     if fingerprint(tokenizer) != expected:
         raise RunError(f"{folder / TOKENIZER} is not the tokenizer this model was trained with; "
-                      "copy the right one beside it.")
+                      "copy the right one into that folder.")
     model = Decoder(config)
     store.fit_weights(model, tensors, folder / DECODER)
     return Writer(model.eval(), tokenizer, header)

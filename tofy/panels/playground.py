@@ -30,13 +30,13 @@ from .parts import Panel, Picture
 
 # %% ../../nbs/lab/08_playground.ipynb #3958cef2
 def free_name(folder: Path, what: str) -> Path:
-    "A free path beside `folder` for a child, such as `book-layer` or `book-layer-2`."
+    "An unused path beside `folder` for a decoder made from it, such as `book-layer` or `book-layer-2`."
     names = [f"{folder.name}-{what}", *(f"{folder.name}-{what}-{n}" for n in range(2, 1000))]
     return next(folder.with_name(name) for name in names if not folder.with_name(name).exists())
 
 # %% ../../nbs/lab/08_playground.ipynb #542516a7
 class Training:
-    "`train_on`, running in a process of its own."
+    "Trains a child of a decoder, or a first decoder, with `train_on` in a process of its own."
     def __init__(self,
                  out: Path,                     # the child's folder
                  seconds: float,                # how long to train
@@ -55,7 +55,7 @@ class Training:
         atexit.unregister(self.stop)
 
     def wait(self, seconds: float | None = None) -> bool:
-        "Wait for the end, at most this long; returns whether it has ended. Raises `RunError` if the training failed."
+        "Wait at most `seconds`; returns whether the training has ended. Raises `RunError` if it failed."
         try:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -76,7 +76,7 @@ class Training:
 
 # %% ../../nbs/lab/08_playground.ipynb #58671f97
 def main(*args, **settings) -> None:
-    "Run `train_on` in the process of a `Training`; a known error becomes its exit message."
+    "Run `train_on` in the process of a `Training`; a `TofyError` becomes the exit message of the process."
     try:
         for _ in schedule.train_on(*args, **settings):
             pass
@@ -137,7 +137,7 @@ class PlaygroundPanel(Panel):
         return self.opened[1]
 
     def look_around(self, pick: Path | None = None) -> None:
-        "List the decoders in `home`, draw their family tree, and choose one."
+        "List the decoders in `home`, choose one (`pick` if given), and draw their family tree."
         folders, picked = lineage.decoder_folders(self.home), pick or self.run.value
         self.listing = True                                       # changing the list must not start writing
         self.run.options = [(folder.name, folder) for folder in folders]
@@ -164,13 +164,13 @@ class PlaygroundPanel(Panel):
                             "</details>")
 
     def insert(self, operation: Callable[[Writer], Writer], what: str) -> None:
-        "Make a child of the chosen decoder, and choose the child."
+        "Apply `operation` to the chosen decoder, save the result as its child, and choose the child."
         folder = free_name(self.run.value, what)
         surgery.save_writer(folder, operation(self.chosen()))
         self.look_around(folder)
 
     def roll_back(self) -> None:
-        "Choose the parent, if its folder still exists."
+        "Choose the parent of the chosen decoder, if the parent's folder still exists."
         members = {m.name: m for m in lineage.read_family(self.home)}
         own = members[self.run.value.name]
         parents = [m.name for m in members.values() if m.name and m.kin.hash == own.parent]
