@@ -35,7 +35,7 @@ EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each 
 
 # %% ../nbs/08_checkpoint.ipynb #09aa6e4f
 def write_whole(path: str | Path, content: bytes) -> None:
-    "Replace a file in one step: whatever happens, it holds the old content or the new."
+    "Write a file atomically: whatever happens, the file holds either its old content or the new."
     path = Path(path)
     temporary = path.with_name(path.name + ".tmp")
     try:
@@ -67,7 +67,7 @@ def cannot_save(path: Path, error: OSError) -> RunError:
 
 # %% ../nbs/08_checkpoint.ipynb #e9914180
 def add_line(path: Path, line: str) -> None:
-    "Append a line to a text file, on a new line even if a crash cut the last one short."
+    "Append a line to a text file; if a crash cut the file's last line short, start a new line first."
     try:
         with path.open("ab+") as file:
             if file.tell():
@@ -84,7 +84,7 @@ def make_run_folder(folder: Path,
                     overwrite: bool,   # the folder may hold a run of any kind
                     state: str,        # name of this kind's state file
                    ) -> None:
-    "Create a run's folder; a `UsageError` if it holds a run already, or none to resume."
+    "Create a run's folder; raises a `UsageError` if it has a run (unless `resume` or `overwrite`), or none to resume."
     present = {path.name for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
     if resume and state not in present:
         raise UsageError(f"There is no run to resume in {folder}; leave out --resume to begin one.")
@@ -98,7 +98,7 @@ def make_run_folder(folder: Path,
 
 # %% ../nbs/08_checkpoint.ipynb #f392bab4
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    "Write named tensors and text metadata as one safetensors file, in one step."
+    "Write named tensors and text metadata to a safetensors file, atomically."
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
     # Ask for the memory first: if it is short, PyTorch raises an error that can be reported; safetensors would abort.
     torch.empty(2 * sum(t.nbytes for t in plain.values()) + 2**26, dtype=torch.uint8)
@@ -143,12 +143,12 @@ def columns(kind: type) -> tuple[str, ...]:
 
 
 def measured(records: Sequence[Record], column: str) -> list[Record]:
-    "The records in which a column was measured."
+    "The records in which `column` has a value; NaN means that it was not measured."
     return [record for record in records if not math.isnan(getattr(record, column))]
 
 # %% ../nbs/08_checkpoint.ipynb #2b39f92c
 def append_log(folder: str | Path, record: Any) -> None:
-    "Append a row to the log; a new file gets a header first."
+    "Append a record to the log file in `folder`; a new file gets a header line first."
     path = Path(folder) / record.file
     if not path.is_file():
         add_line(path, ",".join(columns(type(record))))
@@ -178,11 +178,11 @@ def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
         return [kind(**{name: read[kinds[name]](value) for name, value in zip(names, row)})
                 for row in rows if len(row) == len(names)]
     except ValueError as error:
-        raise RunError(f"{path} is damaged ({error}); repair or remove that row.") from error
+        raise RunError(f"{path} has a damaged row ({error}); repair or remove it.") from error
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
 def trim_log(folder: str | Path, step: int, kind: Any) -> None:
-    "Remove the rows after `step`: the resumed run will write them again."
+    "Remove the log rows after `step`, because the resumed run will write them again."
     kept = [log_row(record) for record in read_records(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())
 
@@ -195,11 +195,11 @@ def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) ->
 
 
 def load_tables(path: str | Path) -> dict[str, Any]:
-    "Read a TOML file of tables of settings."
+    "Read a TOML file of settings; returns its tables by name."
     try:
         return tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
     except FileNotFoundError:
-        raise UsageError(f"There is no settings file {path}; every run folder holds one, {SETTINGS}.") from None
+        raise UsageError(f"There is no settings file {path}; every run folder holds one, named {SETTINGS}.") from None
     except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
 
@@ -210,7 +210,7 @@ def machine() -> str:
 
 # %% ../nbs/08_checkpoint.ipynb #65da0dd6
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
-    "Add a line for the run in `folder` to the experiment log beside it."
+    "Add a line about the run in `folder` to the experiment log, which lies beside that folder."
     folder = Path(folder).resolve()
     home = folder if folder == Path.cwd() else folder.parent         # never outside the current folder
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")

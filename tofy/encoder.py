@@ -23,22 +23,22 @@ from .vocab import PAD
 @dataclass
 class ModelConfig:
     "The shape of a model; stored in every checkpoint."
-    vocab_size: int = setting(4000, "Rows of the table, specials included (V).", least=1,
+    vocab_size: int = setting(4000, "Rows of the embedding table, special tokens included (V).", least=1,
                               derived="the words of the text", group="Model")
     dim: int = setting(128, "Width of the embeddings (D).", least=1, group="Model",
                        slider=(8, 16, 32, 64, 96, 128, 192, 256, 384, 512))
     layers: int = setting(2, "Transformer blocks.", least=0, slider=(0, 12), group="Model")
     heads: int = setting(4, "Attention heads; they must divide dim.", least=1, slider=(1, 2, 4, 8, 16), group="Model")
-    max_seq: int = setting(72, "Tokens that a phrase may have.", least=1, derived="max_seq of the text", group="Model")
+    max_seq: int = setting(72, "Most tokens in a phrase.", least=1, derived="max_seq of the text", group="Model")
     dropout: float = setting(.1, "Share of the activations dropped while training.", least=0, below=1, slider=(0, .9),
                              group="Model")
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,
                              choices=("rotary", "sinusoidal", "learned", "none"))
     predictor: str = setting("linear", "What turns a hidden state into a prediction.", group="Model", rare=True,
                              choices=("linear", "identity", "mlp"))
-    attend_padding: bool = setting(False, "Pad phrases to max_seq and look at the padding, as the original did.",
+    attend_padding: bool = setting(False, "Pad phrases to max_seq and attend to the padding, as the original did.",
                                    group="Model", rare=True)
-    ngrams: int = setting(0, "Buckets for the 3-to-5-letter pieces that words are spelt with, such as 4096; 0: none.",
+    ngrams: int = setting(0, "Buckets for the character 3- to 5-grams of the words, such as 4096; 0: none.",
                           least=0, group="Model")
 
     def __post_init__(self):
@@ -49,7 +49,7 @@ class ModelConfig:
 
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):
-    "ids → one vector per token: table row + position, pre-norm blocks, a final norm."
+    "Token ids → one vector per token: embedding + position vector, pre-norm transformer blocks, a final LayerNorm."
     def __init__(self, config: ModelConfig):
         super().__init__()
         self.config = config
@@ -63,7 +63,7 @@ class Encoder(nn.Module):
         self.norm, self.dropout = nn.LayerNorm(config.dim), Dropout(config.dropout)
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        "ids int64 `(B,T)` → hidden float `(B,T,D)`; with mask bool `(B,T)`, only at the blanks: `(M,D)`."
+        "ids int64 `(B,T)` → hidden float `(B,T,D)`; with `mask` bool `(B,T)`, only where it is true: `(M,D)`."
         length = ids.shape[1]
         if length > self.config.max_seq:
             raise UsageError(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
@@ -90,7 +90,7 @@ def make_predictor(kind: str, dim: int) -> nn.Module:
 
 # %% ../nbs/05_encoder.ipynb #682ac31a
 class LatentModel(nn.Module):
-    "Predicts the embedding of a hidden word with an encoder, a predictor and one temperature."
+    "Predicts the embedding of a masked word; consists of an encoder, a predictor, and a learned temperature."
     def __init__(self, config: ModelConfig, temperature: float = .1):
         super().__init__()
         self.config, self.encoder = config, Encoder(config)
@@ -103,22 +103,22 @@ class LatentModel(nn.Module):
             spelling.read(words)
 
     def spelt(self, word: str) -> Tensor | None:
-        "The embedding `(D,)` of a word made from its spelling alone; None if the model has no n-grams."
+        "An embedding `(D,)` made from a word's spelling alone; None if the model has no n-grams."
         spelling = spelling_of(self.encoder.embedding)
         return None if spelling is None else spelling.row(word)
 
     @property
     def table(self) -> Tensor:
-        "The embedding table, float `(V,D)`: both the input and the candidates for a prediction."
+        "The embedding table, float `(V,D)`: it embeds the input, and its rows are the candidates for a prediction."
         return self.encoder.embedding.weight
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        "ids `(B,T)`, mask bool `(B,T)` → prediction `(M,D)` and hidden vector `(M,D)` at each blank."
+        "ids `(B,T)`, mask bool `(B,T)` true at M blanks → prediction `(M,D)` and hidden vector `(M,D)` at the blanks."
         hidden = self.encoder(ids, mask)                                          # (M,D)
         return self.predictor(hidden), hidden
 
     def cosines(self, pred: Tensor) -> Tensor:
-        "Cosine of each prediction `(M,D)` with every row of the table: `(M,V)`."
+        "The cosine of each prediction `(M,D)` with every row of the table, as `(M,V)`."
         return F.normalize(pred, dim=-1) @ F.normalize(self.table, dim=-1).T
 
 # %% ../nbs/05_encoder.ipynb #b872f592
@@ -128,7 +128,7 @@ def count_parameters(model: nn.Module) -> int:
 
 # %% ../nbs/05_encoder.ipynb #7c9fd4eb
 class EMATeacher(nn.Module):
-    "A copy of the table that follows it slowly: teacher ← decay·teacher + (1−decay)·table."
+    "A copy of the embedding table that changes more slowly: copy ← decay·copy + (1−decay)·table."
     table: Tensor                                # (V,D)
     def __init__(self, table: Tensor, decay: float = .996):
         super().__init__()
@@ -137,5 +137,5 @@ class EMATeacher(nn.Module):
 
     @torch.no_grad()
     def update(self, table: Tensor) -> None:
-        "Move one step towards `table`."
+        "Move the copy one step towards `table`."
         self.table.lerp_(table, 1 - self.decay)

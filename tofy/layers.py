@@ -42,7 +42,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None   # keys and values of earlier tokens; this call adds its own
                ) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)` true where a token is visible → `(B,T,D)`; with `at` bool `(B,T)`: `(M,D)`."
+        "x `(B,T,D)`, keep bool `(B,T)`: visible tokens → `(B,T,D)`; with `at` bool `(B,T)`, only where true: `(M,D)`."
         B, T, H, K, d = *x.shape[:2], self.heads, self.kv_heads, self.width
         start = past[0].shape[2] if past else 0
         if at is None:
@@ -68,7 +68,7 @@ class Attention(nn.Module):
 
 # %% ../nbs/04_layers.ipynb #043b0a5e
 class Dropout(nn.Module):
-    "Zeroes a share of the activations in training and scales up the rest; on a CPU the share is rounded to 1/256."
+    "Zeroes a share of the activations in training and scales up the rest; on a CPU, the share is a multiple of 1/256."
     def __init__(self, share: float = 0.):
         super().__init__()
         self.share, self.below = share, round(256 * share)
@@ -93,7 +93,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)` → `(B,T,D)`; with `at` bool `(B,T)`, only those positions: `(M,D)`."
+        "x `(B,T,D)`, keep bool `(B,T)`: visible tokens → `(B,T,D)`; with `at` bool `(B,T)`, only where true: `(M,D)`."
         mixed = self.attention(self.norm1(x), keep, at, past)
         x = (x if at is None else x[at]) + self.dropout(mixed)
         return x + self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))
@@ -102,20 +102,20 @@ class Block(nn.Module):
 def sinusoids(length: int,   # T
               dim: int,      # D
              ) -> Tensor:    # float (T,D): sines in even columns, cosines in odd ones
-    "The fixed position vectors of Vaswani et al. 2017, section 3.5."
+    "The fixed sinusoidal position vectors, `(T,D)`, of Vaswani et al. 2017, section 3.5."
     rate = torch.exp(torch.arange(0, dim, 2) * (-math.log(10_000.) / dim))       # (D/2,)
     angle = torch.arange(length)[:, None] * rate                                 # (T,D/2)
     return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)[:, :dim]   # (T,D)
 
 
 class Positions(nn.Module):
-    "Position vectors for the first T positions: sinusoidal or learned; all zeros for `rotary` and `none`."
+    "A position vector for each of `max_seq` positions: sinusoidal or learned; all zeros for `rotary` and `none`."
     def __init__(self, kind: str, max_seq: int, dim: int):
         super().__init__()
         make = dict(sinusoidal=sinusoids, learned=lambda T, D: .02 * torch.randn(T, D), rotary=torch.zeros,
                     none=torch.zeros)
         if kind not in make:
-            raise UsageError(f"There are no {kind!r} positions; choose {', '.join(make)}.")
+            raise UsageError(f"{kind!r} is no kind of position vectors; choose from {', '.join(make)}.")
         self.table = nn.Parameter(make[kind](max_seq, dim), requires_grad=kind == "learned")
 
     def forward(self, length: int) -> Tensor:
@@ -129,7 +129,7 @@ def turns(length: int,           # T
           base: float = 100.,    # the slowest pair rotates by one radian in about this many positions
           start: int = 0,        # the first position
          ) -> Tensor:            # complex (T,d/2), each of absolute value 1
-    "The rotation of each pair of numbers at each position (Su et al. 2021, equation 15)."
+    "The rotation of each pair of numbers at each position, complex `(T,d/2)` (Su et al. 2021, equation 15)."
     rate = base ** (-torch.arange(0, width, 2, device=device) / width)           # (d/2,) radians per position
     angle = torch.arange(start, start + length, device=device)[:, None] * rate                  # (T,d/2)
     return torch.polar(torch.ones_like(angle), angle)
@@ -138,6 +138,6 @@ def turns(length: int,           # T
 def rotate(x: Tensor,      # (…,T,d)
            turn: Tensor,   # complex (T,d/2)
           ) -> Tensor:     # (…,T,d)
-    "Rotate each pair of numbers (0 and 1, 2 and 3, …) of every position."
+    "Rotate, by `turn`, each pair of numbers (0 and 1, 2 and 3, …) of every position's vector; returns the new vectors."
     pairs = torch.view_as_complex(x.float().unflatten(-1, (-1, 2)))              # (…,T,d/2)
     return torch.view_as_real(pairs * turn).flatten(-2).type_as(x)

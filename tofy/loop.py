@@ -30,7 +30,7 @@ logger = logging.getLogger("tofy")
 
 # %% ../nbs/08c_loop.ipynb #bb90ee2a
 class Clock:
-    "A stopwatch for wall time: stopped while the run is paused, so that a pause does not use up its seconds."
+    "A stopwatch for wall time that stands still while a run is paused, so that pauses are not counted."
     def __init__(self, seconds: float = 0.):
         self.before, self.since, self.last_progress, self.last_save = seconds, time.perf_counter(), 0., seconds
         self.told: float | None = None      # with several processes: the first one's clock at the last tick
@@ -54,7 +54,7 @@ class Clock:
 # %% ../nbs/08c_loop.ipynb #e14582e3
 @dataclass
 class Run:
-    "A training run in progress. A kind of run is a subclass with the methods below; the loop needs nothing else."
+    "A training run in progress; each kind of run is a subclass that implements the abstract methods."
     data: Any
     config: LoopConfig
     model: Any                          # an `nn.Module` with its settings as `config`
@@ -81,7 +81,7 @@ class Run:
     COUNTERS: ClassVar[tuple[str, ...]] = ("step", "examples", "progress", "best", "validation_seconds")
 
     def next_batch(self) -> Any:
-        "The batch of this step; its `weight` is this process's weight in the average (1 for a single process)."
+        "The next step's batch; `batch.weight` is its weight in the average over processes (1 for a single process)."
         raise NotImplementedError
 
     def batch_loss(self, batch: Any, measure: bool) -> tuple[Tensor, dict[str, float]]:
@@ -93,11 +93,11 @@ class Run:
         raise NotImplementedError
 
     def score(self, record: Any) -> float:
-        "The score of the model at a log line; the model with the highest score is kept."
+        "The model's score, computed from a log record; the model with the highest score is kept."
         raise NotImplementedError
 
     def record(self, is_line: bool = False) -> Any:
-        "The current state as a record: a log line, or a progress record."
+        "The current state of the run as a record: a log line if `is_line`, otherwise a progress record."
         raise NotImplementedError
 
     def save_model(self, **more: Any) -> None:
@@ -105,20 +105,20 @@ class Run:
         raise NotImplementedError
 
     def write_files(self) -> None:
-        "Write a new run's other files, besides model, state and settings."
+        "Write whatever files a new run needs besides model, state and settings; by default none."
 
     def tables(self) -> dict[str, dict]:
-        "All settings needed to repeat the run, in the tables data, model and train."
+        "All settings needed to repeat the run, as three tables: data, model and train."
         raise NotImplementedError
 
     def after_step(self) -> None:
-        "Called after each step of the optimizer."
+        "A hook that is called after each step of the optimizer; by default it does nothing."
 
     def at_log_step(self) -> None:
-        "Called at every log line, before its record is made."
+        "A hook that is called at every log line, before the record is made; by default it does nothing."
 
     def more_state(self) -> dict[str, Tensor]:
-        "Further tensors to save, by name; resuming copies the saved values into them in place."
+        "Further tensors to save in the state, by name; resuming copies the saved values into these tensors."
         return {}
 
 # %% ../nbs/08c_loop.ipynb #3f61e06b
@@ -132,7 +132,7 @@ def training_step(run: Run, measure: bool) -> None:
 
 # %% ../nbs/08c_loop.ipynb #40b2bc55
 def optimizer_step(run: Run, loss: Tensor, lr: float) -> None:
-    "One step of the optimizer; a loss that is NaN or infinite stops the run before it touches the weights."
+    "Backpropagate and step the optimizer with learning rate `lr`; raises a `RunError` if the loss is NaN or infinite."
     if (not loss.is_cuda or run.step % 100 == 0) and not math.isfinite(all_reduce(loss.detach()).item()):
         raise diverged(run)
     for group in run.optimizer.param_groups:
@@ -146,7 +146,7 @@ def optimizer_step(run: Run, loss: Tensor, lr: float) -> None:
 
 # %% ../nbs/08c_loop.ipynb #a63c7f84
 def diverged(run: Run) -> RunError:
-    "The error that stops a run whose loss is NaN or infinite; its state is not saved."
+    "The error for a run whose loss is NaN or infinite; also marks the run, so that its state is not saved."
     run.clean = False
     return RunError(f"The loss became NaN or infinite at step {run.step + 1}; train again with a lower learning rate "
                     f"(--lr, now {run.config.lr:g}). The best model so far is kept.")
@@ -185,7 +185,7 @@ def progress_record(run: Run) -> Iterator[Any]:
 
 # %% ../nbs/08c_loop.ipynb #a2a91e13
 def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
-    "Validate if due, save the model if it is the best so far, write the line, and yield it."
+    "Validate if `validating`, save the model if it is the best so far, write the record to the log, and yield it."
     if validating:
         yield from run.validate(record)
     value = run.score(record)
@@ -202,7 +202,7 @@ def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
 
 # %% ../nbs/08c_loop.ipynb #d18939c4
 def progress(run: Run) -> float:
-    "Share of the run that is done after this step, in [0,1]; leaves time for a last validation."
+    "The share of the run, in [0,1], done after the next step; runs given in seconds leave time for a last validation."
     if run.config.steps:
         return (run.step + 1) / run.config.steps
     share = run.clock.seconds / max(run.config.seconds - run.validation_seconds, 1e-9)
@@ -210,7 +210,7 @@ def progress(run: Run) -> float:
 
 # %% ../nbs/08c_loop.ipynb #14d71386
 def validation_due(run: Run, before: float, after: float) -> bool:
-    "Whether a validation follows this step: every eval_every steps, or ten times a run, fewer if they are slow."
+    "Whether to validate after this step: every `eval_every` steps, or ten times a run, less often if that is slow."
     c = run.config
     if c.eval_every:
         return (run.step + 1) % c.eval_every == 0
@@ -239,12 +239,12 @@ def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, 
 
 # %% ../nbs/08c_loop.ipynb #1c2552c1
 def load_state(run: Run) -> None:
-    "Set a new run to the saved state in its folder."
+    "Load the state saved in the run's folder into the newly made `run`."
     path = run.folder / run.STATE
     tensors, header = store.load_tensors(path)
     header = {key: json.loads(value) for key, value in header.items()}
     if header["data"] != run.data.hash:
-        raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot go on; "
+        raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be resumed; "
                        "give the same file and settings, or train again from the start with --overwrite.")
     check_settings(run, header)
     own = dict(run.model.named_parameters())
@@ -263,17 +263,17 @@ MAY_CHANGE = ("steps", "seconds", "threads", "device", "init_from")   # settings
 
 
 def check_settings(run: Run, header: dict) -> None:
-    "Raise a `UsageError` if the settings of a resumed run differ; its length, threads and device may."
+    "Raise a `UsageError` if the settings of a resumed run differ from the saved ones, except those in MAY_CHANGE."
     now = json.loads(json.dumps(dict(model=asdict(run.model.config), train=asdict(run.config))))
     changed = [name for part in now for name, value in now[part].items()
                if name not in MAY_CHANGE and value != header[part].get(name, value)]
     if changed:
-        raise UsageError(f"A resumed run keeps its settings, and {', '.join(changed)} differs from those of "
-                         f"{run.folder}; give the same, or begin another run in another folder.")
+        raise UsageError(f"A resumed run keeps its settings, but {', '.join(changed)} differs from the saved run in "
+                         f"{run.folder}; give the same value, or begin another run in another folder.")
 
 # %% ../nbs/08c_loop.ipynb #3f5a2af4
 def resume_counters(run: Run, header: dict) -> None:
-    "Restore step, clock, log and best score of a saved run; if its length changed, compute its progress anew."
+    "Restore step, clock, log and best score from a saved state; if the run's length was changed, update its progress."
     for name in run.COUNTERS:
         setattr(run, name, header[name])
     if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
@@ -291,7 +291,7 @@ AnyRun = TypeVar("AnyRun", bound=Run)
 
 
 def begin(run: AnyRun, resume: bool = False) -> AnyRun:
-    "Make a run ready to step: a new one, or one resumed from its folder; writes the files of its folder."
+    "Prepare a run for its first or, if resumed, its next step; writes the files of its folder and returns the run."
     if resume:
         load_state(run)
         done = run.progress >= 1 and not run.pending
@@ -319,7 +319,7 @@ def join_processes(run: Run) -> None:
 
 
 def write_run_files(run: Run, resume: bool) -> None:
-    "Write the settings; for a new run, all files, in place of those of an older run."
+    "Write the settings file and, for a new run, all its other files, replacing those of an older run in the folder."
     if not resume:
         for name in (run.MODEL, run.STATE, run.RECORD.file):
             (run.folder / name).unlink(missing_ok=True)
@@ -330,7 +330,7 @@ def write_run_files(run: Run, resume: bool) -> None:
 
 # %% ../nbs/08c_loop.ipynb #f8aef6bb
 def run(job: Run) -> Generator[Any, None, None]:   # its records
-    "Train an open run to its end; however it ends, its state is saved and it is noted in the experiment log."
+    "Train a run that `begin` prepared and yield its records; however the training ends, `close_run` saves and logs it."
     outcome, lines, steps = "stopped", [], run_steps(job)
     there_is_work = job.pending is not None or job.progress < 1
     try:
@@ -351,7 +351,7 @@ def run(job: Run) -> Generator[Any, None, None]:   # its records
 
 # %% ../nbs/08c_loop.ipynb #7c40a665
 def close_run(run: Run, outcome: str, records: list) -> None:
-    "Save the state and add the run to the experiment log."
+    "Save the run's state, unless a step was cut short, and add the run to the experiment log."
     if run.clean:
         save_state(run)
     checked = store.measured(records, run.REPORTED[0])

@@ -22,7 +22,7 @@ def direction_mse(pred: Tensor,               # (M,D)
                   target: Tensor,             # (M,D)
                   reduction: str = "sum",     # over D: "sum", or "notes" (mean)
                  ) -> Tensor:                 # scalar: 2(1−cos), averaged; with "notes" divided by D
-    "Mean squared distance of predictions and targets, both scaled to length one."
+    "Mean squared distance between predictions and targets, both scaled to length one; reduction `notes` divides by D."
     squared = (F.normalize(pred, dim=-1) - F.normalize(target, dim=-1)).square().sum(-1).mean()
     return squared / pred.shape[-1] if reduction == "notes" else squared
 
@@ -35,7 +35,7 @@ def rank_loss(pred: Tensor,                       # (M,D)
               first: int = len(SPECIALS),         # without negatives: the lowest id that can be an answer
               smoothing: float = 0.,              # this share of the target is spread over all candidates
              ) -> Tensor:                         # scalar, in nats
-    "InfoNCE: cross-entropy of cosines/τ over the candidates (smoothing: Szegedy et al. 2016, section 7)."
+    "InfoNCE: cross-entropy of cosine/temperature over the candidates (smoothing: Szegedy et al. 2016, section 7)."
     p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
         rows, answers = F.normalize(table[first:], dim=-1), targets - first         # (V',D), (M,)
@@ -59,7 +59,7 @@ def sample_negatives(targets: Tensor,        # int64 (M,)
                      generator: Generator,
                      first: int = len(SPECIALS),
                     ) -> Tensor:             # int64 (M,N)
-    "Uniform random words, never the target of their row; N is 0 if there is only one word."
+    "Draw `n` words for each target, uniformly but never the target itself; none if the vocabulary has only one word."
     if vocab_size - first < 2:
         return torch.zeros(len(targets), 0, dtype=torch.long)
     targets = targets.cpu()[:, None]                                                # (M,1)
@@ -71,7 +71,7 @@ def sample_negatives(targets: Tensor,        # int64 (M,)
 def aux_loss(hidden: Tensor,   # (M,D) at the blanks
              target: Tensor,   # (M,D)
             ) -> Tensor:       # scalar in [0, 2]
-    "Mean of 1 − cos of the hidden vectors and their targets."
+    "The mean of 1 − cosine between each hidden vector and its target."
     return (1 - F.cosine_similarity(hidden, target, dim=-1)).mean()
 
 
@@ -85,7 +85,7 @@ def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
                 measure: bool = True,               # also compute terms of weight 0
                 smoothing: float = 0.,              # of the rank term
                ) -> tuple[Tensor, dict[str, Tensor]]:   # total, and each term unweighted
-    "w_mse·mse + w_rank·rank + w_aux·aux; a term of weight 0 has no influence on the gradient."
+    "The weighted sum of the terms mse, rank and aux, and each term unweighted; a term of weight 0 adds no gradient."
     compute = dict(mse=lambda: direction_mse(pred, table[targets], reduction),
                    rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first, smoothing),
                    aux=lambda: aux_loss(hidden, table[targets]))
@@ -106,7 +106,7 @@ def worked_example(angle: float,          # of the prediction, degrees
                    length: float = 1.,    # of the prediction
                    dim: int = 2,          # D; all numbers except the first two are zero
                   ) -> tuple[Tensor, Tensor, Tensor]:   # pred (1,D); table (8,D), three specials first; targets (1,)
-    "A prediction among the five words of EXAMPLE; the answer is the first, the cat."
+    "A prediction at `angle` degrees, a table of the five words of EXAMPLE, and the target: the first word, `cat`."
     turn = torch.tensor([*EXAMPLE.values(), angle]).deg2rad()                       # (6,)
     rows = F.pad(torch.stack([turn.cos(), turn.sin()], 1), (0, dim - 2, len(SPECIALS), 0))   # (9,D)
     return length * rows[-1:], rows[:-1], torch.tensor([len(SPECIALS)])
@@ -118,7 +118,7 @@ def term_pulls(pred: Tensor,       # (M,D); also used as the hidden vector, as w
                weights: tuple[float, float, float] = (1., 1., .1),   # mse, rank, aux
                **settings,         # other arguments of `latent_loss`
               ) -> dict[str, tuple[float, Tensor]]:   # term → its weighted value, its gradient (M,D) for `pred`
-    "The weighted value of each term, and its gradient for the prediction."
+    "The weighted value of each loss term, and the gradient of that value with respect to the prediction."
     pred, found = pred.detach().clone().requires_grad_(), {}
     for i, name in enumerate(("mse", "rank", "aux")):
         alone = tuple(w if i == j else 0. for j, w in enumerate(weights))
@@ -131,7 +131,7 @@ def term_pulls(pred: Tensor,       # (M,D); also used as the hidden vector, as w
 def plot_example(pred: Tensor,                # (1,D), see `worked_example`
                  pulls: dict[str, tuple[float, Tensor]],   # see `term_pulls`
                  ax=None):
-    "Draw the words, the prediction, and the downhill direction; returns the `Axes`."
+    "Draw the words, the prediction, and the direction in which the loss falls fastest; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, (x, y) = ax or plt.subplots(figsize=(3.6, 3.6))[1], pred[0, :2].tolist()
 
@@ -181,12 +181,12 @@ def vicreg_variance(x: Tensor,            # (n,D)
                     target_std: float = 1.,
                     eps: float = 1e-4,
                    ) -> Tensor:           # 0 when every coordinate's standard deviation reaches the target
-    "Hinge on the standard deviation of each coordinate (Bardes et al. 2022, section 4.1)."
+    "Mean hinge loss for coordinates whose standard deviation is below the target (Bardes et al. 2022, section 4.1)."
     return F.relu(target_std - (x.var(0) + eps).sqrt()).mean()
 
 
 def vicreg_covariance(x: Tensor) -> Tensor:
-    "Sum of squared covariances of different coordinates, over D (Bardes et al. 2022, section 4.1)."
+    "Sum of the squared covariances of different coordinates, divided by D (Bardes et al. 2022, section 4.1)."
     covariance = x.T.cov()                                                          # (D,D)
     return (covariance.square().sum() - covariance.diagonal().square().sum()) / x.shape[1]
 
@@ -194,7 +194,7 @@ def vicreg_covariance(x: Tensor) -> Tensor:
 def uniformity(x: Tensor,       # (n,D)
                t: float = 2.,
               ) -> Tensor:      # scalar: 0 if collapsed, near −2t if spread
-    "log mean exp(−t‖x−y‖²) over pairs of unit vectors (Wang and Isola 2020)."
+    "log mean exp(−t‖x−y‖²) over all pairs of rows, scaled to length one (Wang and Isola 2020)."
     return F.pdist(F.normalize(x, dim=-1)).square().mul(-t).logsumexp(0) - math.log(len(x) * (len(x) - 1) / 2)
 
 # %% ../nbs/06_losses.ipynb #336b8713
@@ -203,7 +203,7 @@ def sigreg(x: Tensor,                   # (n,D)
            directions: int = 64,
            points: int = 17,            # of the numerical integration, t in [−5, 5]
           ) -> Tensor:                  # scalar: 0 for a standard normal cloud
-    "Mean Epps–Pulley distance of random one-dimensional projections from N(0,1) (Balestriero and LeCun 2025)."
+    "Mean Epps–Pulley distance between N(0,1) and random 1-D projections of the rows (Balestriero and LeCun 2025)."
     direction = F.normalize(torch.randn(x.shape[1], directions, generator=generator).to(x), dim=0)
     t = torch.linspace(-5, 5, points, dtype=x.dtype, device=x.device)
     angle = (x @ direction)[..., None] * t                                          # (n,directions,points)
@@ -221,7 +221,7 @@ def spread_loss(kind: str,              # a key of SPREADS
                 rows: Tensor,           # (n,D) of the table; scaled by √D, so that a row of length 1 has length √D
                 generator: Generator,
                ) -> Tensor:             # scalar; 0 for fewer than two rows
-    "The value of one of the SPREADS for some rows of the table; small when they are far apart."
+    "The loss term of SPREADS called `kind`, for some rows of the embedding table; small when the rows are far apart."
     if len(rows) < 2:
         return rows.new_zeros(())
     return SPREADS[kind](rows * rows.shape[1]**.5, generator)

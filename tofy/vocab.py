@@ -31,7 +31,7 @@ def tokenize(text: str,                             # a phrase, any script
              tokens: "str | PieceRule" = "unicode",   # the rule: unicode, notes (ASCII letters only), or a tokenizer's
              lower: bool = True,                    # make it lower-case; a tokenizer decides this itself
             ) -> list[str]:                         # the tokens, in order
-    "Cut a phrase into words and single punctuation marks; training and use share this rule."
+    "Cut a phrase into tokens by the rule `tokens`: words and punctuation marks, or a tokenizer's subword pieces."
     if not isinstance(tokens, str):
         return tokens.cut(text)
     if tokens not in TOKEN_RULES:
@@ -66,11 +66,11 @@ class Vocab:
         return tokenize(text, self.tokens, self.lower)
 
     def encode(self, text: str) -> list[int]:
-        "The ids of a phrase; a word without a row is `<unk>`."
+        "The ids of a phrase; a word outside the vocabulary is `<unk>`."
         return [self.ids.get(token, UNK) for token in self.tokenize(text)]
 
     def join(self, tokens: Iterable[str]) -> str:
-        "The tokens as one text: words are joined by spaces, pieces bring their own spaces."
+        "The tokens as one text: words are joined by spaces; a tokenizer's subword pieces contain their own spaces."
         return " ".join(tokens) if isinstance(self.tokens, str) else self.tokens.join(tokens)
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -79,17 +79,17 @@ class Vocab:
 
     @property
     def unit(self) -> str:
-        "What to call the tokens in a message: `words`, or `pieces` if a tokenizer made them."
+        "What messages call the tokens: `words`, or `pieces` if a tokenizer cuts the text into subword pieces."
         return "words" if isinstance(self.tokens, str) else "pieces"
 
     @property
     def spaced(self) -> bool:
-        "True if a token may begin with a space."
+        "Whether some tokens begin with a space, as the subword pieces of many tokenizers do."
         return not isinstance(self.tokens, str) and self.tokens.spaced
 
     @property
     def rule(self) -> str:
-        "The name of the rule in a run folder: `unicode`, `notes` or `tokenizer.json`."
+        "The tokenization rule as a run folder names it: `unicode`, `notes` or the file `tokenizer.json`."
         return self.tokens if isinstance(self.tokens, str) else TOKENIZER
 
 # %% ../nbs/01_vocab.ipynb #76d221d4
@@ -98,7 +98,7 @@ def make_vocab(counts: Mapping[str, int],   # word → how often it was seen
                tokens: "str | PieceRule" = "unicode",   # the rule that cut the words
                lower: bool = True,          # whether words were made lower-case
               ) -> Vocab:                   # falling counts, ties in alphabetical order
-    "The vocabulary of the most frequent words."
+    "A vocabulary of the three special tokens and the most frequent words, at most `max_vocab` in all."
     if max_vocab <= len(SPECIALS):
         raise UsageError(f"max_vocab is {max_vocab}, which leaves no room for a word after the three specials; "
                      f"give at least {len(SPECIALS) + 1}.")
@@ -109,12 +109,12 @@ def make_vocab(counts: Mapping[str, int],   # word → how often it was seen
 
 # %% ../nbs/01_vocab.ipynb #6ea22b09
 def save_vocab(vocab: Vocab, path: str | Path) -> None:
-    "Write one token per line, in id order (UTF-8)."
+    "Write the vocabulary to a UTF-8 file, one token per line, in id order."
     Path(path).write_bytes(vocab_bytes(vocab))
 
 # %% ../nbs/01_vocab.ipynb #cd1bdfb6
 def vocab_bytes(vocab: Vocab) -> bytes:
-    "The contents of the vocabulary file."
+    "The contents of the file that `save_vocab` writes."
     return "".join(word + "\n" for word in vocab.words).encode()
 
 # %% ../nbs/01_vocab.ipynb #f6a0b9a7
@@ -128,11 +128,11 @@ def load_vocab(path: str | Path,                      # the vocabulary file
                tokens: "str | PieceRule" = "unicode",
                lower: bool = True,
               ) -> Vocab:
-    "Read a vocabulary file; raises a `RunError` if it is damaged or something else."
+    "Read a vocabulary file; raises a `RunError` if the file is damaged or is not a vocabulary."
     words = tuple(Path(path).read_bytes().decode(errors="replace").split("\n")[:-1])
     if words[:3] != SPECIALS or len(set(words)) != len(words) or len(words) <= len(SPECIALS):
         raise RunError(f"{path} is not a whole vocabulary: it should begin with {' '.join(SPECIALS)} "
-                       "and hold every word once, one per line; take the file that was saved with the model.")
+                       "and hold every word once, one per line; use the file that was saved with the model.")
     return Vocab(words, tuple(counts) if counts is not None else (0,) * len(words), tokens, lower)
 
 # %% ../nbs/01_vocab.ipynb #041e54f5
@@ -154,7 +154,7 @@ def open_tokenizer(content: str) -> Any:   # tokenizers.Tokenizer
 
 
 def show_piece(token: str, inner: Any) -> str:
-    "The printed form of one of the file's tokens: never empty, without spaces, and different for every token."
+    "The printed form of a token of a tokenizer file: never empty, without spaces, and different for every token."
     text = inner.decoder.decode([token]) if type(inner.decoder).__name__ == "ByteLevel" else token
     plain = text and text.isprintable() and not {"·", "�"} & set(text)
     return text.replace(" ", "·") if plain else "�" + token.encode("unicode_escape").decode()
@@ -165,13 +165,13 @@ TOKENIZER = "tokenizer.json"   # its name in a run folder
 
 @dataclass(frozen=True, repr=False)
 class PieceRule:
-    "A tokenizer file as a rule for `tokenize`: it cuts a text into pieces, with · for a space."
+    "A tokenizer file as a rule for `tokenize`: cuts a text into subword pieces, in which · stands for a space."
     content: str   # the text of the file
 
     def __repr__(self) -> str: return f"PieceRule({self.sha256})"
 
     def cut(self, text: str) -> list[str]:
-        "The pieces of a text; a space at its end is dropped, because it belongs to whatever follows."
+        "The subword pieces of a text; a space at the text's end is dropped if it would belong to the next piece."
         text = text[:-1] if self.spaced and text.endswith(" ") else text
         return [self.shown[i] for i in self.inner.encode(text, add_special_tokens=False).ids]
 
@@ -188,17 +188,17 @@ class PieceRule:
 
     @cached_property
     def shown(self) -> dict[int, str]:
-        "id in the file → printed form of the piece."
+        "Token id in the tokenizer file → the token's printed form."
         return {i: show_piece(token, self.inner) for token, i in self.inner.get_vocab().items()}
 
     @cached_property
     def tokens(self) -> dict[str, str]:
-        "Printed form of a piece → its name in the file."
+        "Printed form of a token → the token as the tokenizer file spells it."
         return {self.shown[i]: token for token, i in self.inner.get_vocab().items()}
 
     @cached_property
     def spaced(self) -> bool:
-        "True if a piece may begin with a space; False if a space is always a piece by itself."
+        "Whether some pieces begin with a space; if not, every space is a piece by itself."
         return any(len(piece) > 1 and piece[0] == "·" for piece in self.tokens)
 
     @cached_property
@@ -209,11 +209,11 @@ class PieceRule:
 # %% ../nbs/01_vocab.ipynb #6fb346b6
 def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tokenizer.json
              ) -> PieceRule:
-    "The rule in a tokenizer file; raises a `UsageError` if the file is missing or something else."
+    "Read a tokenizer file as a rule for `tokenize`; raises a `UsageError` if it is missing or not a tokenizer file."
     path = Path(path)
     path = path / TOKENIZER if path.is_dir() else path
     if not path.is_file():
-        raise UsageError(f"There is no tokenizer file {path}; copy it there, "
+        raise UsageError(f"There is no tokenizer file {path}; copy one there, "
                          "or make one with: tofy lab tokenizer train.")
     try:
         content = path.read_bytes().decode()
@@ -227,16 +227,16 @@ def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tok
 
 
 def token_rule(tokens: str | Path) -> str | PieceRule:
-    "The rule with this name, or the rule in this tokenizer file; raises a `UsageError` if there is none."
+    "The rule for `tokenize` called `tokens`, or that of the tokenizer file `tokens`; a `UsageError` if there is none."
     if isinstance(tokens, str) and tokens in TOKEN_RULES:
         return tokens
     if isinstance(tokens, Path) or Path(tokens).suffix or Path(tokens).exists():
         return read_rule(tokens)
-    raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}, or name a file.")
+    raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}, or a tokenizer file.")
 
 # %% ../nbs/01_vocab.ipynb #fbe59de5
 def vocab_stats(vocab: Vocab) -> dict[str, float]:
-    "Numbers of types (different words), positions and unknown words; shares of types seen once, and under five times."
+    "Numbers of types (different words), positions (their uses), unknown words; shares of types seen once, < 5 times."
     counts = vocab.counts[len(SPECIALS):]
     return dict(types=len(counts), positions=sum(counts), unknown=vocab.counts[UNK],
                 seen_once=sum(n == 1 for n in counts) / len(counts),
@@ -244,7 +244,7 @@ def vocab_stats(vocab: Vocab) -> dict[str, float]:
 
 
 def plot_counts(vocab: Vocab, ax=None):
-    "Plot count against rank on logarithmic axes, with a line proportional to 1/rank; returns the `Axes`."
+    "Plot how often words were seen against their rank, on logarithmic axes, with a 1/rank line; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 3.2))[1]
     counts = vocab.counts[len(SPECIALS):]

@@ -40,7 +40,7 @@ class Comparison:
                 limit: int | None = None,
                 largest: bool = False,
                ) -> list[tuple[str, float]]:   # (name, cosine); each piece of a token by itself
-        "The cosines, smallest or largest first."
+        "Up to `limit` pairs (name, cosine), by tensor or by token, the smallest cosine first unless `largest`."
         if by not in ("tensors", "tokens"):
             raise UsageError(f"Cosines cannot be listed by {by!r}; choose tensors or tokens.")
         pieces = [(f"{token!r}" + f" head {i}" * (len(found) > 1), value) for token, found in self.tokens.items()
@@ -58,7 +58,7 @@ def compare(a: Writer,
             names: tuple[str, str] = ("A", "B"),
             by_head: bool = False,                 # cut a token's row into a piece for each head
            ) -> Comparison:
-    "Compare two decoders: cosines by tensor and by token, and the relation in words."
+    "Compare two decoders: cosines between their tensors and their token embeddings, and their relation in words."
     theirs, tensors, others = dict(b.model.named_parameters()), {}, []
     moved = moves(a, b)
     for name, t in a.model.named_parameters():
@@ -76,7 +76,7 @@ def compare(a: Writer,
 
 # %% ../../nbs/lab/06a_lineage.ipynb #329d596b
 def moves(a: Writer, b: Writer) -> Callable[[str], str]:   # a tensor's name in `a` → its name in `b`
-    "A function that finds the same tensor in a relative, where blocks may have moved up or down."
+    "A function from a tensor's name in `a` to its name in `b`, where inserted blocks may have changed the numbering."
     ids = [[k.hash for k in line(writer)] for writer in (a, b)]
     here = list(range(a.model.config.layers))
     if ids[0][-1] in ids[1]:                                                        # down to a descendant
@@ -146,7 +146,7 @@ class Member:
 
 # %% ../../nbs/lab/06a_lineage.ipynb #5183abb1
 def family(writers: Mapping[str, Writer]) -> list[Member]:
-    "The decoders and all their ancestors, each followed by its descendants."
+    "The decoders and all their ancestors in tree order: each is followed by its descendants."
     found = {}
     for writer in writers.values():
         for older, kin in zip((None, *ancestors(writer)), ancestors(writer)):
@@ -161,7 +161,7 @@ def family(writers: Mapping[str, Writer]) -> list[Member]:
 
 # %% ../../nbs/lab/06a_lineage.ipynb #e014e5f7
 def in_order(members: list[Member]) -> list[Member]:
-    "Members in tree order, depths filled in; a later checkpoint of a run counts as a child of an earlier one."
+    "The members in tree order, with depths set; within a run, each checkpoint counts as a child of the one before."
     members = sorted(members, key=lambda m: (m.kin.steps, m.kin.layers, m.name))
     for i, m in enumerate(members):
         earlier = [e.kin.hash for e in members[:i] if e.kin.run == m.kin.run and e.kin.steps < m.kin.steps]
@@ -213,12 +213,12 @@ def title(m: Member) -> str: return m.name or f"({m.kin.hash[:8]}, no longer the
 
 # %% ../../nbs/lab/06a_lineage.ipynb #efcc187a
 def shape_words(kin: Kin) -> str:
-    "The numbers of layers, heads and tokens, in words."
+    "The numbers of layers, heads and tokens of a checkpoint, as text."
     return f"{number(kin.layers, 'layer')}, {number(kin.heads, 'head')}, {number(kin.tokens, 'token')}"
 
 # %% ../../nbs/lab/06a_lineage.ipynb #245be6de
 def plot_lineage(members: list[Member], ax=None):
-    "Draw a family tree, one column per generation; hollow dots no longer exist. Returns the `Axes`."
+    "Draw a family tree, a column per generation; a hollow dot is a checkpoint no longer there. Returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(8, .4 + .3 * len(members)))[1]
     rows = {m.kin.hash: i for i, m in reversed(list(enumerate(members)))}

@@ -31,18 +31,18 @@ def draw(rng: Random,
          without: Iterable[str] = (), # options that are excluded
          more: float = 0.,            # nats to add, for another choice made at the same place
         ) -> Piece:
-    "Draw one of the options; its surprise is ln of their number, plus `more`."
+    "Draw one of the options not in `without`; returns it and its surprise, ln of how many there were, plus `more`."
     left = [o for o in options if o not in without]
     return rng.choice(left), math.log(len(left)) + more
 
 # %% ../../nbs/lab/03_synthetic.ipynb #4c4a64b3
 def text_of(lines: Iterable[Line]) -> str:
-    "The text of some lines."
+    "The text of some lines: all their pieces, joined."
     return "".join(text for line in lines for text, _ in line)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #e2d387ba
 def price(lines: Iterable[Line]) -> float:
-    "The total surprise of some lines in nats: what the best possible model pays for them."
+    "The total surprise of some lines in nats: the summed loss of a model that knows the rule exactly."
     return math.fsum(nats for line in lines for _, nats in line)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #f5ec1276
@@ -50,7 +50,7 @@ CONSONANTS, VOWELS = "bcdfghjk", "aeiou"   # letters of the made-up words
 
 # %% ../../nbs/lab/03_synthetic.ipynb #60a4f24b
 def words(rng: Random) -> Iterator[Line]:
-    "Endless lines such as `bacodi;`."
+    "Yield made-up words without end, one per line, such as `bacodi;`."
     recent = []                                               # the first letters of the last three words
     while True:
         line, long = [], rng.random() < .5
@@ -66,7 +66,7 @@ def result_of(action: int,   # 0 to 9
               data: str,     # the letters of the line
               before: str,   # the letters of the line before
              ) -> str:
-    "The result of an action, such as `deb` of action 2 on `fadeb`."
+    "What an action makes of this line's letters (`data`) or the previous line's (`before`): action 2, `fadeb` → `deb`."
     if action in (0, 9):
         return "z" if action else ""
     source, kind = data if action < 5 else before, (action - 1) % 4
@@ -75,7 +75,7 @@ def result_of(action: int,   # 0 to 9
 
 # %% ../../nbs/lab/03_synthetic.ipynb #b2fe1874
 def actions(rng: Random) -> Iterator[Line]:
-    "Endless lines such as `fadeb2deb;`."
+    "Yield lines without end, such as `fadeb2deb;`: letters, the digit of an action, and the action's result."
     before = ""
     while True:
         data = "".join(rng.choices("abcdef", k=rng.randint(4, 8)))
@@ -90,24 +90,24 @@ CYCLES, NOISE, SIGNS = (3, 4, 5, 7, 7, 11), .002, "abcdefghijk;\n"
 
 # %% ../../nbs/lab/03_synthetic.ipynb #b91f2ffc
 def addition(rng: Random) -> Iterator[Line]:
-    "Endless lines such as `7 + 31 = 38;`."
+    "Yield sums without end, one per line, such as `7 + 31 = 38;`."
     while True:
         a, b = rng.randint(0, 100), rng.randint(0, 100)
         yield [(str(a), math.log(101)), (" + ", 0.), (str(b), math.log(101)), (f" = {a + b};\n", 0.)]
 
 
 def item(i: int) -> str:
-    "Item `i` of sequence: `a@@` is item 0."
+    "Item `i` of the text that `sequence` yields; item 0 is `a@@`."
     return "abcdefgh"[i % 8] + 2 * "@#$%^"[i % 5]
 
 
 def row(i: int) -> str:
-    "Line `i` of sequence2, before the noise."
+    "Line `i` of the text that `sequence2` yields, without its random errors."
     return "".join(SIGNS[i % n] for n in CYCLES) + ";\n"
 
 
 def sequence(rng: Random) -> Iterator[Line]:
-    "Endless items `a@@`, `b##`, …, without line ends; nothing is random."
+    "Yield the items `a@@`, `b##`, … without end and without line breaks; nothing is random."
     i = 0
     while True:
         yield [(item(i), 0.)]
@@ -115,7 +115,7 @@ def sequence(rng: Random) -> Iterator[Line]:
 
 
 def sequence2(rng: Random) -> Iterator[Line]:
-    "Endless lines such as `baccaj;`, one character in 500 wrong."
+    "Yield lines such as `baccaj;` without end; on average, one character in 500 is wrong."
     i = 0
     while True:
         yield [draw(rng, SIGNS, sign, -math.log(NOISE)) if rng.random() < NOISE else (sign, -math.log(1 - NOISE))
@@ -132,19 +132,19 @@ DETERMINERS = "a an the his her its".split()   # with which a noun phrase in the
 
 
 def with_article(phrase: str) -> str:
-    "The phrase after `an` (before a vowel) or `a`; right for all words of the stories, not for `hour` or `unicorn`."
+    "The phrase with `an` (before a vowel letter) or `a` in front; wrong for `hour`, which is not in the stories."
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def _hero(adjective: str, noun: str, name: str, pronouns: str) -> dict[str, str]:
-    "The forms of a hero: with the article, the name, the pronouns."
+    "Form → text: how the stories can mention this hero, with an article, by name or by a pronoun."
     he, him, his = pronouns.split()
     return dict(a=f"{with_article(f'{adjective} {noun}')} named {name}", name=name, he=he, He=he.capitalize(),
                 him=him, his=his, the=f"the {noun}", The=f"The {noun}")
 
 
 def _thing(*words: str) -> dict[str, str]:
-    "The forms of a thing or a helper, with both articles; the last word is the noun."
+    "Form → text: how the stories can mention a thing or helper, with `a` or `the`; the last of `words` is the noun."
     a, the = with_article(" ".join(words)), f"the {words[-1]}"
     return dict(a=a, A=a.capitalize(), the=the, The=the.capitalize())
 
@@ -179,7 +179,7 @@ _SLOT = re.compile(r"\{(\w+)\.(\w+)\}")
 
 
 def stories(rng: Random) -> Iterator[Line]:
-    "Endless stories of five sentences, one story per line; a piece is a sentence."
+    "Yield stories of five sentences without end, one story per line; each piece of a line is a sentence."
     while True:
         line, cast = [], {}                                          # cast: slot → its forms, once drawn
         for ways in SENTENCES:
@@ -193,19 +193,19 @@ def stories(rng: Random) -> Iterator[Line]:
 
 
 def _fill(template: str, cast: dict[str, dict[str, str]]) -> str:
-    "The sentence that a template makes with these fillers."
+    "The template with each slot replaced by its text in `cast`."
     return _SLOT.sub(lambda hole: cast[hole[1]][hole[2]], template)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #bb85ae45
 @dataclass(frozen=True)
 class Law:
-    "What is known exactly about a text made by rule."
+    "The exact statistics of a text made by rule: how frequent each character is, and the best possible loss."
     counts: dict[str, float]   # character → how often a line has it, on average
     nats: float                # average price of a line, given everything before it
 
     @cached_property
     def length(self) -> float:
-        "Characters per line, on average."
+        "The average number of characters in a line."
         return math.fsum(self.counts.values())
 
     @cached_property
@@ -233,13 +233,13 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #30337c88
 def words_law() -> Law:
-    "By symmetry, letters of a kind are equally frequent; from the fourth word on, the first letter is one of five."
+    "The exact law of `words`, from the fourth word on; all consonants are equally frequent, and so are all vowels."
     counts = dict.fromkeys(CONSONANTS, 2.5 / 8) | dict.fromkeys(VOWELS, 2.5 / 5) | {";": 1., "\n": 1.}
     return Law(counts, math.log(5 * 5 * 7 * 4 * 2) + math.log(6 * 3) / 2)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #042514e0
 def actions_law() -> Law:
-    "Six letters on average; of ten equally likely actions four copy three letters, four move them, one writes `z`."
+    "The exact law of `actions` after the first line: of ten equally likely actions, four copy and four shift letters."
     moved = 3 * .4 / 6
     counts = dict.fromkeys("abcdef", 6 / 6 + moved) | dict.fromkeys("ghijkl", moved)
     return Law(counts | dict.fromkeys("z0123456789", .1) | {";": 1., "\n": 1.},
@@ -247,25 +247,25 @@ def actions_law() -> Law:
 
 
 def addition_law() -> Law:
-    "From a list of all 10,201 sums."
+    "The exact law of `addition`, counted over all 10,201 possible sums."
     counts = Counter("".join(f"{a} + {b} = {a + b};\n" for a in range(101) for b in range(101)))
     return Law({sign: n / 101**2 for sign, n in counts.items()}, 2 * math.log(101))
 
 # %% ../../nbs/lab/03_synthetic.ipynb #fad29b4f
 def sequence_law() -> Law:
-    "From the forty items; nothing is random."
+    "The exact law of `sequence`, with items as lines, counted over its forty items; nothing is random."
     return Law({sign: n / 40 for sign, n in Counter("".join(map(item, range(40)))).items()}, 0.)
 
 
 def sequence2_law() -> Law:
-    "Each column has its letters equally often; then noise turns a share of each into the twelve other characters."
+    "The exact law of `sequence2`: a column has its letters equally often, then noise replaces one character in 500."
     clean = {sign: sum((k < n) / n for n in CYCLES) for k, sign in enumerate(SIGNS[:11])} | {";": 1., "\n": 1.}
     counts = {sign: n * (1 - NOISE) + (8 - n) * NOISE / 12 for sign, n in clean.items()}
     return Law(counts, -8 * ((1 - NOISE) * math.log(1 - NOISE) + NOISE * math.log(NOISE / 12)))
 
 
 def stories_law() -> Law:
-    "The average over all versions of each sentence and over all fillers of each slot."
+    "The exact law of `stories`: the average over all versions of each sentence and all fillers of each slot."
     counts = Counter({" ": float(len(SENTENCES) - 1), "\n": 1.})
     for ways in SENTENCES:
         for way in ways:
@@ -281,9 +281,9 @@ def stories_law() -> Law:
 def context_entropy(text: str,
                     k: int,         # characters of memory
                    ) -> float:      # nats per character; too low if the text is short for so many contexts
-    "The price of a character for a model that has counted, in this text, what follows each `k` characters."
+    "The mean loss per character, in nats, of a model that counted what follows each run of `k` characters in `text`."
     if len(text) <= k:
-        raise UsageError(f"In a text of {len(text)} characters none follows {k} others; give a longer text.")
+        raise UsageError(f"The text has {len(text)} characters, so none follows {k} others; give a longer text.")
     seen = Counter(text[i:i + k + 1] for i in range(len(text) - k))
     before = Counter()
     for group, n in seen.items():
@@ -293,17 +293,17 @@ def context_entropy(text: str,
 # %% ../../nbs/lab/03_synthetic.ipynb #304227b0
 @dataclass(frozen=True)
 class Score:
-    "How many answers were right, row by row, and the share that each row needs."
+    "A model's marks, one row for each kind of check: how many were right, and the share that is needed to pass."
     rows: dict[str, tuple[int, int]]   # name → right, asked
     need: dict[str, float]             # name → a row passes above this share, or if all are right
 
     def share(self, row: str) -> float:
-        "Share of right answers; 0 if nothing was asked."
+        "The share of right answers in this row; 0 if the row has no answers."
         right, asked = self.rows[row]
         return right / asked if asked else 0.
 
     def passes(self, row: str) -> bool:
-        "Whether this row has more than the share it needs, or all right."
+        "Whether this row passes: its share of right answers is above the needed one, or all are right."
         return self.share(row) > self.need.get(row, -1) or self.share(row) == 1
 
     @property
@@ -326,7 +326,7 @@ class Score:
 def tally(checks: Iterable[tuple[str, bool]],   # (row, whether it was right), one for each question
           need: dict[str, float],               # the rows, in order
          ) -> Score:
-    "Count the checks row by row."
+    "Count, for each row, its checks and how many of them were right; returns the counts as a `Score`."
     rows = {name: (0, 0) for name in need}
     for name, right in checks:
         rows[name] = (rows[name][0] + bool(right), rows[name][1] + 1)
@@ -339,7 +339,7 @@ _SUM = re.compile(r"(0|[1-9]\d?|100) \+ (0|[1-9]\d?|100) = (0|[1-9]\d*);")
 
 
 def check_word(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Does line `i` fit the pattern? If so, does its first letter differ from those of the last three words?"
+    "Check that line `i` fits the pattern and, if so, that none of the three words before has the same first letter."
     fits = bool(_WORD.fullmatch(lines[i])) and len(set(lines[i])) == len(lines[i])
     yield "pattern", fits
     if fits:
@@ -347,7 +347,7 @@ def check_word(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 
 
 def check_action(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Has line `i` the right form? If so, is its result right? (After a malformed line, 5 to 8 are not asked.)"
+    "Check the form of line `i` and, if right, its result; actions 5 to 8 are checked only after a well-formed line."
     parts, before = _ACTION.fullmatch(lines[i]), _ACTION.fullmatch(lines[i - 1]) if i else None
     yield "form", bool(parts)
     if parts and (before or parts[2] not in "5678"):
@@ -355,7 +355,7 @@ def check_action(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 
 
 def check_sum(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Is line `i` a sum of two numbers from 0 to 100? If so, is the result right?"
+    "Check that line `i` adds two numbers from 0 to 100 and, if so, that its result is right."
     parts = _SUM.fullmatch(lines[i])
     yield "form", bool(parts)
     if parts:
@@ -364,18 +364,18 @@ def check_sum(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 # %% ../../nbs/lab/03_synthetic.ipynb #305efd65
 @cache
 def _pattern(way: str) -> re.Pattern:
-    "A template as a regular expression, with a group for every slot."
+    "A sentence template as a regular expression, with a group for every slot."
     return re.compile(re.sub(r"\\{(\w+)\\.(\w+)\\}", lambda hole: "(" + "|".join(
         re.escape(option[hole[2]]) for option in SLOTS[hole[1]]) + ")", re.escape(way)))
 
 
 def is_sentence(sentence: str) -> bool:
-    "Whether the grammar makes this sentence."
+    "Whether the grammar of the stories can make this sentence."
     return any(_pattern(way).fullmatch(sentence) for ways in SENTENCES for way in ways)
 
 
 def parse_story(story: str) -> dict[str, list[dict[str, str]]] | None:
-    "Slot → the fillers that fit every mention; None if the grammar cannot make the story."
+    "Slot → the fillers that fit every mention of it in the story; None if the grammar cannot make the story."
     sentences, cast = split_sentences(story), dict(SLOTS)
     if len(sentences) != len(SENTENCES):
         return None
@@ -389,12 +389,12 @@ def parse_story(story: str) -> dict[str, list[dict[str, str]]] | None:
 
 
 def split_sentences(text: str) -> list[str]:
-    "The sentences of a text, cut after each full stop before a space or the end."
+    "The sentences of a text, split at the white space after each full stop."
     return [s for s in re.split(r"(?<=\.)\s+", text.strip()) if s]
 
 # %% ../../nbs/lab/03_synthetic.ipynb #58ecf17b
 def noun_phrases(text: str) -> list[tuple[str | None, list[str]]]:
-    "For each noun of the stories: the determiner in front or None, and the noun with its adjectives."
+    "Find the stories' nouns in a text; returns for each its determiner or None, and the noun with its adjectives."
     words, found = re.findall(r"[a-z]+|[^\sa-z]", text.lower()), []
     for i, word in enumerate(words):
         if word in NOUNS:
@@ -407,7 +407,7 @@ def noun_phrases(text: str) -> list[tuple[str | None, list[str]]]:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #f9a59b3f
 def check_story(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Check the whole story, each sentence, each noun's article, and `a` against `an`."
+    "Check the story on line `i`, each sentence, that each noun has a determiner, and the choice of `a` or `an`."
     yield "stories", parse_story(lines[i]) is not None
     for sentence in split_sentences(lines[i]):
         yield "sentences", is_sentence(sentence)
@@ -418,20 +418,20 @@ def check_story(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #002ef125
 def check_lines(check: Callable, prompt: str, continuation: str) -> Iterator[tuple[str, bool]]:
-    "Check every whole line of the continuation, but not an unfinished last line."
+    "Apply `check` to every whole line of the continuation, but not to an unfinished last line."
     lines, asked = (prompt + continuation).split("\n")[:-1], prompt.count("\n")
     for i in range(asked, len(lines)):
         yield from check(lines, i)
 
 
 def check_sequence(prompt: str, continuation: str) -> Iterator[tuple[str, bool]]:
-    "Are the next 14 characters after a prompt such as `c%%d` exact?"
+    "Check that the 14 characters after a prompt such as `c%%d` are exactly right."
     start = next(i for i in range(40) if (item(i) + item(i + 1)).startswith(prompt))
     yield prompt, continuation[:14] == "".join(map(item, range(start, start + 6)))[4:]
 
 
 def check_sequence2(prompt: str, continuation: str) -> Iterator[tuple[str, bool]]:
-    "Are the next line, and the one after it, exact?"
+    "Check the next line, and then the line after it: each must be exactly right."
     last = next(i for i in range(math.lcm(*CYCLES)) if prompt.endswith(row(i)))
     yield "next line", continuation[:8] == row(last + 1)
     yield "line after", continuation[8:16] == row(last + 2)
@@ -439,7 +439,7 @@ def check_sequence2(prompt: str, continuation: str) -> Iterator[tuple[str, bool]
 # %% ../../nbs/lab/03_synthetic.ipynb #c390f478
 @dataclass(frozen=True)
 class DataSet:
-    "A text made by rule: how to make it, what it costs, and how to mark a model on it."
+    "A kind of text made by rule: its generator, its exact statistics, and how to mark what a model writes."
     source: Callable[[Random], Iterator[Line]]
     law: Callable[[], Law]
     check: Callable[[str, str], Iterator[tuple[str, bool]]]   # prompt, continuation → (row, right)
@@ -449,25 +449,25 @@ class DataSet:
     answer: int | None = None         # characters to mark in a continuation; None: every whole line
 
     def sample(self, lines: int, seed: int = 0) -> list[Line]:
-        "`lines` lines with their prices; the same seed gives the same."
+        "Draw `lines` lines, with the surprise of each piece; the same seed gives the same lines."
         return list(islice(self.source(Random(seed)), lines))
 
     def text(self, lines: int, seed: int = 0) -> str:
-        "The text of `lines` lines."
+        "The text of `lines` lines drawn by the seed."
         return text_of(self.sample(lines, seed))
 
     def prompts(self, n: int = 3, seed: int = 1) -> list[str]:
-        "Texts to continue: `n` of them drawn by the seed, or the fixed questions."
+        "Texts for a model to continue: the fixed questions if there are any, otherwise `n` texts drawn by the seed."
         if self.questions:
             return list(self.questions)
         lines, k = self.sample(n * self.prompt_lines, seed), self.prompt_lines
         return [text_of(lines[i * k:(i + 1) * k]) for i in range(n)]
 
     def score(self, prompts: Sequence[str], continuations: Sequence[str]) -> Score:
-        "Mark what a model wrote after each prompt."
+        "Mark what a model wrote after each prompt, and return the marks."
         if len(prompts) != len(continuations):
             raise UsageError(f"There are {len(prompts)} prompts but {len(continuations)} continuations; "
-                             "give one for each prompt.")
+                             "give one continuation for each prompt.")
         return tally((found for pair in zip(prompts, continuations) for found in self.check(*pair)), self.need)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #96669f2d
@@ -494,7 +494,7 @@ def data_set(name: str) -> DataSet:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #92c1b63d
 def plot_baselines(law: Law, vocab_size: int, ax):
-    "Draw the three baselines of a loss in nats per character onto an `Axes`, and return it."
+    "Draw three baselines of the loss (guessing, character frequencies, best possible) as lines on `ax`; returns `ax`."
     lines = {f"guess among {vocab_size}": (math.log(vocab_size), GREY, ":"),
              "character frequencies": (law.unigram, ORANGE, "--"), "the best possible": (law.floor, GREEN, "-.")}
     for name, (nats, colour, style) in lines.items():

@@ -39,7 +39,7 @@ def masking_table(found: Counter,             # how often each of FATES was seen
                   words: Tensor,              # int64 (phrases,): how many words of each may be hidden
                   config: TrainConfig,
                  ) -> str:                    # HTML
-    "An HTML table: how many words were asked for, by fate, above the expected numbers."
+    "An HTML table: how many chosen words were masked, replaced or kept, with the expected number under each count."
     asked = expected_blanks(words, config).sum().item()
     expected = [f"{asked * share:.1f}" for share in (1, *config.corrupt)]
     rows = {"here": [f"{found.total()}", *(f"{found[fate]}" for fate in FATES)], "expected": expected}
@@ -59,7 +59,7 @@ class MaskingPanel(Panel):
             options=["rate", "one"], description="mode", **WIDE,
             tooltip="rate: each word may be hidden, and at least one is; one: exactly one per phrase")
         self.rate = widgets.FloatSlider(.3, min=0, max=1, step=.01, description="mask rate", **WIDE,
-                                        tooltip="in mode rate: the probability that a word is asked for")
+                                        tooltip="in mode rate: the probability that a word must be predicted")
         self.shares = widgets.FloatRangeSlider(
             value=(.8, .9), min=0, max=1, step=.01, readout=False, description="shares", **WIDE,
             tooltip="left of both handles: <mask>; between them: a random word; right of them: the word itself")
@@ -153,7 +153,7 @@ def pull_sentence(pred: Tensor, table: Tensor,   # (1,D), (8,D); see `worked_exa
                   pulls: dict,                   # see `term_pulls`
                   drawn: Tensor | None = None,   # int64 (N,): the negatives' rows; None: every other word
                  ) -> str:
-    "A sentence: how near the answer is, and the value and the pull of each term."
+    "A sentence: the cosine with the answer, and the value and the length of the gradient of each term of the loss."
     names = list(EXAMPLE)
     cosines = F.cosine_similarity(pred, table[len(SPECIALS):])                       # (5,)
     times = Counter(names[i - len(SPECIALS)] for i in (drawn if drawn is not None else ()))
@@ -164,7 +164,7 @@ def pull_sentence(pred: Tensor, table: Tensor,   # (1,D), (8,D); see `worked_exa
 
 # %% ../../nbs/15a_panel_ideas.ipynb #d0827d52
 class LossPanel(Panel):
-    "A panel with five words on a circle and a prediction to turn; it draws how each term of the loss pulls."
+    "A panel with five word vectors on a circle and a prediction to turn; draws the gradient of each term of the loss."
     def __init__(self):
         self.make_sliders()
         moved = (self.angle, self.length, self.temperature, self.smoothing, self.mse, self.rank, self.aux,
@@ -209,7 +209,7 @@ class LossPanel(Panel):
 
 # %% ../../nbs/15a_panel_ideas.ipynb #817ab681
 def plot_advice(advice: Advice, train: TrainConfig, ax=None):
-    "Draw memory by part for the batch and for smaller and larger ones, with the notes' card as a line if it is near."
+    "Draw the memory by part for this and other batch sizes, with a line at CARD (the memory of a GPU) if it is near."
     longest, batch = advice.holds["lengths"]["longest"], max(advice.steps["batch"], 1)
     near = 4 * sum(advice.memory.values()) > CARD / 4
     sizes = sorted({max(int(batch * factor), 1) for factor in (.25, .5, 1, 2, 4)})

@@ -27,9 +27,9 @@ from .parts import Panel, Picture, pick_run
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:
-    "Load the model of the chosen run."
+    "Load the model in a run folder; raises a `UsageError` if `folder` is None, that is, if there is no run to choose."
     if folder is None:
-        raise UsageError("There is no trained run in runs/ yet; train one (tofy train), or name its folder.")
+        raise UsageError("There is no trained run in runs/ yet; train one (tofy train), or name the folder of one.")
     return inference.load(folder)
 
 
@@ -40,7 +40,7 @@ def choice(options: list, description: str, tooltip: str) -> widgets.ToggleButto
 
 # %% ../../nbs/15b_panel_models.ipynb #34da0f55
 class Side(VBox):
-    "One run, its answer, and the attention map of its blank."
+    "One side of the panel: a run, its model's answer, and a picture of the attention at the blank."
     def __init__(self, run: widgets.Dropdown):
         self.run, self.folder, self.latent, self.answer = run, None, None, None
         self.text, self.looks = widgets.HTML(layout=Layout(min_height="17em")), Picture(6, 2)
@@ -54,7 +54,7 @@ class Side(VBox):
         return self.latent
 
     def show(self, question: str, top: int) -> None:
-        "Ask and draw the answer, or show why the question is not possible."
+        "Ask the model, and show its answer and attention; if that is not possible, show why."
         self.looks.layout.visibility = "hidden"
         try:
             latent, phrase = self.chosen(), question.partition("=>")[0]
@@ -72,7 +72,7 @@ class Side(VBox):
 
 # %% ../../nbs/15b_panel_models.ipynb #926de269
 def most_looked_at(looks: torch.Tensor, words: list[str]) -> str:
-    "For each layer and head, the word with the largest attention weight, in words for screen readers."
+    "For each layer and head, the word with the largest attention weight, as text for screen readers."
     shares, places = looks.max(-1)
     return "; ".join(f"layer {i + 1}, head {j + 1} looks most at {words[place]} ({share:.0%})"
                      for i, row in enumerate(zip(shares.tolist(), places.tolist()))
@@ -100,7 +100,7 @@ class FillPanel(Panel):
         self.guard(self.next_phrase)()
 
     def next_phrase(self) -> None:
-        "Take the next held-out phrase and hide its middle known word."
+        "Take the next held-out phrase and hide the middle one of its known words."
         vocab, file = self.first.chosen().vocab, Path(self.first.run.value) / HELDOUT
         texts = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         self.asked += 1
@@ -109,13 +109,13 @@ class FillPanel(Panel):
         self.question.value = inference.hide_word(vocab, phrase, known[len(known) // 2]) if texts and known else phrase
 
     def hide(self, place: int) -> None:
-        "Hide this word of the phrase; an earlier blank without an answer gets the model's own answer."
+        "Hide the word at `place`; an earlier blank is filled with its answer, or with the model's if none was given."
         answer = self.first.answer
         filler = answer.top[0][0] if answer and answer.top else "_"
         self.question.value = inference.hide_word(self.first.chosen().vocab, self.question.value, place, filler)
 
     def draw(self) -> None:
-        "Ask the chosen runs, and show the words as buttons."
+        "Ask the models of the chosen runs, and show the words of the phrase as buttons."
         self.second.body.layout.display = "" if self.second.run.value else "none"
         for side in (self.first, self.second) if self.second.run.value else (self.first,):
             side.show(self.question.value, self.top.value)
@@ -130,12 +130,12 @@ class FillPanel(Panel):
 
 # %% ../../nbs/15b_panel_models.ipynb #60335f75
 def find_words(words: list[str], part: str) -> list[str]:
-    "The words that contain `part`: first itself, then those that begin with it, then others, each in the given order."
+    "The words that contain `part`: first `part` itself, then words that begin with it, then others, in given order."
     return sorted((w for w in words if part in w), key=lambda w: (w != part, not w.startswith(part)))
 
 # %% ../../nbs/15b_panel_models.ipynb #e0bbde5b
 class CrowdingPanel(Panel):
-    "The words of an embedding table on a map, with their neighbours and the table's figures."
+    "A panel that shows the words of an embedding table on a map, with their neighbours and figures about the table."
     def __init__(self, folder: str | Path | None = None):   # a run; None: the first in the list
         self.run, self.latent, self.vocab = pick_run(folder), None, None
         self.search = widgets.Text(description="find", placeholder="a word, or a part of one", continuous_update=True,
@@ -182,7 +182,7 @@ class CrowdingPanel(Panel):
             self.notice.say(f"No word of this table contains {part!r}.")
 
     def draw(self) -> None:
-        "Show the picture, the neighbours of the chosen word, and the figures of the frame."
+        "Show the picture, the neighbours of the chosen word, and the figures at the chosen training step."
         if self.latent is None:
             return
         word, (n, dim) = self.words.value, self.rows.shape
@@ -202,7 +202,7 @@ class CrowdingPanel(Panel):
                           words=f"{self.view.value} of {n:,} words" + marks * (self.view.value == "map"))
 
     def paint_map(self, marked: list[str], ax) -> None:
-        "Draw the words of one frame, on the scale of the whole film."
+        "Draw the map at the chosen training step; the axis limits are the same for every step."
         xy, low, high = self.maps[self.frame.value], self.maps.amin((0, 1)), self.maps.amax((0, 1))
         crowding.mark_words(crowding.plot_map(xy, self.vocab, 0 if marked else 20, ax), xy, self.vocab, marked)
         (left, bottom), (right, top) = (low - .05 * (high - low)).tolist(), (high + .05 * (high - low)).tolist()
@@ -243,12 +243,12 @@ def paint_curve(curves: dict[str, dict], here: dict[str, float], k: int, kind: s
 
 
 def paint_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str, ax) -> None:
-    "Draw the bars, with the names of the baselines beside them."
+    "Draw a bar for each way of asking the model and a line for each baseline, with a legend beside the plot."
     gap.plot_ways(ways, lines, figure, ax).legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
 
 # %% ../../nbs/15b_panel_models.ipynb #8d1ffd97
 class GapPanel(Panel):
-    "How a metric changes with the number of candidates, and when the question is asked in a broken way."
+    "A panel that plots a metric against the number of candidates, and in bars for several kinds of damaged input."
     def __init__(self, folder: str | Path | None = None):   # a run; None: the first in the list
         self.run = pick_run(folder)
         self.kind = choice([("uniformly", "uniform"), ("by their count", "weighted")], "others drawn",
@@ -279,7 +279,7 @@ class GapPanel(Panel):
             self.work.start()
 
     def measure(self, folder: Path) -> None:
-        "In the thread: measure a run, and show it if it is still the chosen one."
+        "Measure a run (called in a thread), and show the result if the run is still the chosen one."
         self.notice.say("Measuring this run: a few thousand questions, a few seconds …")
         self.measured[folder] = measure(folder)
         if folder == self.run.value:
@@ -291,7 +291,7 @@ class GapPanel(Panel):
         ticked = {box.description for box in self.ways.children if box.value}
         self.ways.children = [
             widgets.Checkbox(name in ticked, description=name, indent=False, layout=Layout(width="13em"),
-                             tooltip=f"add or remove the bar of this broken way: {name}")
+                             tooltip=f"show or hide the bar of this way to damage the input: {name}")
             for name in found["ways"] if name != "asked right"]
         self.when(*self.ways.children, do=self.draw_bars)
         self.candidates.max = math.log2(found["where"]["heldout"].words)
@@ -301,7 +301,7 @@ class GapPanel(Panel):
         self.body.layout.visibility = "visible"
 
     def draw_curve(self) -> None:
-        "Show the metrics at this number of candidates, in words and as a picture."
+        "Show the metric at the chosen number of candidates, in words and as a picture."
         if self.run.value not in self.measured:
             return
         found, kind, figure = self.measured[self.run.value], self.kind.value, self.figure.value
@@ -312,7 +312,7 @@ class GapPanel(Panel):
         self.curve.draw(partial(paint_curve, found["curves"], here, k, kind, figure), words=said)
 
     def draw_bars(self) -> None:
-        "Draw the bars of the ticked ways."
+        "Draw a bar for the undamaged input, and one for each ticked way to damage it."
         if self.run.value not in self.measured:
             return
         found, figure = self.measured[self.run.value], self.figure.value

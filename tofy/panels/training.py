@@ -57,7 +57,7 @@ def make_control(told: Setting) -> widgets.Widget:
 
 
 def meaning(told: Setting) -> str:
-    "A setting's help text, with the value that stands for None in its control."
+    "A setting's help text; for one that can be None, also how its control shows None and what None means."
     nothing = "auto" if told.type is bool else "0" if told.type in (int, float) else "empty"
     return told.help + (f" ({nothing}: {told.none})" if told.optional else "")
 
@@ -247,7 +247,7 @@ class Live(VBox):
             self.fail(error or as_error(run))
 
     def rest(self, run: Background) -> None:
-        "Sleep for a tenth of a second, so that others can work, and then show the progress."
+        "Sleep for a tenth of a second, so that other threads can work, and then show the progress."
         time.sleep(.1)
         self.tell(run)
 
@@ -257,7 +257,7 @@ class Live(VBox):
         self.status.value = f'<span role="status">{html.escape(said)}</span>'
 
     def draw(self, lines: list[LogRecord], folder: Path, breathe: Callable[[], None] = lambda: None) -> None:
-        "Draw the pictures, and show the sentence and the findings; `breathe()` is called in between."
+        "Draw the curves, show the latest figures in words and the doctor's findings; calls `breathe()` in between."
         said, drawn = in_words(lines, self.baselines), painters(lines, self.baselines)
         self.words.value = html.escape(said)
         self.upper.draw(*drawn[:2], words=said)
@@ -280,7 +280,7 @@ def as_error(run: Background) -> Exception:
 
 
 def findings(report: list) -> str:
-    "The doctor's findings as HTML: name and evidence are shown, the rest is folded."
+    "The doctor's findings as HTML: name and evidence are shown, the rest is collapsed."
     if not report:
         return "<b>doctor:</b> nothing found so far"
     row = "<details><summary><b>{}</b>: {}</summary>{} <b>Try:</b> {} ({})</details>"
@@ -320,7 +320,7 @@ class RunList(VBox):
         self.refresh()
 
     def refresh(self, *_) -> None:
-        "List the runs again, and keep those chosen that are still there."
+        "List the runs again; those that were chosen and still exist stay chosen."
         found = run_folders(self.home)
         kept = [folder for folder in self.list.value if folder in found.values()]
         self.list.options = [(label(name, folder), folder) for name, folder in found.items()]
@@ -470,7 +470,7 @@ class TrainingPanel(Panel):
         return self.settings.read(self.recipe.value, self.source.value.strip() or "builtin")
 
     def look_at(self, plan: Plan) -> Data | None:
-        "The data of a plan, read only when they have changed; None for data of the Hub, which only the run reads."
+        "The data of a plan, read only if its data settings changed; None for a Hub data set, which only the run reads."
         if plan.data.source.startswith("hub:"):
             return None
         if self.read is None or self.read[0] != plan.data:
@@ -478,7 +478,7 @@ class TrainingPanel(Panel):
         return self.read[1]
 
     def tell_size(self, seconds: float = 0.) -> None:
-        "Show an estimate of the run (see `advise`), after a trial if `seconds` is given, and the code that repeats it."
+        "Show an estimate of the run, after a trial of `seconds` if that is not 0, and the code that repeats the run."
         if self.silent:
             return
         wanted_plan, out = self.asked(), self.home / self.name.value
