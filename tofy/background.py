@@ -34,7 +34,7 @@ from .training import SMALLER, TrainConfig, train
 
 # %% ../nbs/14a_background.ipynb #c7061851
 class Commands:
-    "The commands sent to this process, read in a thread; the end of the input counts as `stop`."
+    "Listens in a thread for the commands pause, go and stop; the end of the input counts as stop."
     def __init__(self, lines):
         self.state, self.heard = "go", threading.Condition()
         threading.Thread(target=self._listen, args=(lines,), daemon=True).start()
@@ -60,7 +60,7 @@ def tell(**what) -> None:
 
 
 def follow_orders(order: dict, commands: Commands) -> str:
-    "Train as ordered and report every record; returns `stopped` or `finished`."
+    "Train as `order` says, report every record, and obey the commands; returns `stopped` or `finished`."
     data = source_data(DataConfig(**order["plan"]["data"]))
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
@@ -78,7 +78,7 @@ def follow_orders(order: dict, commands: Commands) -> str:
 
 
 def main() -> None:
-    "Run in the process of a `Background`: read the orders, train, and report how it ended."
+    "The program of the process that `Background` starts: read what to train, train, and report how the training ended."
     orders, sys.stdin = sys.stdin, None
     first = orders.readline()
     try:
@@ -94,7 +94,7 @@ WORDS = {f.name for f in fields(LogRecord)}
 
 # %% ../nbs/14a_background.ipynb #12145fd2
 class Background:
-    "A training run in a process of its own; `state` tells how far it is."
+    "A training run in its own process; `state` is starting, training, paused, finished, stopped or failed."
     def __init__(self,
                  plan: Plan,             # what to train
                  out: str | Path,        # the run folder
@@ -144,7 +144,7 @@ class Background:
         if self.process.returncode == -9:
             return ("The training process was killed, probably because memory ran out; "
                     f"make these smaller, in this order: {SMALLER}.")
-        return (f"The training process ended by itself (exit {self.process.returncode}); what it saved before is "
+        return (f"The training process ended by itself (exit code {self.process.returncode}); what it saved is "
                 "still there, and the run can be resumed.")
 
     @property
@@ -177,14 +177,14 @@ class Background:
             if self.state == "failed":
                 raise RunError(self.error)
             if self.ended or time.monotonic() > end:
-                raise RunError(f"The run in {self.out} is {self.state}, but what was waited for has not happened.")
+                raise RunError(f"The run in {self.out} is {self.state}, but the condition to wait for never came true.")
             time.sleep(.02)
         if self.state == "failed":
             raise RunError(self.error)
 
 # %% ../nbs/14a_background.ipynb #54e4d604
 def start_python(code: str, errors: IO[str]) -> subprocess.Popen:
-    "Start Python code in a new process with this package, pipes for lines of text, and no Ctrl-C from the terminal."
+    "Run Python code in a new process that can import tofy, talks through text pipes, and is not stopped by Ctrl-C."
     package = str(Path(checkpoint.__file__).resolve().parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -205,7 +205,7 @@ def be_patient() -> None:
 
 # %% ../nbs/14a_background.ipynb #fd4b7fa7
 def find_baselines(folder: str | Path) -> Iterator[dict[str, dict]]:
-    "Yields the baselines of a run each time it is asked: an empty dict while a process measures them."
+    "Yields the baselines of a run over and over: an empty dict as long as another process is still measuring them."
     lines = known_baselines(folder)
     if not lines:
         measuring = start_baselines(folder)
@@ -217,7 +217,7 @@ def find_baselines(folder: str | Path) -> Iterator[dict[str, dict]]:
 # %% ../nbs/14a_background.ipynb #e4939029
 def one_table(folders: dict[str, Path],    # name → run folder
              ) -> str:
-    "The logs of several runs as one CSV text, with a column for the name."
+    "The logs of several runs as one CSV text, with the run's name in the first column."
     rows = [f'"{name}",{checkpoint.log_row(record)}' for name, folder in folders.items() for record in read_log(folder)]
     return "\n".join([",".join(("run", *run_folder.LOG_COLUMNS)), *rows]) + "\n"
 

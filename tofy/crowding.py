@@ -37,10 +37,10 @@ def log_cap_share(dim: int,                # D
                   angle: Tensor | float,   # θ in degrees, 0 to 180
                   points: int = 2000,      # of the sum (midpoint rule in s, t = θ(1 − s²): dense at the rim)
                  ) -> Tensor:              # double, in the shape of `angle`
-    "log q: q is the share of the unit sphere within `angle` of a direction (Li 2011)."
+    "The logarithm of the share of the unit sphere's surface within `angle` degrees of one direction (Li 2011)."
     theta = torch.as_tensor(angle, dtype=torch.double).deg2rad()[..., None]            # (…,1)
     if dim < 2 or (theta < 0).any() or (theta > math.pi).any():
-        raise UsageError(f"There is no cap of {angle} degrees in {dim} dimensions; "
+        raise UsageError(f"There is no spherical cap of {angle} degrees in {dim} dimensions; "
                          "give at least 2 dimensions and 0 to 180 degrees.")
     s = (torch.arange(points, dtype=torch.double) + .5) / points                       # (points,)
     rim = torch.special.xlogy(dim - 2., (theta * (1 - s * s)).sin())                   # (…,points) log sin^(D−2) t
@@ -53,13 +53,13 @@ CELLS = 2**22   # numbers in one block of a large product: memory stays bounded,
 
 # %% ../nbs/11_crowding.ipynb #30238ee5
 def wrong_by_theory(vocab_size: int, dim: int, angle: Tensor | float) -> Tensor:
-    "P(the nearest of V random rows is not the right one), for a prediction `angle` degrees off: 1 − (1−q)^(V−1)."
+    "The probability that a prediction `angle` degrees off its target is nearer to another of `vocab_size` random rows."
     q = log_cap_share(dim, angle).exp().clamp(max=1 - 1e-15)
-    return -torch.expm1((vocab_size - 1) * torch.log1p(-q))
+    return -torch.expm1((vocab_size - 1) * torch.log1p(-q))   # 1 − (1−q)^(V−1)
 
 # %% ../nbs/11_crowding.ipynb #cb2712ee
 def wrong_by_simulation(vocab_size: int, dim: int, angle: float, trials: int = 500, seed: int = 0) -> float:
-    "The same by simulation: the share of `trials` predictions that are wrong, on a random table."
+    "`wrong_by_theory` by simulation: the share of `trials` predictions nearer to a wrong row of a random table."
     g, theta = Generator().manual_seed(seed), math.radians(angle)
     table = F.normalize(torch.randn(vocab_size, dim, generator=g), dim=-1)              # (V,D)
     answer = torch.randint(vocab_size, (trials,), generator=g)
@@ -76,7 +76,7 @@ SIZES = ((2385, 128), (4000, 240), (8000, 384))   # V, D of the notes
 def plot_wrong(sizes: tuple[tuple[int, int], ...] = SIZES,
                angle: float | None = None,   # an angle to mark, with its values in the legend
                ax=None):
-    "Draw P(wrong) against the angular error for random rows; returns the `Axes`."
+    "Draw `wrong_by_theory` against the angle, one curve for each vocabulary size and dimension; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, angles = ax or plt.subplots(figsize=(6, 3))[1], torch.linspace(0, 90, 181)
     for (V, D), colour in zip(sizes, (ORANGE, BLUE, GREEN, PINK)):
@@ -91,13 +91,13 @@ def plot_wrong(sizes: tuple[tuple[int, int], ...] = SIZES,
 
 # %% ../nbs/11_crowding.ipynb #a39a6bcc
 def word_rows(model: LatentModel) -> Tensor:   # (n,D)
-    "The table's rows without the special tokens, not normalised."
+    "The rows of the model's embedding table, `(n,D)`, without the special tokens; they are not normalised."
     rows = model.table.detach()[len(SPECIALS):].cpu()
     if len(rows) < 2:
         raise UsageError("There are fewer than two words in this table, so there is no pair to compare; "
                          "train on more text.")
     if not rows.isfinite().all():
-        raise RunError("The table holds NaN or infinite values: the training diverged; train again with a lower --lr.")
+        raise RunError("The embeddings contain NaN or infinity: the training diverged; train again with a lower --lr.")
     return rows
 
 # %% ../nbs/11_crowding.ipynb #4e6a4aa8
@@ -110,7 +110,7 @@ def pair_cosines(rows: Tensor,          # (n,D)
                  bins: int = 100,       # equal, from −1 to 1
                  limit: int = 20_000,   # most rows to use; of more, a random sample
                 ) -> Tensor:            # (bins,) share of all pairs in each bin
-    "The distribution of the cosine between two different rows, as a histogram."
+    "A histogram of the cosines of all pairs of different rows: the share of pairs in each bin, double `(bins,)`."
     unit, counts = F.normalize(draw_rows(rows, limit).float(), dim=-1), torch.zeros(bins, dtype=torch.double)
     for block in unit.split(max(CELLS // len(unit), 1)):
         counts += torch.histc((block @ unit.T).clamp(-1, 1), bins, -1, 1).double()
@@ -119,7 +119,7 @@ def pair_cosines(rows: Tensor,          # (n,D)
 
 # %% ../nbs/11_crowding.ipynb #f03483ed
 def plot_pairs(rows: Tensor, ax=None):
-    "Draw the histogram of the pair cosines beside that of random rows; returns the `Axes`."
+    "Draw the histogram of the cosines of all pairs of rows, and what random rows would have; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, bins = ax or plt.subplots(figsize=(6, 2.8))[1], 100
     middle = (torch.arange(bins, dtype=torch.double) + .5) * 2 / bins - 1
@@ -133,7 +133,7 @@ def plot_pairs(rows: Tensor, ax=None):
 # %% ../nbs/11_crowding.ipynb #0a949d84
 def nearest(rows: Tensor,   # (n,D)
            ) -> tuple[Tensor, Tensor]:   # float (n,), int64 (n,)
-    "The cosine of each row with its nearest other row, and which row that is (ties: the smaller number)."
+    "The cosine of each row with its nearest other row, and the index of that other row (in a tie, the smaller one)."
     unit, found = F.normalize(rows.float(), dim=-1), []
     for numbers in torch.arange(len(unit)).split(max(CELLS // len(unit), 1)):
         cosines = unit[numbers] @ unit.T                                                # (block,n)
@@ -162,7 +162,7 @@ def plot_neighbours(rows: Tensor, vocab: Vocab, ax=None):
 
 # %% ../nbs/11_crowding.ipynb #ebe4a6b2
 def effective_rank(rows: Tensor) -> float:
-    "e to the entropy of the unit rows' normalised singular values (Roy and Vetterli 2007, section 2)."
+    "exp of the entropy of the normalised singular values of the rows, scaled to length 1 (Roy and Vetterli 2007)."
     unit = F.normalize(rows.double(), dim=-1)
     values = torch.linalg.eigvalsh(unit.T @ unit).clamp(min=0).sqrt()                    # (D,) singular values
     p = values / values.sum().clamp(min=1e-30)
@@ -170,7 +170,7 @@ def effective_rank(rows: Tensor) -> float:
 
 
 def spread(rows: Tensor) -> float:
-    "Mean standard deviation of the unit rows' coordinates times √D: 0 when all point one way, 1 when spread."
+    "√D · mean standard deviation of the coordinates of the rows, scaled to length 1: 0 if all are equal, 1 at most."
     return F.normalize(rows.double(), dim=-1).std(0, correction=0).mean().item() * rows.shape[1]**.5
 
 # %% ../nbs/11_crowding.ipynb #d359d68f
@@ -184,7 +184,7 @@ def common_words(counts: Tensor, share: float = .9) -> Tensor:
 def table_figures(rows: Tensor,                    # (n,D) words only
                   counts: Tensor | None = None,    # (n,) training counts; if given, adds the common words' figures
                  ) -> dict[str, float]:
-    "Length, anisotropy, effective rank, spread, uniformity and nearest neighbours of a table, by name."
+    "Metrics of an embedding table by name: length, anisotropy, rank, spread, uniformity, nearest-neighbour cosines."
     (n, dim), (near, _), centre = rows.shape, nearest(rows), F.normalize(rows.double(), dim=-1).mean(0)
     figures = dict(words=n, dim=dim, mean_norm=rows.norm(dim=1).mean().item(),
                    anisotropy=(n * centre.square().sum().item() - 1) / (n - 1),    # mean cosine of different rows
@@ -203,9 +203,9 @@ def table_figures(rows: Tensor,                    # (n,D) words only
 def duels(scorer: Scorer,
           phrases: Phrases,
           blanks: Blanks,
-          rival: Tensor,   # int64 (V,) the word that each word is compared with
+          rival: Tensor,   # int64 (V,) for each word as the answer, the word it is compared with
          ) -> tuple[Tensor, Tensor, Tensor]:   # int64 (Q,), float (Q,), float (Q,)
-    "For every blank: the answer's rank, its score, and 1 if its rival ranks above it, else 0 (NaN: no score)."
+    "For every blank: the answer's rank, the answer's score, and 1 if its rival outranks it, else 0 (NaN: no score)."
     rank, own, above = (torch.full((len(blanks.rows),), math.nan) for _ in range(3))
     for chosen, questions, scores in rank_batches(scorer, phrases, blanks):
         answers, rivals = questions.targets, rival[questions.targets]                     # (M,)
@@ -219,7 +219,7 @@ def duels(scorer: Scorer,
 def by_posterior(vocab: Vocab,
                  names: int = 0,   # as in `corpus.generate`
                 ) -> Scorer:       # NaN if the grammar cannot have made the phrase (an unknown word, a cut)
-    "A scorer that gives every word its exact posterior in the built-in corpus: the best possible."
+    "A scorer that gives every word its exact probability in the built-in corpus; no scorer can do better."
     def law(ids: list[int], position: int) -> Tensor:
         scores = torch.zeros(len(vocab))
         try:
@@ -238,10 +238,10 @@ def crowding(latent: Latent,
              phrases: Phrases,           # held out
              max_queries: int = 3000,    # most blanks to use; of more, a random sample
             ) -> dict:                   # plain numbers; None if there is nothing to count
-    "The table's figures (`table_figures`), and how often held-out answers lose to their nearest neighbours."
+    "`table_figures`, and how often a held-out answer is outranked by its nearest neighbour in the embedding table."
     rows, blanks = word_rows(latent.model), all_blanks(phrases, max_queries)
     if not len(blanks.rows):
-        raise UsageError("There is no known word to ask for in these phrases; "
+        raise UsageError("There is no known word in these phrases to hide and predict; "
                          "give some with words of the training text.")
     near, index = nearest(rows)
     first = len(SPECIALS)
@@ -262,20 +262,20 @@ def crowding(latent: Latent,
 
 # %% ../nbs/11_crowding.ipynb #1ad98044
 def share(flags: Tensor) -> float | None:
-    "The mean of all values that are not NaN; None if there is none."
+    "The mean of the flags (0 or 1) that are not NaN; None if all are NaN."
     flags = flags.double()[~flags.isnan()]
     return flags.mean().item() if len(flags) else None
 
 # %% ../nbs/11_crowding.ipynb #209cf9fa
 def cosine_bins(cosines: Tensor, above: dict[str, Tensor], width: float = .1) -> list[dict]:
-    "For each non-empty bin of the neighbour's cosine: the number of blanks, and the share each scorer loses."
+    "For each non-empty bin of `cosines`: its edges, its number of blanks, and the mean in it of each flag in `above`."
     place = (cosines / width).floor().clamp(max=1 / width - 1).long()
     return [dict(low=round(b * width, 6), high=round((b + 1) * width, 6), blanks=int((place == b).sum()))
             | {name: share(flags[place == b]) for name, flags in above.items()} for b in place.unique().tolist()]
 
 # %% ../nbs/11_crowding.ipynb #a45cfe59
 def plot_crowding(figures: dict, ax=None):
-    "Draw the share of blanks that model, bigram and best lose to the nearest neighbour, by its cosine."
+    "Draw how often model, bigram and best rank the answer's nearest neighbour above it, by the cosine of the two."
     import matplotlib.pyplot as plt
     ax, bins = ax or plt.subplots(figsize=(7, 3.2))[1], figures["bins"]
     total = dict(model=figures["crowded"], **{name: figures.get(f"crowded_{name}") for name in ("bigram", "best")})
@@ -317,14 +317,14 @@ def plot_bars(values: dict[str, float],
 
 # %% ../nbs/11_crowding.ipynb #0d3522d6
 def aim(latent: Latent, questions: Masked) -> Tensor:
-    "The unit predictions `(M,D)`."
+    "The predicted embeddings at the blanks of these questions, scaled to length 1, `(M,D)`."
     return F.normalize(latent.model(questions.inputs, questions.mask)[0], dim=-1)
 
 # %% ../nbs/11_crowding.ipynb #b76de912
 def predictions(latent: Latent, phrases: Phrases, blanks: Blanks) -> Tensor:
-    "The unit predictions at these blanks `(Q,D)`, in order of phrase length."
+    "The predicted embeddings at these blanks, scaled to length 1, `(Q,D)`, blanks in shorter phrases first."
     if not len(blanks.rows):
-        raise UsageError("There is no blank to predict; give phrases with known words.")
+        raise UsageError("There is no blank to predict; give phrases with words of the vocabulary.")
     return torch.cat([pred for _, _, pred in rank_batches(lambda q: aim(latent, q), phrases, blanks)])
 
 # %% ../nbs/11_crowding.ipynb #69774536
@@ -332,7 +332,7 @@ def cleaned(latent: Latent,
             components: int = 0,          # number of the unit rows' strongest directions to remove as well
             seen: Tensor | None = None,   # (Q,D) predictions; if given, predictions are centred by their mean
            ) -> Scorer:
-    "A scorer of cosines after centring; with components > 0 “all but the top” (Mu and Viswanath 2018, algorithm 1)."
+    "A scorer by cosine, with the table centred and its top `components` directions removed (Mu and Viswanath 2018)."
     unit = F.normalize(latent.model.table.detach(), dim=-1)
     words = unit[len(SPECIALS):]
     top = torch.linalg.svd(words - words.mean(0), full_matrices=False).Vh[:components]       # (components,D)
@@ -348,7 +348,7 @@ def cleaned(latent: Latent,
 
 
 def with_prior(latent: Latent, weight: float) -> Scorer:
-    "A scorer that adds a frequency prior: cosine/τ + weight · log count."
+    "A scorer that favours frequent words: cosine / temperature + `weight` · log(training count)."
     log_count = torch.tensor(latent.vocab.counts).clamp(min=1).log()
     temperature = latent.model.log_temperature.detach().exp()
     return lambda questions: latent.score(questions) / temperature + weight * log_count
@@ -358,7 +358,7 @@ def compare(scorers: dict[str, Scorer],   # the first is the baseline of `change
             phrases: Phrases,
             blanks: Blanks,
            ) -> dict[str, dict[str, float]]:
-    "MRR and top-1 of each scorer, and its change of MRR with the standard error (on the same blanks)."
+    "MRR and top-1 of each scorer, and how much its MRR differs from the first scorer's, with the standard error."
     rows, base = {}, None
     for name, scorer in scorers.items():
         found = rank_blanks(scorer, phrases, blanks)
@@ -372,7 +372,7 @@ def compare(scorers: dict[str, Scorer],   # the first is the baseline of `change
 # %% ../nbs/11_crowding.ipynb #ae050036
 @dataclass
 class Frame:
-    "The table at one step of a run."
+    "The embedding table at one step of a training run."
     step: int
     rows: Tensor               # (n,D) a copy, without special tokens
     figures: dict[str, float]  # see `table_figures`
@@ -383,7 +383,7 @@ class Frame:
 def frames(run: LatentRun,
            every: int,   # steps between frames: a multiple of the run's log_every
           ) -> Iterator[Frame]:
-    "Train an open run to its end; yields a frame at step 0 and after every `every` steps."
+    "Train a run to its end; yields a `Frame` at step 0 and after every `every` steps."
     if every < 1 or every % run.config.log_every:
         raise UsageError(f"every is {every}; it must be a multiple of the run's log_every, {run.config.log_every}.")
     counts = torch.tensor(run.data.vocab.counts[len(SPECIALS):])
@@ -394,7 +394,7 @@ def frames(run: LatentRun,
 
 
 def plot_frames(histories: dict[str, list[Frame]], figure: str = "spread", ax=None):
-    "Draw one figure of the table against the step, a line for each run; returns the `Axes`."
+    "Draw one metric of `table_figures` against the step, a line for each run; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     colours = (RED, BLUE, GREEN, PINK, ORANGE, SKY, BLACK, GREY)
@@ -407,7 +407,7 @@ def plot_frames(histories: dict[str, list[Frame]], figure: str = "spread", ax=No
 
 # %% ../nbs/11_crowding.ipynb #ef4e8086
 def plane(rows: Tensor) -> tuple[Tensor, Tensor]:   # (D,), (D,2)
-    "The mean of the unit rows, and the two directions in which they differ most."
+    "The mean of the rows, scaled to length 1, and the two directions in which they vary most (PCA)."
     unit = F.normalize(rows.float(), dim=-1)
     middle = unit.mean(0)
     return middle, torch.linalg.svd(unit - middle, full_matrices=False).Vh[:2].T
@@ -416,13 +416,13 @@ def plane(rows: Tensor) -> tuple[Tensor, Tensor]:   # (D,), (D,2)
 def map2d(rows: Tensor,           # (n,D)
           method: str = "pca",    # or "umap", where it is installed
          ) -> Tensor:             # (n,2)
-    "The unit rows in two dimensions: their principal components, or UMAP (McInnes et al. 2018)."
+    "The rows, scaled to length 1, projected into two dimensions by PCA or by UMAP (McInnes et al. 2018)."
     unit = F.normalize(rows.float(), dim=-1)
     if method == "pca":
         middle, directions = plane(rows)
         return (unit - middle) @ directions
     if method != "umap":
-        raise UsageError(f"There is no map {method!r}; choose pca or umap.")
+        raise UsageError(f"There is no method {method!r} to make a map; choose pca or umap.")
     try:
         import umap
     except ImportError:
@@ -434,7 +434,7 @@ def plot_map(xy: Tensor,      # (n,2)
              vocab: Vocab,
              label: int = 0,  # how many words to name, the commonest first
              ax=None):
-    "Draw words on a map, the commoner the larger and darker; returns the `Axes`."
+    "Draw words as dots on a map, commoner words larger and darker; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, counts = ax or plt.subplots(figsize=(6, 5), dpi=144)[1], torch.tensor(vocab.counts[len(SPECIALS):]).clamp(min=1)
     size = counts.log10()
@@ -466,7 +466,7 @@ FRAMES = "frames.safetensors"   # in the run folder: the film of its table
 
 
 class Film(NamedTuple):
-    "The maps of a table during training, all with the same two directions; F frames of n words."
+    "2-D maps of an embedding table during training, all projected on the same two directions: F frames of n words."
     xy: Tensor     # float16 (F,n,2)
     step: Tensor   # int64 (F,)
     mrr: Tensor    # float32 (F,) held out; NaN if there was no validation
@@ -474,9 +474,9 @@ class Film(NamedTuple):
 
 # %% ../nbs/11_crowding.ipynb #db5bd5e3
 def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
-    "Write the maps of a run's frames into its folder."
+    "Project the tables of a run's frames onto one plane, and write these maps into the run folder."
     if not frames:
-        raise UsageError("There are no frames to save; follow a run with frames(run, every).")
+        raise UsageError("There are no frames to save; collect some with frames(run, every).")
     middle, directions = plane(frames[-1].rows)
     xy = torch.stack([(F.normalize(f.rows.float(), dim=-1) - middle) @ directions for f in frames])   # (F,n,2)
     film = Film(xy.half(), torch.tensor([f.step for f in frames]), torch.tensor([f.mrr for f in frames]),
@@ -487,7 +487,7 @@ def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
 def load_frames(folder: str | Path,
                 words: int | None = None,   # expected number of words; None: don't check
                ) -> Film | None:
-    "The maps in a run's folder; None if it has none."
+    "The maps that `save_frames` wrote into a run folder; None if there are none."
     path = Path(folder) / FRAMES
     if not path.is_file():
         return None
@@ -496,7 +496,7 @@ def load_frames(folder: str | Path,
     count, n = [*shapes.get("step", []), 0][0], [*shapes.get("xy", []), 0, 0][1]
     expected = dict(xy=[count, n, 2], step=[count], mrr=[count], rank=[count])
     if not count or words not in (None, n) or shapes != expected:
-        raise RunError(f"{path} does not hold the maps of {words or n:,} words, but {shapes}; remove it.")
+        raise RunError(f"{path} does not hold the maps of {words or n:,} words, but tensors {shapes}; delete it.")
     return Film(**tensors)
 
 # %% ../nbs/11_crowding.ipynb #5c5beca1
@@ -512,16 +512,16 @@ def hubness(queries: Tensor,   # (Q,D)
 
 # %% ../nbs/11_crowding.ipynb #ac690199
 def skewness(counts: Tensor) -> float:
-    "The mean cube of the standardised counts: 0 if symmetric, positive with hubs."
+    "The skewness of the counts: 0 if they are symmetric, positive if a few are far above the others."
     x = counts.double() - counts.double().mean()
     return (x.pow(3).mean() / x.square().mean().clamp(min=1e-12).pow(1.5)).item()
 
 # %% ../nbs/11_crowding.ipynb #4ebe67a4
 def csls(latent: Latent,
-         seen: Tensor,   # (Q,D) unit predictions
+         seen: Tensor,   # (Q,D) predictions of length 1, as from `predictions`
          k: int = 10,
         ) -> Scorer:
-    "A scorer that lowers hubs: 2·cosine − mean cosine of the row and its `k` nearest predictions (Conneau 2018)."
+    "A scorer that penalises hubs: 2·cosine − mean cosine of a word and its `k` nearest predictions (Conneau 2018)."
     unit = F.normalize(latent.model.table.detach(), dim=-1)                             # (V,D)
     near = torch.cat([(block @ seen.T).topk(min(k, len(seen))).values.mean(1)
                       for block in unit.split(max(CELLS // len(seen), 1))])             # (V,)

@@ -35,13 +35,13 @@ from .vocab import PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule,
 
 # %% ../nbs/02_data.ipynb #5488274c
 def read_lines(path: str | Path) -> Iterator[str]:
-    "The lines of a UTF-8 text file, without newlines; raises a `UsageError` if the file is missing or not such a text."
+    "The lines of a UTF-8 text file, without newlines; raises a `UsageError` if the file is missing or is not UTF-8."
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"There is no file {path}; give a text file with a phrase per line, hub:<id>, or builtin.")
     with path.open("rb") as file:
         if b"\0" in file.read(8192):
-            raise UsageError(f"{path} is not text: it holds zero bytes; "
+            raise UsageError(f"{path} is not text: it contains NUL bytes; "
                              "save it as plain UTF-8 text with a phrase per line.")
         file.seek(0)
         for number, raw in enumerate(file, 1):
@@ -57,13 +57,13 @@ def context(line: str) -> str:
     return line.split("\t", 1)[0].split("|||", 1)[0]
 
 # %% ../nbs/02_data.ipynb #d22ed6a4
-def split_text(text: str,             # one row
+def split_text(text: str,             # of one row of the source
                how: str,              # "none", "sentences" or "windows"
                max_seq: int,          # tokens that the model can read
                tokens: str | PieceRule = "unicode",
                lower: bool = True,
-              ) -> Iterator[list[str]]:   # the tokens of each piece; sentences may be longer than max_seq
-    "Split one row into sentences or overlapping windows, or keep it whole."
+              ) -> Iterator[list[str]]:   # the tokens of each part; a sentence can be longer than max_seq
+    "Split one text into sentences or overlapping windows, or keep it whole; yields the tokens of each part."
     if how == "none":
         yield tokenize(text, tokens, lower)
     elif how == "sentences":
@@ -73,12 +73,12 @@ def split_text(text: str,             # one row
         words, stride = tokenize(text, tokens, lower), max(max_seq // 2, 1)
         yield from (words[i:i + max_seq] for i in range(0, max(len(words) - max_seq + stride, 1), stride))
     else:
-        raise UsageError(f"A row cannot be split by {how!r}; choose sentences, windows or none.")
+        raise UsageError(f"There is no way {how!r} to split a text; choose sentences, windows or none.")
 
 # %% ../nbs/02_data.ipynb #500d9c13
 @dataclass(frozen=True)
 class Phrases:
-    "Phrases of unequal length, stored as one long row of ids and the position where each phrase begins."
+    "Phrases of unequal length, stored as one flat tensor of ids and the position where each phrase begins."
     flat: Tensor      # int32 (tokens,): the ids of all phrases, one phrase after the other
     offsets: Tensor   # int64 (phrases + 1,): where each phrase begins, and where the last one ends
 
@@ -88,7 +88,7 @@ class Phrases:
     def lengths(self) -> Tensor: return self.offsets.diff()
 
     def known(self) -> Tensor:
-        "How many known words each phrase has, int64 `(phrases,)`."
+        "How many tokens of each phrase are words of the vocabulary, not special tokens, int64 `(phrases,)`."
         found = [torch.zeros(0, dtype=torch.long)]
         for piece in self.pieces():
             before = torch.zeros(len(piece.flat) + 1, dtype=torch.long)       # known words before each token
@@ -103,7 +103,7 @@ class Phrases:
         return self.flat[self.offsets[i]:self.offsets[i + 1]].long()
 
     def batch(self, rows: Tensor) -> Tensor:
-        "The ids of these phrases, int64 `(B,T)`, padded on the right to the longest of them."
+        "The ids of the phrases numbered `rows`, int64 `(B,T)`, padded on the right to the longest of them."
         begins = self.offsets[rows]                                           # (B,)
         lengths = self.offsets[rows + 1] - begins                             # (B,)
         column = torch.arange(int(lengths.max()) if len(rows) else 0)         # (T,)
@@ -112,7 +112,7 @@ class Phrases:
         return torch.where(inside, self.flat[where].long(), PAD)
 
     def take(self, rows: Tensor) -> "Phrases":
-        "Only these phrases, in this order, copied into memory."
+        "Only the phrases numbered `rows`, in this order, copied into memory."
         begins = self.offsets[rows]
         lengths = self.offsets[rows + 1] - begins
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
@@ -123,7 +123,7 @@ class Phrases:
                where: Tensor | None = None,   # bool (phrases,): only the phrases marked True
                size: int = 2**18,             # at most this many tokens per piece, unless one phrase has more
               ) -> Iterator["Phrases"]:
-        "All phrases in order, one piece of many phrases at a time."
+        "Yields the phrases in order, many at a time: at most `size` tokens, or one long phrase; `where` filters them."
         begin = 0
         while begin < len(self):
             end = int(torch.searchsorted(self.offsets, self.offsets[begin] + size, right=True)) - 1
@@ -135,7 +135,7 @@ class Phrases:
 
 # %% ../nbs/02_data.ipynb #c9163ec2
 def pack(rows: Iterable) -> Phrases:
-    "Phrases made from lists of ids."
+    "Make `Phrases` from a list of ids for each phrase."
     rows = [torch.as_tensor(r, dtype=torch.int32) for r in rows]
     lengths = torch.tensor([0] + [len(r) for r in rows])
     return Phrases(torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int32), lengths.cumsum(0))
@@ -145,7 +145,7 @@ def pack(rows: Iterable) -> Phrases:
 def growing(path: Path,        # the .npy file to write
             dtype: type,       # of its numbers
            ) -> Iterator[Callable[[np.ndarray], None]]:   # a function that appends numbers
-    "Write a one-dimensional .npy file in parts."
+    "A `with` block that writes a one-dimensional .npy file in parts; it gives the function that appends an array."
     n = 0
     with path.open("wb") as file:
         def add(values: np.ndarray) -> None:
@@ -163,7 +163,7 @@ def growing(path: Path,        # the .npy file to write
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
-    "The array as a tensor with the same memory. If it is mapped from a file, writing to it crashes the program."
+    "A tensor that shares the array's memory; if that maps a read-only file, writing to the tensor crashes Python."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)                                # torch warns about read-only arrays
         return torch.from_numpy(values)
@@ -175,7 +175,7 @@ PARTS = dict(flat=np.int32, offsets=np.int64)
 def gather(pieces: Iterable[Phrases],
            place: Path | None = None,   # write PLACE-flat.npy and PLACE-offsets.npy, and map them; None: in memory
           ) -> Phrases:
-    "Join many pieces, in memory or in files."
+    "Join many `Phrases` into one, in memory or, if a `place` is given, in two .npy files."
     if place is None:
         pieces = list(pieces)
         lengths = torch.cat([torch.zeros(1, dtype=torch.long)] + [p.lengths for p in pieces])
@@ -192,7 +192,7 @@ def gather(pieces: Iterable[Phrases],
 
 
 def mapped(place: Path) -> Phrases:
-    "The phrases in two files, mapped into memory, not read."
+    "The phrases in PLACE-flat.npy and PLACE-offsets.npy, memory-mapped instead of read."
     found = [np.load(f"{place}-{part}.npy", mmap_mode="r") for part in PARTS]
     if any(values.ndim != 1 or values.dtype != dtype for values, dtype in zip(found, PARTS.values())):
         raise ValueError(f"{place} holds something else")
@@ -222,7 +222,7 @@ class Reading:
     folder: Path | None = None                              # where columns are moved when they grow; None: never
 
     def spill(self) -> None:
-        "Append the columns to their files and empty them."
+        "Append each column to its file, and empty the column in memory."
         for name in COLUMNS:
             with (self.folder / name).open("ab") as file:
                 file.write(getattr(self, name))
@@ -284,20 +284,22 @@ class DataConfig:
     "Where phrases come from, and how they are read."
     source: str | Path = setting("builtin", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]].",
                                  group="Text")
-    max_vocab: int = setting(4000, "Rows of the table, specials included.", unit="words", least=len(SPECIALS) + 1,
-                             group="Text")
-    max_seq: int = setting(72, "Most tokens of a phrase; longer ones are cut or split.", unit="tokens", least=2,
+    max_vocab: int = setting(4000, "Maximum size of the vocabulary, with the three special tokens.",
+                             unit="words", least=len(SPECIALS) + 1, group="Text")
+    max_seq: int = setting(72, "Maximum length of a phrase; longer ones are cut or split.", unit="tokens", least=2,
                            group="Text")
     valid: float | str | Path = setting(.05, "Held-out phrases: a share, a count, or a file.", least=0, group="Text")
-    seed: int = setting(0, "Draws what is held out, the weights and the batches.", least=0, below=2**31, group="Run")
-    split: str = setting("none", "Cut long rows into sentences or windows; none cuts them off.",
+    seed: int = setting(0, "Random seed for the held-out phrases, the weights and the batches.", least=0, below=2**31,
+                        group="Run")
+    split: str = setting("none", "Split each text into sentences or windows; none: keep its first --max-seq tokens.",
                          choices=("none", "sentences", "windows"), group="Text")
-    tokens: str | Path = setting("unicode", "How a text is cut: unicode or notes for words, "
-                                 "or a tokenizer.json for its pieces.", group="Text")
+    tokens: str | Path = setting("unicode", "How a text is cut into tokens: unicode or notes for words, "
+                                 "or a tokenizer.json for subword pieces.", group="Text")
     lower: bool = setting(True, "Make all words lower-case.", group="Text", rare=True)
     cache: str | Path | None = setting(None, "A folder that keeps the text as ids: for texts larger than memory, "
                                        "and for a quick start.", group="Text", rare=True, none="keep nothing")
-    column: str | None = setting(None, "Column of a hub: data set.", group="Text", rare=True, none="the one that fits")
+    column: str | None = setting(None, "Column to read of a data set from the Hub.", group="Text", rare=True,
+                                none="the one that fits")
 
     def __post_init__(self):
         for name in settings_of(self):
@@ -347,7 +349,7 @@ def source_lines(source: str | Path,   # a file, or builtin[:N[:NAMES]]: N pairs
 
 # %% ../nbs/02_data.ipynb #b2c63c89
 def n_heldout(n: int, valid: float) -> int:
-    "How many of `n` rows to hold out; `valid` below 1 is a share (at least 100 of 1,000), otherwise a count."
+    "How many of `n` phrases to hold out; `valid` is a share if below 1 (100 or more of `n` ≥ 1,000), else a count."
     if not valid >= 0 or valid >= max(n, 1) and valid >= 1:
         raise UsageError(f"{valid:g} phrases cannot be held out of {n}; give a share such as 0.05 or a smaller count.")
     if valid >= 1 or valid == 0:
@@ -360,7 +362,7 @@ def draw_heldout(first: Tensor,                    # bool (phrases,): not a dupl
                  seed: int = 0,
                  rows: np.ndarray | None = None,   # int64 (phrases,): phrases of one row stay together
                 ) -> Tensor:                       # bool (phrases,)
-    "Mark the phrases to hold out."
+    "Draw which of the phrases marked in `first` to hold out, and mark them; phrases with equal `rows` stay together."
     n, of = int(first.sum()), slice(None)
     if rows is not None:
         found, of = torch.from_numpy(rows[first.numpy()]).unique(return_inverse=True)
@@ -373,7 +375,7 @@ def draw_heldout(first: Tensor,                    # bool (phrases,): not a dupl
 def read_data(settings: dict,               # the arguments of `load_data`
               folder: Path | None = None,   # keep everything except the words in this folder; None: in memory
              ) -> "Data":
-    "Read a source, remove duplicates, hold phrases out, make the vocabulary from the rest, and number everything."
+    "Read a source, remove duplicates, hold phrases out, make the vocabulary from the rest, and encode all phrases."
     reading, source, valid = Reading(folder=folder), settings["source"], settings["valid"]
     how = {name: settings[name] for name in ("max_seq", "split", "tokens", "lower")}
     if own_file := isinstance(valid, str):
@@ -457,16 +459,16 @@ def data_warnings(data: Data) -> list[str]:
     if len(data.train) < 100:
         found.append(f"There is too little to learn from ({len(data.train)} phrases); a model needs thousands.")
     if not (data.valid.flat >= len(SPECIALS)).any():
-        found.append("No known word is held out, so nothing will show whether the model learns or memorises.")
+        found.append("No held-out phrase has a known word, so nothing will show whether the model learns or memorises.")
     if n_words < 2:
-        found.append("The text holds one word only: every blank has the same answer and there is nothing to learn.")
+        found.append("The text has only one distinct word: every blank has the same answer; there is nothing to learn.")
     if data.vocab.unit == "pieces" and len(data.vocab) == data.settings["max_vocab"] and data.vocab.counts[UNK]:
-        found.append(f"{data.vocab.counts[UNK]:,} pieces of the text have no row; a larger --max-vocab gives them one.")
+        found.append(f"{data.vocab.counts[UNK]:,} tokens are not in the vocabulary; a larger --max-vocab adds more.")
     return found
 
 # %% ../nbs/02_data.ipynb #b5c0052f
 class Epoch(Sequence):
-    "The batches of an epoch, each a tensor of row numbers int64 `(B,)`, computed when asked for."
+    "The batches of an epoch, each computed only when it is read: a tensor of phrase numbers, int64 `(B,)`."
     def __init__(self, lengths: Tensor, order: Tensor, turn: Tensor, batch: int, pool: int):
         self.lengths, self.order, self.turn, self.batch, self.pool = lengths, order, turn, batch, pool
 
@@ -486,8 +488,8 @@ def epoch_batches(lengths: Tensor,      # (phrases,)
                   seed: int = 0,
                   epoch: int = 0,
                   pool: int = 32,       # batches that are sorted together; 1 = no bucketing
-                 ) -> Epoch:            # row numbers of each batch
-    "Every phrase once, in batches of similar length; (seed, epoch) fixes the order."
+                 ) -> Epoch:            # phrase numbers of each batch
+    "Batches of phrase numbers: every phrase once, with others of similar length; (seed, epoch) fixes the order."
     generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
     order = torch.randperm(len(lengths), generator=generator)
     return Epoch(lengths.int(), order, torch.randperm(-(-len(order) // batch), generator=generator), batch, pool)
@@ -509,7 +511,7 @@ def file_hash(path: Path) -> str:
 
 
 def fingerprint(source: str) -> str:
-    "What identifies a text: the SHA-256 of a file's bytes, or the name of a generated text."
+    "What identifies a text: the SHA-256 of a file's bytes, or the source itself if it is builtin or hub:<id>."
     if source.startswith("hub:") or builtin_sizes(source):
         return source
     next(read_lines(source), None)                               # a UsageError if it is not a text file
@@ -519,7 +521,7 @@ def fingerprint(source: str) -> str:
 def cache_place(cache: Path,      # the folder of all caches
                 settings: dict,   # the arguments of `load_data`
                ) -> Path:         # the folder in `cache` for these data
-    "The folder for these data; its name contains a hash of everything that they depend on."
+    "The folder for the data that these settings describe; its name contains a hash of all that decides the data."
     texts = {name: fingerprint(settings[name]) for name in ("source", "valid") if isinstance(settings[name], str)}
     sources = ("corpus", "corpus_tables", "vocab", "data")
     code = [file_hash(Path(package_file).with_name(f"{name}.py")) for name in sources]
@@ -556,7 +558,7 @@ def sums(place: Path) -> str:
 def open_data(place: Path,
               settings: dict,   # the arguments of `load_data`
              ) -> Data | None:  # None if there is no cache, or if it is damaged
-    "The data in a cache; ids and offsets stay in their files."
+    "The data in the cache folder `place`, the ids and offsets memory-mapped; None if it is missing or damaged."
     if not place.is_dir():
         return None
     try:
@@ -574,7 +576,7 @@ def open_data(place: Path,
 
 # %% ../nbs/02_data.ipynb #3bcc59a2
 def cached_data(cache: Path, settings: dict) -> Data:
-    "The data in the cache; if they are not there yet, they are read and stored first."
+    "The data in the cache; if they are not there yet, the source is read and stored in the cache first."
     place, settings = cache_place(cache, settings), settings | dict(cache=str(cache))
     if data := open_data(place, settings):
         return data

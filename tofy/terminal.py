@@ -50,7 +50,7 @@ def without_nan(value: object) -> object:
 
 # %% ../nbs/15d_terminal.ipynb #faffc6a6
 def figure_table(rows: dict[str, dict]) -> str:
-    "The metrics of several predictors as aligned text, but only those that all of them have."
+    "A text table of several predictors and their metrics, without the metrics that some of them lack."
     names = ("top1", "top5", "top10", "mrr", "median_rank", "mean_rank")
     names = [n for n in names if all(n in row for row in rows.values())]
     lines = [" " * 12 + "".join(f"{name:>12}" for name in names)]
@@ -61,7 +61,7 @@ def figure_table(rows: dict[str, dict]) -> str:
 # %% ../nbs/15d_terminal.ipynb #ba689f6a
 @contextmanager
 def noting_signals() -> Iterator[list[int]]:
-    "In this `with` block Ctrl-C and SIGTERM only add their number to the list, so that a loop can stop cleanly."
+    "A `with` block in which Ctrl-C and SIGTERM only add their number to its list, so that a loop can stop cleanly."
     received: list[int] = []
     before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -78,7 +78,7 @@ def watch(records: Any,                      # the generator that `train` return
           what: str = "examples",            # what the speed counts
           stop: Callable[[bool], bool] = bool,   # gets whether a signal came, returns whether to stop
          ) -> bool:                          # whether it was stopped
-    "Go through the records of a run, with a bar and printed lines, until it ends or a signal comes."
+    "Show a run's records in a progress bar and as lines, until it ends or is stopped; returns whether it was stopped."
     from tofy.loop import ProgressBar
     bar, out = ProgressBar(config, what, quiet=not sys.stderr.isatty()), sys.stderr if as_json else sys.stdout
     with noting_signals() as received, closing(bar), closing(records):
@@ -92,17 +92,17 @@ def watch(records: Any,                      # the generator that `train` return
 
 # %% ../nbs/15d_terminal.ipynb #5f94306e
 def word(metavar: str, help: str = "", kind: Any = str) -> Any:
-    "The type of an optional argument; the command gets None if it is left out."
+    "The annotation of an optional positional argument; the command gets None if it is left out."
     return Annotated[kind | None, typer.Argument(metavar=metavar, help=help, show_default=False)]
 
 
 def option(help: str, kind: Any = int, default: str | None = None, least: float | None = None) -> Any:
-    "The type of an optional option; None if left out. `default` is only shown in the help."
+    "The annotation of an option; the command gets None if it is left out. `default` is only a text for the help."
     return Annotated[kind | None, typer.Option(help=help, show_default=default or False, min=least)]
 
 
 def flag(name: str, help: str) -> Any:
-    "The type of an option without a value: True if it is given."
+    "The annotation of an option without a value; the command gets True if it is given."
     return Annotated[bool, typer.Option(name, help=help)]
 
 # %% ../nbs/15d_terminal.ipynb #3bb69000
@@ -117,7 +117,7 @@ def with_settings(*kinds: type,                  # configs; if several have the 
                   numbers: tuple[str, ...] = (),   # settings that can also be arguments, in this order
                   but: tuple[str, ...] = (),     # settings that get no option
                  ) -> Callable[[Callable], Callable]:
-    "A decorator that gives a command an option for every setting; those that were used arrive in the dict `given`."
+    "A decorator that gives a command an option for every setting; the values set by the user arrive in a dict `given`."
     known: dict[str, Setting] = {}
     for kind in kinds:
         known |= {name: told for name, told in settings_of(kind).items() if name not in known and name not in but}
@@ -125,7 +125,7 @@ def with_settings(*kinds: type,                  # configs; if several have the 
     def decorate(function: Callable) -> Callable:
         own = [p.replace(kind=p.KEYWORD_ONLY) for p in inspect.signature(function).parameters.values()
                if p.name != "given"]
-        words = [parameter(f"{name}_", word(name.upper(), "Each is also an option.", known[name].type))
+        words = [parameter(f"{name}_", word(name.upper(), "Can also be given as an option.", known[name].type))
                  for name in numbers]
         options = [parameter(told.name, setting_option(told)) for told in common_first(known.values())]
 
@@ -149,7 +149,7 @@ def parameter(name: str, kind: Any) -> inspect.Parameter:
 
 
 def setting_option(told: Setting) -> Any:
-    "The option type for a setting, listed in the help under its group."
+    "The annotation of the option for a setting, listed in the help under the setting's group."
     plain = told.type in (int, float, bool) and not told.words and str not in told.kinds
     kind = list[str] if told.type not in (int, float, bool, str) and told.default == {} else told.type if plain else str
     names = [f"{told.flag}/{told.flag.replace('--', '--no-', 1)}"] if kind is bool else [told.flag]
@@ -160,7 +160,7 @@ def setting_option(told: Setting) -> Any:
 
 
 def usual_words(told: Setting) -> str:
-    "The default of a setting in brackets, for the help; empty if there is none."
+    "The default of a setting, written in brackets for the help; empty if the setting has no default."
     default = told.none if told.default is None else to_text(told, told.default)
     return f"[{default.strip() or repr(default)}]" if default else ""
 

@@ -23,28 +23,28 @@ from .decoder import IGNORED
 
 # %% ../../nbs/lab/04_prefixes.ipynb #2f82a795
 class Examples(NamedTuple):
-    "`n` stretches of documents; each field is int64 `(n,)`."
+    "`n` training examples, each a stretch of a document; every field is int64 `(n,)`."
     document: Tensor
     start: Tensor      # the first token read
     length: Tensor     # tokens read
-    asked: Tensor      # at this many of them, the last ones, the next token is asked for
+    asked: Tensor      # at this many of them, the last ones, the next token is predicted
 
 # %% ../../nbs/lab/04_prefixes.ipynb #436f3e4f
 @dataclass(frozen=True, eq=False)
 class Index:
-    "The numbered examples of some documents, computed and never listed: see `Prefixes` and `Windows`."
+    "The numbered training examples of some documents, each computed when needed; see `Prefixes` and `Windows`."
     lengths: Tensor   # int64 (documents,) tokens in each document
     context: int      # the most tokens a model reads
 
     @cached_property
     def first(self) -> Tensor:
-        "int64 `(documents+1,)` the number of each document's first example, and last the number of all examples."
+        "int64 `(documents+1,)` the number of each document's first example; the last entry counts all examples."
         return torch.cat([torch.zeros(1, dtype=torch.long), self.per_document().cumsum(0)])
 
     def __len__(self) -> int: return int(self.first[-1])
 
     def locate(self, numbers: Tensor) -> Examples:
-        "The examples with these numbers, int64 `(n,)`."
+        "The examples that have these numbers; `numbers` is int64 `(n,)`."
         if len(numbers) and not 0 <= int(numbers.min()) <= int(numbers.max()) < len(self):
             wrong = int(numbers.min() if numbers.min() < 0 else numbers.max())
             raise UsageError(f"There are {len(self)} examples, numbered from 0; {wrong} is not among them.")
@@ -52,7 +52,7 @@ class Index:
         return self.place(document, numbers - self.first[document])
 
     def number(self, document: int, start: int, length: int) -> int:
-        "The number of the example that reads this stretch; the inverse of `locate`."
+        "The number of the example that reads `length` tokens of a document from `start` on; the inverse of `locate`."
         if 0 <= document < len(self.lengths) and start >= 0 and length > 0:
             number = int(self.first[document]) + self.rank(start, length)
             if number < len(self):
@@ -63,30 +63,30 @@ class Index:
 
 # %% ../../nbs/lab/04_prefixes.ipynb #5d93afed
 class Prefixes(Index):
-    "Every beginning of every document is an example; it asks for the one token that follows."
+    "Every prefix of every document is an example, in which only the token right after the prefix is predicted."
 
     def per_document(self) -> Tensor:
         "int64 `(documents,)` how many examples each document has."
         return (self.lengths - 1).clamp(min=0)
 
     def place(self, document: Tensor, k: Tensor) -> Examples:
-        "Example `k` of each document, both int64 `(n,)`."
+        "For each pair of `document` and `k`, both int64 `(n,)`: that document's example number `k`, from 0."
         start = (k + 1 - self.context).clamp(min=0)
         return Examples(document, start, k + 1 - start, torch.ones_like(k))
 
     def rank(self, start: int, length: int) -> int:
-        "The place of this stretch among the examples of its document, from 0."
+        "The number, from 0, of the example with this `start` and `length` within its document."
         return start + length - 1
 
     def tokens_read(self) -> int:
-        "Tokens that an epoch computes: 1 + 2 + … up to the context, then the full context each time."
+        "Tokens that the model reads in an epoch: in each document 1 + 2 + … up to `context`, then `context` each time."
         short = self.per_document().clamp(max=self.context)
         return int((short * (short + 1) // 2 + (self.per_document() - short) * self.context).sum())
 
 # %% ../../nbs/lab/04_prefixes.ipynb #ad40c7ff
 @dataclass(frozen=True, eq=False)
 class Windows(Index):
-    "Windows that begin `stride` tokens apart; each asks only for the tokens beyond the window before it."
+    "Windows that begin `stride` tokens apart; in each, only tokens that no earlier window predicts are predicted."
     stride: int       # from 1 (the most context) to `context` (no overlap)
 
     def __post_init__(self):
@@ -100,17 +100,17 @@ class Windows(Index):
         return torch.where(self.lengths > 1, 1 + (beyond + self.stride - 1) // self.stride, 0)
 
     def place(self, document: Tensor, k: Tensor) -> Examples:
-        "Window `k` of each document, both int64 `(n,)`."
+        "For each pair of `document` and `k`, both int64 `(n,)`: that document's window number `k`, from 0."
         start = k * self.stride
         length = (self.lengths[document] - 1 - start).clamp(max=self.context)
         return Examples(document, start, length, torch.where(k == 0, length, length - (self.context - self.stride)))
 
     def rank(self, start: int, length: int) -> int:
-        "The place of this stretch among the windows of its document, from 0."
+        "The number, from 0, of the window with this `start` within its document."
         return start // self.stride
 
     def tokens_read(self) -> int:
-        "Tokens that an epoch computes: each token once, and the overlaps twice or more."
+        "Tokens that the model reads in an epoch; a token where windows overlap counts twice or more."
         again = (self.per_document() - 1).clamp(min=0) * (self.context - self.stride)
         return int(((self.lengths - 1).clamp(min=0) + again).sum())
 
@@ -119,7 +119,7 @@ def shuffled(numbers: Tensor,   # int64 (n,) from 0 to size − 1
              size: int,         # how many numbers there are in all
              seed: int = 0,
             ) -> Tensor:        # int64 (n,) where each number goes; no two go to the same place
-    "A shuffle of `range(size)`, computed instead of stored."
+    "Where a random shuffle of `range(size)` puts these numbers, int64 `(n,)`; the shuffle is never stored."
     bits = (max(size - 1, 1).bit_length() + 1) // 2
     keys = torch.randint(2**31, (4,), generator=Generator().manual_seed(seed)).tolist()
 
@@ -140,7 +140,7 @@ def shuffled(numbers: Tensor,   # int64 (n,) from 0 to size − 1
 
 # %% ../../nbs/lab/04_prefixes.ipynb #948c7839
 def questions(examples: Examples) -> tuple[Tensor, Tensor, Tensor]:   # int64 (asked,) each
-    "All tokens that are asked for: the document of each, its place there, and the number of tokens read before it."
+    "All tokens to predict: the document of each, its place there, and how many tokens the model reads before it."
     row = torch.arange(len(examples.asked)).repeat_interleave(examples.asked)
     nth = torch.arange(len(row)) - (examples.asked.cumsum(0) - examples.asked)[row]     # 0, 1, … in its example
     context = (examples.length - examples.asked)[row] + nth + 1
@@ -150,7 +150,7 @@ def questions(examples: Examples) -> tuple[Tensor, Tensor, Tensor]:   # int64 (a
 def coverage(examples: Examples,
              lengths: Tensor,    # int64 (documents,)
             ) -> Tensor:         # int64 (tokens,) for all documents, one after the other
-    "How often the examples ask for each token."
+    "How often these examples predict each token of the documents, int64 `(tokens,)`."
     begins = lengths.cumsum(0) - lengths
     last = begins[examples.document] + examples.start + examples.length
     change = torch.zeros(int(lengths.sum()) + 1, dtype=torch.long)
@@ -162,7 +162,7 @@ def coverage(examples: Examples,
 def plot_coverage(counts: Tensor,    # int64 (tokens,) from `coverage`
                   lengths: Tensor,   # int64 (documents,)
                   ax, title: str = ""):
-    "Draw onto an `Axes` how often each token is asked for, one row per document; return the `Axes`."
+    "Draw onto an `Axes` how often each token is predicted, one row per document; return the `Axes`."
     picture = torch.full((len(lengths), int(lengths.max())), -1)
     for row, piece in zip(picture, counts.split(lengths.tolist())):
         row[:len(piece)] = piece.clamp(max=2)
@@ -178,7 +178,7 @@ def costs(lengths: Tensor,             # int64 (documents,)
           context: int,
           strides: Sequence[int] = (), # of the windows; default: the context, half of it, and 1
          ) -> list[dict[str, int | float | str]]:
-    "One dict for each way to ask: its name, examples, tokens computed, tokens asked for, and their ratio per_token."
+    "One dict for each kind of examples: its name, examples, tokens computed, tokens predicted (asked), their ratio."
     strides = strides or sorted({context, max(1, context // 2), 1}, reverse=True)
     ways = {f"windows, stride {stride}": Windows(lengths, context, stride) for stride in strides}
     asked = int((lengths - 1).clamp(min=0).sum())
@@ -190,7 +190,7 @@ def costs(lengths: Tensor,             # int64 (documents,)
 def batch(documents: Phrases,
           examples: Examples,
          ) -> tuple[Tensor, Tensor]:   # inputs int64 (B,T), padded with 0; targets int64 (B,T), or IGNORED
-    "The inputs and targets of these examples."
+    "The inputs and targets of these examples, int64 `(B,T)` each; targets that are not predicted are IGNORED."
     column = torch.arange(int(examples.length.max()) if len(examples.length) else 0)            # (T,)
     inside = column < examples.length[:, None]                                                  # (B,T)
     asked = inside & (column >= (examples.length - examples.asked)[:, None])
@@ -201,7 +201,7 @@ def batch(documents: Phrases,
 
 # %% ../../nbs/lab/04_prefixes.ipynb #fb434baa
 class Marks(NamedTuple):
-    "The ids of four reserved tokens."
+    "The ids of the four reserved tokens that mark the parts of a text with a hidden middle."
     prefix: int
     suffix: int
     middle: int
@@ -213,7 +213,7 @@ def hide_middle(ids: Tensor,            # int64 (n,)
                 marks: Marks,
                 generator: Generator,   # draws the length and the place
                ) -> Tensor:             # int64 (n,) unchanged, or (n + 4,) rearranged
-    "Move a middle of m tokens to the end, with probability p·(1−p)^m (Bavarian et al. 2022, section 3)."
+    "Move a random middle of m tokens to the end, with probability p·(1−p)^m, p = `geometric_p` (Bavarian et al. 2022)."
     if not 0 < geometric_p <= 1:
         raise UsageError(f"geometric_p is {geometric_p}; give a probability above 0, at most 1 (1: nothing is hidden).")
     if geometric_p == 1 or not len(ids):
@@ -234,7 +234,7 @@ def show_middle(ids: Tensor, marks: Marks) -> Tensor:
         return ids
     found = [(ids == mark).nonzero().flatten() for mark in marks]
     if any(len(f) != 1 for f in found) or not found[1] < found[2] < found[3] or found[3] != len(ids) - 1:
-        raise UsageError("The text begins with the prefix mark; the other three must follow once each and in order.")
+        raise UsageError("After the prefix mark, the marks suffix, middle and end must follow once each in this order.")
     (suffix, middle), end = (int(f) for f in found[1:3]), len(ids) - 1
     return torch.cat([ids[1:suffix], ids[middle + 1:end], ids[suffix + 1:middle]])
 
@@ -242,9 +242,9 @@ def show_middle(ids: Tensor, marks: Marks) -> Tensor:
 def batch_with_middles(documents: Phrases, examples: Examples,
                        geometric_p: float, marks: Marks, generator: Generator,
                       ) -> tuple[Tensor, Tensor]:   # inputs, targets int64 (B,T): up to four tokens longer
-    "Like `batch`, but with a middle hidden in some of the windows."
+    "Like `batch`, but in some of the windows a random middle is hidden: it is moved to the end."
     if bool((examples.asked < examples.length).any()):
-        raise UsageError("A rearranged window asks for all its tokens; choose windows that don't overlap "
+        raise UsageError("With hidden middles, all tokens of a window are predicted; choose windows that don't overlap "
                          "(stride = context).")
     begins = documents.offsets[examples.document] + examples.start
     rows = [hide_middle(documents.flat[i:i + n + 1].long(), geometric_p, marks, generator)
@@ -254,7 +254,7 @@ def batch_with_middles(documents: Phrases, examples: Examples,
 
 # %% ../../nbs/lab/04_prefixes.ipynb #ae052d55
 class Bin(NamedTuple):
-    "The losses after prefixes in a range of lengths."
+    "The mean loss of tokens predicted after `shortest` to `longest` tokens of context."
     shortest: int    # length of the shortest prefix, in tokens
     longest: int
     n: int           # number of losses
@@ -266,7 +266,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
                    lengths: Tensor,              # int64 (n,) tokens read before each
                    edges: Iterable[int] = (),    # where each bin begins; default: 1, 2, 3, 4, 6, 8, 12, 16, 24, …
                   ) -> list[Bin]:                # empty bins are left out
-    "The mean loss after prefixes of each length, in bins."
+    "The mean loss in bins of `lengths`, the number of tokens that were read before each predicted token."
     if len(losses) != len(lengths) or not len(losses):
         raise UsageError(f"There are {len(losses)} losses and {len(lengths)} lengths; "
                          "give one of each for every question.")
@@ -283,7 +283,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
 
 # %% ../../nbs/lab/04_prefixes.ipynb #65f569f4
 def plot_loss_by_length(bins: Sequence[Bin], ax, label: str = "", colour: str = BLUE):
-    "Draw the mean loss, ± two standard errors, by prefix length onto an `Axes`, and return it."
+    "Draw the mean loss ± two standard errors against the number of tokens read before; returns the `Axes`."
     middle = [(b.shortest * b.longest) ** .5 for b in bins]
     ax.errorbar(middle, [b.mean for b in bins], [2 * b.error for b in bins], fmt="o-", ms=3, color=colour, label=label)
     ax.set_xscale("log", base=2)

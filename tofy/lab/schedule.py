@@ -26,7 +26,7 @@ def train_on(out: str | Path,
              seed: int = 0,
              threads: int | None = None,
             ) -> Iterator[TextRecord]:
-    "Train a child of a decoder for some seconds, with its parent's text and settings; yields the records."
+    "Train a copy of the decoder in `parent` for some seconds, on its text and with its settings; yields the records."
     if parent is None:
         data, model, config = load_texts("builtin:1500"), preset("nano"), TextConfig()
     else:
@@ -37,10 +37,11 @@ def train_on(out: str | Path,
 # %% ../../nbs/lab/06b_schedule.ipynb #a93f93d4
 @dataclass
 class Stage:
-    "One stage of growing; its length is given in `steps` or in `seconds`."
+    "One stage of growing a decoder: what to insert, and for how many `steps` or `seconds` to train."
     insert: str = setting("nothing", "What to insert.", choices=("nothing", "layer", "head"))
-    at: int | None = setting(None, "Where a layer goes; 0: below all others.", least=0, none="on top")
-    start: str = setting("identity", "How the new weights begin: silent or random.", choices=("identity", "random"))
+    at: int | None = setting(None, "Place of the new layer; 0: below all others.", least=0, none="on top")
+    start: str = setting("identity", "How the new weights begin: without effect (identity) or random.",
+                         choices=("identity", "random"))
     steps: int | None = setting(None, "Train for this many steps.", unit="steps", least=1)
     seconds: float | None = setting(None, "Train for this many seconds.", unit="seconds", above=0)
     lr: float | None = setting(None, "Highest learning rate.", above=0, none="that of the run")
@@ -52,11 +53,11 @@ class Stage:
         if (self.steps is None) == (self.seconds is None):
             raise UsageError("Give each stage either steps or seconds.")
         if self.insert != "layer" and (self.alone or self.at is not None):
-            raise UsageError("Only a stage that inserts a layer can have alone or at; "
+            raise UsageError("Only a stage that inserts a layer can set 'alone' or 'at'; "
                              f"this stage inserts {self.insert}.")
 
     def grown(self, parent: Writer, seed: int = 0) -> Writer:
-        "A child of the parent, with what this stage inserts."
+        "A copy of the parent with the new layer or head of this stage."
         if self.insert == "layer":
             return insert_layer(parent, self.at, self.start, seed)
         return insert_head(parent, self.start, seed)
@@ -109,7 +110,7 @@ def grow(data: TextData,
 # %% ../../nbs/lab/06b_schedule.ipynb #6b92a55f
 def candidates(kept: DecoderConfig | Writer, stage: Stage, config: TextConfig
                ) -> dict[str, tuple[DecoderConfig | Writer, TextConfig]]:   # kind → what to train, and how
-    "The models that a stage trains, each with its settings."
+    "The models that a stage trains, each with its training settings, by kind: plain, layer or head."
     if isinstance(kept, DecoderConfig):
         if stage.insert != "nothing":
             raise UsageError(f"There is no model yet to insert a {stage.insert} into; "
@@ -144,7 +145,7 @@ def read_schedule(path: str | Path) -> tuple[list[Stage], dict[str, dict]]:   # 
     tables = store.load_tables(path)
     rows = tables.pop("stage", None)
     if not isinstance(rows, list):
-        raise UsageError(f"{path} should hold [[stage]] tables, and may hold [data], [model] and [train].")
+        raise UsageError(f"{path} should hold [[stage]] tables; tables [data], [model] and [train] are optional.")
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     for row in rows:
         check_tables(dict(stage=row), dict(stage=Stage), path)

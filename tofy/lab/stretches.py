@@ -23,14 +23,14 @@ from .writing import Sampling, Writer, Writing, generate
 
 # %% ../../nbs/lab/04a_stretches.ipynb #478d30a6
 def documents_of(stream: Tensor) -> tuple[Phrases, Tensor]:   # the documents, and int64 (documents,) their lengths
-    "The documents in a row of ids; each begins and ends with an <end> that it shares with its neighbour."
+    "The documents in a stream of ids, and their lengths; each includes the <end> before it and the <end> after it."
     ends = (stream == 0).nonzero()[:, 0]                       # no text can spell <end>
     return Phrases(stream, ends), ends.diff() + 1
 
 # %% ../../nbs/lab/04a_stretches.ipynb #367e478b
 @dataclass(repr=False)
 class Stretches(TextData):
-    "A text that is trained on in numbered stretches, epoch after epoch."
+    "A text to train on in numbered stretches (windows or prefixes): in every epoch, each stretch once."
     index: Index
     geometric_p: float = 1.        # the probability that no middle is hidden; 1.0 = never hide one
     marks: Marks | None = None     # the tokens around a hidden middle
@@ -39,7 +39,7 @@ class Stretches(TextData):
     def documents(self) -> Phrases: return documents_of(self.train)[0]
 
     def draw(self, count: int, context: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        "The next examples: inputs and targets, int64 `(count,T)` each; targets may be IGNORED."
+        "The inputs and targets of `step`, int64 `(count,T)` each; targets that are not to be predicted are IGNORED."
         size, found = len(self.index), []
         for part in by_epoch(step * count + torch.arange(count), size):
             epoch = int(part[0]) // size
@@ -54,7 +54,7 @@ class Stretches(TextData):
 def by_epoch(numbers: Tensor,   # int64 (n,) consecutive numbers
              size: int,         # examples in an epoch
             ) -> tuple[Tensor, ...]:
-    "The same numbers, cut into a part for each epoch."
+    "Split the numbers of consecutive examples into one tensor for each epoch."
     return numbers.split((numbers // size).unique_consecutive(return_counts=True)[1].tolist())
 
 # %% ../../nbs/lab/04a_stretches.ipynb #85b0e963
@@ -64,9 +64,9 @@ def ask_by(data: TextData,
            stride: int | None = None,    # of windows; None = they don't overlap
            geometric_p: float = 1.,      # the probability that no middle is hidden; 1.0 = never hide one
           ) -> Stretches:
-    "The same text as numbered windows or prefixes, with or without hidden middles."
+    "The same text, to train on in numbered windows or prefixes, with or without hidden middles."
     if examples not in ("windows", "prefixes") or examples == "prefixes" and (stride or geometric_p < 1):
-        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes, which take no stride "
+        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes, which have no stride "
                      "and hide no middles.")
     if not 0 < geometric_p <= 1 or geometric_p < 1 and context < 8:
         raise UsageError(f"geometric_p is {geometric_p}; it must be above 0 and at most 1, "
@@ -81,7 +81,7 @@ def ask_by(data: TextData,
 
 # %% ../../nbs/lab/04a_stretches.ipynb #98ace83a
 def asked_as(config: TextDataConfig, data: TextData, context: int) -> TextData:
-    "The same text, as numbered windows or prefixes if its settings say so."
+    "The same data, cut by `ask_by` into numbered windows or prefixes if the config wants them."
     if (config.examples, config.stride, config.geometric_p) == ("anywhere", None, 1.):
         return data
     examples = "windows" if config.examples == "anywhere" else config.examples
@@ -103,7 +103,7 @@ def loss_by_place(model: Decoder,
                   context: int | None = None,  # default: the model's
                   most: int | None = 400,      # at most this many windows
                  ) -> list[Bin]:
-    "The loss on a text by the number of tokens read before; all models answer the same questions."
+    "The mean loss on a text, in bins by how many tokens were read before; all models predict the same tokens."
     windows = side_by_side(stream, context or model.config.context, most)
     losses = torch.cat(list(window_losses(model, windows)))                       # (W,T)
     return loss_by_length(losses.flatten(), (torch.arange(losses.shape[1]) + 1).repeat(len(losses)))
@@ -116,13 +116,13 @@ def fill_middle(writer: Writer,
                 how: Sampling | None = None,
                 whole: bool = False,           # `before` begins a document and `after` ends it
                ) -> Writing:                   # the middle is its `text`
-    "Fill in the text between two others, with a decoder that was trained with hidden middles."
+    "Write the text between `before` and `after`, with a decoder that was trained with hidden middles."
     tokenizer, marks, edge = writer.tokenizer, middle_marks(writer.tokenizer), [0] if whole else []
     first, last = ([*edge, *tokenizer.encode(before)], [*tokenizer.encode(after), *edge])
     begin, steps = [marks.prefix, *first, marks.suffix, *last, marks.middle], []
     room = writer.model.config.context + 1 - len(begin)                   # all must fit into the context
     if room < 1:
-        raise UsageError(f"The two texts have {len(begin)} tokens with their marks, but the decoder reads "
+        raise UsageError(f"The texts before and after have {len(begin)} tokens with their marks, but the decoder reads "
                          f"{writer.model.config.context} at most; shorten them.")
     for step in generate(writer.model, begin, min(n, room), how):
         steps.append(step)

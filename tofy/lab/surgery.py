@@ -37,7 +37,7 @@ def weights_hash(model: nn.Module) -> str:
 # %% ../../nbs/lab/06_surgery.ipynb #39c5eaa8
 @dataclass
 class Kin:
-    "What the descendants of a checkpoint store about it."
+    "What a checkpoint's descendants store about that checkpoint."
     hash: str              # of its weights
     run: str               # hash of the run's beginning: the same for all checkpoints of a run
     operation: str         # how it was made from its parent
@@ -52,7 +52,7 @@ FREE = ("steps", "seconds", "threads", "device")   # settings that may change wh
 
 # %% ../../nbs/lab/06_surgery.ipynb #6215759e
 def kin_of(writer: Writer) -> Kin:
-    "The decoder as its descendants will store it."
+    "The `Kin` record that the descendants of a decoder will store about it."
     about, c = writer.about, writer.model.config
     origin = about.get("origin", {})
     settings = {name: value for name, value in about.get("train", {}).items() if name not in FREE}
@@ -80,7 +80,7 @@ def child(parent: Writer,
           tokenizer: TextTokenizer | None = None,   # default: the parent's
           at: int | None = None,                    # where a layer was inserted
          ) -> Writer:
-    "A `Writer` for a model made from a parent; it stores the parent and its ancestors."
+    "A `Writer` for a model made from `parent`; it stores `Kin` records of the parent and of the parent's ancestors."
     kin = kin_of(parent)
     origin = dict(operation=operation, at=at, began=weights_hash(model), steps=kin.steps,
                   ancestors=[asdict(k) for k in (*ancestors(parent), kin)])
@@ -90,7 +90,7 @@ def child(parent: Writer,
 
 # %% ../../nbs/lab/06_surgery.ipynb #e39b7dd0
 def branch(parent: Writer, operation: str = "trained on") -> Writer:
-    "A copy of a decoder to train on; the parent is not changed."
+    "A copy of a decoder for further training; the parent is not changed."
     model = Decoder(parent.model.config)
     model.load_state_dict(parent.model.state_dict())
     return child(parent, model, operation)
@@ -132,7 +132,7 @@ def copy_parts(model: nn.Module, known: nn.Module, *names: str) -> None:
 
 @torch.no_grad()
 def silence(*layers: nn.Linear) -> None:
-    "Set these layers to zero, so that they add nothing; what comes before them stays random, so that they can learn."
+    "Set the weights and biases of these layers to zero: their blocks change nothing at first, but can still learn."
     for layer in layers:
         layer.weight.zero_()
         layer.bias.zero_()
@@ -157,7 +157,7 @@ def insert_head(parent: Writer,
 # %% ../../nbs/lab/06_surgery.ipynb #8c3a9fb6
 @torch.no_grad()
 def widen(wide: Attention, known: Attention, silent: bool) -> None:
-    "Copy attention into a version with more heads; if `silent`, the new heads have no effect at first."
+    "Copy the weights of `known` into `wide`, which has more heads; if `silent`, the new heads have no effect at first."
     d, old = known.width, known.heads * known.width
 
     def parts(a):
@@ -209,7 +209,7 @@ def init_with(parent: Writer,
               context: int | None = None,    # the most tokens it can read; default: as the parent
               seed: int = 0,                 # draws the rows
              ) -> Writer:
-    "A decoder with another tokenizer and all of the parent's weights except the token rows."
+    "A decoder for another tokenizer, with all of the parent's weights except the rows of the token embeddings."
     c = parent.model.config
     model = drawn(replace(c, vocab_size=len(tokenizer), context=context or c.context), seed)
     copy_parts(model, parent.model, "blocks", "norm")
@@ -224,7 +224,7 @@ def init_with(parent: Writer,
 
 # %% ../../nbs/lab/06_surgery.ipynb #729a45b4
 def shared_tokens(a: TextTokenizer, b: TextTokenizer) -> list[tuple[int, int]]:
-    "Pairs of ids, in `a` and in `b`, of tokens with the same text; incomplete letters are left out."
+    "Pairs of ids, in `a` and in `b`, of tokens with the same text; tokens that are incomplete letters are left out."
     there = {word: i for i, word in enumerate(b.words)}
     return [(i, there[word]) for i, word in enumerate(a.words) if word in there and "\ufffd" not in word]
 
@@ -243,7 +243,7 @@ def save_writer(folder: str | Path, writer: Writer, overwrite: bool = False) -> 
 
 
 def reset_optimizer(folder: str | Path) -> int:
-    "Delete what a run's optimizer has stored about the gradients; returns for how many tensors there was something."
+    "Delete the optimizer's saved moments from a run folder; returns how many weight tensors had moments."
     path = Path(folder) / TextRun.STATE
     tensors, header = store.load_tensors(path)
     kept = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}

@@ -75,7 +75,7 @@ class TextTokenizer:
 
     @property
     def kind(self) -> str:
-        "Which kind it is: ascii, character, byte or bpe."
+        "The kind of tokenizer: ascii, character, byte or bpe."
         if self.inner.pre_tokenizer:
             return "bpe" if json.loads(self.json)["model"]["merges"] else "byte"
         return "ascii" if self.inner.token_to_id(chr(0)) is not None else "character"
@@ -144,7 +144,7 @@ def show_strip(pieces: Sequence[str],          # the text of each token
                colours: Sequence[str],         # the background of each
                titles: Sequence[str] = (),     # shown when the mouse points at a token
               ) -> str:                        # HTML
-    "Tokens side by side, each on its colour."
+    "HTML that shows tokens side by side, each on its own background colour."
     spans = []
     for i, (piece, colour) in enumerate(zip(pieces, colours)):
         shown = html.escape(piece.replace("\n", "↵")).replace(" ", "·") + ("<br>" if piece.endswith("\n") else "")
@@ -163,7 +163,7 @@ class Pieces(list):
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #3a91ee1e
 def cut(tokenizer: Tokenizer, text: str) -> Pieces:
-    "The pieces into which a tokenizer cuts a text."
+    "The text of each token into which a tokenizer cuts a text."
     return Pieces(tokenizer.words[i] for i in tokenizer.encode(text))
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #deac93c9
@@ -176,7 +176,7 @@ def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, ...]:
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #64bfc3b0
 def check_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, Pieces]:
-    "word → its pieces inside a sentence, that is, after a space; a word that survives is one piece."
+    "word → the tokens it becomes after a space, as inside a sentence; a word that is kept whole has only one."
     return {word: cut(tokenizer, " " + word) for word in words}
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #19c15a67
@@ -204,7 +204,7 @@ def rename_token(tokenizer: TextTokenizer,
     token = next((t for t in plan["added_tokens"] if t["content"] == old and old not in (END, UNKNOWN)), None)
     if token is None:
         names = ", ".join(reserved_tokens(tokenizer))
-        raise UsageError(f"There is no reserved token {old!r}; there are {names or 'none'}.")
+        raise UsageError(f"There is no reserved token {old!r}; this tokenizer has {names or 'none'}.")
     if not (new.isascii() and new.isprintable() and new) or " " in new or new in plan["model"]["vocab"]:
         raise UsageError(f"{new!r} cannot be a token's name; give one in printable ASCII, without spaces, "
                          "that no token has yet.")
@@ -214,7 +214,7 @@ def rename_token(tokenizer: TextTokenizer,
 
 
 def reserved_tokens(tokenizer: TextTokenizer) -> list[str]:
-    "The names of the tokens kept for later, renamed ones included, in the order of their ids."
+    "The names of the reserved tokens, renamed ones included, in the order of their ids."
     added = tokenizer.inner.get_added_tokens_decoder()
     return [t.content for _, t in sorted(added.items()) if t.content not in (END, UNKNOWN)]
 
@@ -263,7 +263,7 @@ def encode_texts(tokenizer: Tokenizer,
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #8bfa7e61
 def text_hash(texts: Iterable[str]) -> str:
-    "SHA-256 of documents, in hexadecimal; cutting the same text elsewhere gives another hash."
+    "SHA-256 of documents, in hexadecimal; the same text cut into other documents has another hash."
     digest = hashlib.sha256()
     for text in texts:
         content = text.encode(errors="surrogatepass")

@@ -69,7 +69,7 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
 def hidden(path: Path) -> bool:
-    "Whether a file or a folder of the path begins with `.` or `_`; `__init__.py` does not count."
+    "Whether the name of a file or folder in the path begins with `.` or `_`; `__init__.py` does not count."
     return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
 
 
@@ -103,15 +103,16 @@ def split_documents(documents: Mapping[str, str],
 class TextDataConfig:
     "Where the documents come from, how they are cut into tokens, and which windows of them are trained on."
     source: str = setting("builtin", "A file, a folder of source code, stdlib or builtin[:N].", group="Text")
-    tokenizer: str = setting("character", "character, byte, ascii, bpe, or a tokenizer.json.", group="Text")
-    vocab_size: int = setting(1024, "Tokens of a bpe tokenizer that is trained.", unit="tokens", least=1, group="Text")
+    tokenizer: str = setting("character", "A kind to train (character, byte, ascii or bpe), or a tokenizer.json.",
+                             group="Text")
+    vocab_size: int = setting(1024, "Tokens of the bpe tokenizer to train.", unit="tokens", least=1, group="Text")
     valid: float = setting(.1, "Share of the text to hold out.", above=0, below=1, group="Text")
     delimiter: str | None = setting(None, "The string between the documents of one file, such as '<|endoftext|>'.",
                                     group="Text", none="one document")
-    seed: int = setting(0, "Draws the held-out documents, the weights and the windows.", least=0, below=2**31,
+    seed: int = setting(0, "Random seed for the held-out documents, the weights and the windows.", least=0, below=2**31,
                         group="Run")
-    examples: str = setting("anywhere", "Train on windows that begin anywhere; or on numbered windows or prefixes, so "
-                            "that each epoch asks for every token once.",
+    examples: str = setting("anywhere", "Train on windows that begin anywhere, or on numbered windows or prefixes, "
+                            "which predict every token once in each epoch.",
                             choices=("anywhere", "windows", "prefixes"), group="Text")
     stride: int | None = setting(None, "Tokens from the start of one numbered window to the next.", unit="tokens",
                                  least=1, group="Text", rare=True, none="no overlap")
@@ -129,7 +130,7 @@ class TextDataConfig:
 
 @dataclass
 class TextData:
-    "A training text and a held-out text, as ids."
+    "A training text and a held-out text, as token ids."
     tokenizer: Tokenizer
     train: Tensor             # int32 (N,), <end> before, between and after documents
     valid: Tensor             # int32 (N',)
@@ -143,7 +144,7 @@ class TextData:
                 f"{len(self.valid):,} held out, {self.tokenizer})")
 
     def draw(self, count: int, context: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        "The inputs and targets of a step, int64 `(count,T)` each: here, windows that begin anywhere."
+        "The inputs and targets of `step`, int64 `(count,T)` each, from windows that begin anywhere in the text."
         windows = draw_windows(self.train, count, context, seed, step)
         return windows[:, :-1], windows[:, 1:]
 
@@ -180,7 +181,7 @@ def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
 
 # %% ../../nbs/lab/02_training.ipynb #e1f92875
 def join(documents: Sequence[Tensor]) -> Tensor:
-    "One row of ids, int32 `(N,)`: the documents with <end> before, between and after them."
+    "All documents as one tensor of ids, int32 `(N,)`, with <end> before, between and after them."
     end = torch.zeros(1, dtype=torch.int32)
     return torch.cat([end, *(part for ids in documents for part in (ids, end))])
 
@@ -198,7 +199,7 @@ def draw_windows(stream: Tensor,    # (N,)
 
 
 def side_by_side(stream: Tensor, context: int, most: int | None = None) -> Tensor:
-    "Windows `(W,T+1)` that ask for every token once, or `most` of them, evenly spread."
+    "Windows `(W,T+1)` that predict each token of the stream at most once: all, or `most` of them, evenly spread."
     context = min(context, len(stream) - 1)
     windows = stream.unfold(0, context + 1, context) if context > 0 else stream[:0].view(0, 1)
     if most is None or len(windows) <= most:
@@ -223,7 +224,8 @@ class TextConfig(LoopConfig):
                            most=1, group="Optimizer", rare=True)
     token_weights: dict[str, float] = setting({}, "The weight of a token in the loss, as WORD=NUMBER.",
                                               option="--token-weight", group="Optimizer", rare=True)
-    recompute: bool = setting(False, "Save memory: compute each block twice.", group="Run", rare=True)
+    recompute: bool = setting(False, "Save memory by computing each block again in the backward pass.", group="Run",
+                              rare=True)
     compile: bool = setting(False, "Let torch.compile write faster kernels before training (on a CPU it needs g++).",
                             group="Run", rare=True)
     only_layer: int | None = setting(None, "Train only this block; 0 is the lowest.", least=0, group="Run", rare=True,
@@ -231,7 +233,8 @@ class TextConfig(LoopConfig):
     eval_tokens: int = setting(20_000, "Held-out tokens that each validation measures.", unit="tokens", least=1,
                                group="Run", rare=True)
     prompt: str = setting("\n", "The prompt of the samples that are written at validations.", group="Run", rare=True)
-    sample: int = setting(80, "Tokens of each such sample; 0: no samples.", unit="tokens", least=0, group="Run")
+    sample: int = setting(80, "Tokens of the sample written at each validation; 0: no samples.", unit="tokens", least=0,
+                          group="Run")
     recipe: str = "decoder"            # a label for the log
 
 # %% ../../nbs/lab/02_training.ipynb #5a2a95e7
@@ -279,7 +282,7 @@ class TextRun(Run):
     def validate(self, record: TextRecord) -> Iterator[TextRecord]: return validate(self, record)
 
     def score(self, record: TextRecord) -> float:
-        "Higher is better: minus the held-out loss; without held-out windows, the step."
+        "What the best model is chosen by, higher is better: minus the held-out loss, or the step if none is held out."
         return -record.valid_loss if len(self.held) else record.step
 
     def record(self, is_line: bool = False) -> TextRecord:
@@ -305,7 +308,7 @@ class TextRun(Run):
 
     @cached_property
     def reader(self) -> Callable[[Tensor], Tensor]:
-        "The model for training steps, compiled if asked; validations and samples have other shapes and call `model`."
+        "The model for training steps, compiled if the config says so; validations and samples use the plain `model`."
         return torch.compile(self.model) if self.config.compile else self.model
 
     @cached_property
@@ -379,7 +382,7 @@ def window_losses(model: Decoder,
                   half: bool = False,    # compute in bfloat16
                   batch: int = 32,
                  ) -> Iterator[Tensor]:  # float (B,T): the loss at every place of each window
-    "The loss of every token of some windows, a batch at a time."
+    "Yields the loss of every predicted token of these windows, float `(B,T)`, a batch of windows at a time."
     device = model.embedding.weight.device
     for part in windows.split(batch) if len(windows) else ():
         part = part.long().to(device)
@@ -397,7 +400,7 @@ def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
 
 
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
-    "Let training change everything, or only one block."
+    "Let training change all weights, or only those of block `only_layer`."
     if only_layer is not None and not 0 <= only_layer < model.config.layers:
         raise UsageError(f"only_layer is {only_layer}, but the decoder has only the layers 0 to "
                          f"{model.config.layers - 1}.")
@@ -466,7 +469,7 @@ def fit(data: TextData,
 # %% ../../nbs/lab/02_training.ipynb #410dcf0a
 def read_configs(path: str | Path,             # a settings file, or a run folder
                 ) -> tuple[TextDataConfig, DecoderConfig, TextConfig]:
-    "The settings in a file; those it leaves out have their defaults."
+    "The settings in a file; those that the file leaves out have their defaults."
     path = Path(path) / store.SETTINGS if Path(path).is_dir() else Path(path)
     tables = store.load_tables(path)
     if isinstance(train := tables.get("train"), dict):
@@ -489,7 +492,7 @@ def measure_loss(writer: Writer,
                  size: int,                    # bytes of the text
                  most: int | None = None,      # at most this many windows; None = all
                 ) -> dict[str, float]:
-    "Measure a text: tokens (predicted), loss (nats per token), perplexity and bits_per_byte."
+    "Measure a decoder on a text: tokens (the number predicted), loss (nats per token), perplexity and bits_per_byte."
     losses = list(window_losses(writer.model, side_by_side(stream, writer.model.config.context, most)))
     if not losses:
         raise UsageError("The text is too short to predict anything; give a longer one.")

@@ -71,13 +71,13 @@ class Panel(widgets.VBox):
     def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
 
     def mark(self, kind: str, *names: str) -> None:
-        "Give the panel and the attributes of these names CSS classes, for styles and tests."
+        "Add CSS classes to the panel and to its attributes with these names, for styles and tests."
         self.add_class(f"tofy-{kind}")
         for name in names:
             getattr(self, name).add_class(f"tofy-{kind}-{name.replace('_', '-')}")
 
     def guard(self, do: Callable) -> Callable:
-        "The same function, but its errors are shown in the panel and not raised."
+        "Wrap a function so that its errors are shown in the panel instead of raised."
         def guarded(*args, **kwargs):
             try:
                 self.notice.say()
@@ -104,7 +104,7 @@ class Panel(widgets.VBox):
 def run_folders(home: str | Path = "runs",
                 ready: Path = READY,
                ) -> dict[str, Path]:   # label → folder
-    "The runs in `home`, the newest first, then the ready-made ones, beginning with the healthy one."
+    "Label → run folder: first those in `home`, the newest first, then the ready-made ones in `ready`, healthy first."
     own = [f.parent for f in Path(home).glob(f"*/{MODEL}")]
     own.sort(key=lambda folder: -folder.stat().st_mtime)
     made = [f.parent for f in ready.glob(f"*/{MODEL}")]
