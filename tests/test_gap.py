@@ -246,7 +246,7 @@ def test_a_swapped_vocabulary_fails(copy):
     assert only.passed is False and "is not the vocabulary" in only.detail
 
 
-@pytest.mark.parametrize("key, value, said", [("lower", "false", "case kept"), ("tokens", '"notes"', "cuts by notes")])
+@pytest.mark.parametrize("key, value, said", [("lower", "false", "case kept"), ("tokens", '"notes"', "split by notes")])
 def test_a_changed_tokenizer_rule_fails(copy, run, key, value, said):
     tensors, header = load_tensors(copy / MODEL)
     save_tensors(copy / MODEL, tensors, header | {key: value})

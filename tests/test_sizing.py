@@ -149,7 +149,7 @@ def test_the_notes_own_lines():
 
 @pytest.mark.parametrize("n, over", ((0, "blanks"), (-1, "blanks"), (float("nan"), "phrases"), (5, "words")))
 def test_impossible_passes(n, over):
-    with pytest.raises(UsageError, match="cannot be made; give"):
+    with pytest.raises(UsageError, match="n must be above 0, and over must be"):
         steps_for(n, builtin, recipe()[1], over)
 
 
@@ -308,7 +308,7 @@ def warned(advice, words: str) -> bool:
 
 def test_all_phrases_cut(tmp_path):
     advice = advise(text(tmp_path, [f"w{i} x{i} y z a b" for i in range(50)]), ModelConfig(max_seq=3))
-    assert advice.holds["cut"] == 50 and warned(advice, "100% of the rows are cut") and "50 cut" in repr(advice)
+    assert advice.holds["cut"] == 50 and warned(advice, "100% of the phrases are cut") and "50 cut" in repr(advice)
 
 
 def test_a_small_vocabulary(tmp_path):
@@ -319,17 +319,17 @@ def test_a_small_vocabulary(tmp_path):
 
 def test_a_batch_larger_than_the_data():
     advice = advise("builtin:40", train_config=recipe(batch=512)[1])
-    assert warned(advice, "A batch of 512 is more than the 38 phrases")
+    assert warned(advice, "A batch of 512 is larger than the text, which has 38 phrases")
     assert advice.memory == advise("builtin:40", train_config=recipe(batch=38)[1]).memory
 
 
 def test_a_preset_of_20_million_on_tiny_data():
     advice = advise("builtin:40", preset("512, 6 layers, 4k")[1])
     assert sum(advice.parameters.values()) > 19e6 and warned(advice, "more than we ever tried")
-    assert not warned(advise("builtin"), "than was ever tried")
+    assert not warned(advise("builtin"), "than we ever tried")
 
 
 def test_a_short_run_and_a_step_too_large_for_the_card():
-    assert warned(advise(builtin, *recipe(steps=1)), "before each word was asked for once")
+    assert warned(advise(builtin, *recipe(steps=1)), "before it has hidden each word once")
     assert warned(advise("builtin", *recipe(batch=2000, dim=512, layers=12, heads=8)), "A step needs about")
     assert not warned(advise(builtin, *recipe(steps=5000)), "asked for once")

@@ -53,7 +53,7 @@ def _rows(
 def _gather(
     text: str,  # rows of words; rows with the same key are joined
 ) -> dict[str, list[str]]:
-    "All the words of each key."
+    "The words of each key, collected from lines of the form `key: words`."
     words = defaultdict(list)
     for key, value in _rows(text):
         words[key] += value.split()
@@ -63,14 +63,14 @@ def _gather(
 def _blocks(
     *texts: str,  # blocks of lines, separated by empty lines
 ) -> list[list[str]]:
-    "The lines of every block."
+    "A list of lines for each block of the texts; an empty line ends a block."
     return [block.splitlines() for text in texts for block in text.strip().split("\n\n")]
 
 # %% ../nbs/00_corpus.ipynb #077aa0e7
 def _read_topics(
     *texts: str,  # the tables above
 ) -> dict[str, dict]:
-    "`{topic: {'acts': [...], 'places': {place: things}, 'verbs': [...], 'good': [...], ...}}`"
+    "Read the topics as `{topic: {'acts': [...], 'places': {place: things}, 'verbs': [...], 'good': [...], ...}}`."
     topics = {}
     for (name, acts), *others in (_rows("\n".join(block)) for block in _blocks(*texts)):
         entry = topics[name] = {"acts": acts.split(), "places": {}}
@@ -85,7 +85,7 @@ def _read_topics(
 def _inflect(
     verb: str,  # `share`, or the four forms in full: `eat/ate/eating/eaten`
 ) -> dict[str, str]:
-    "The forms of a verb that the frames use, by name; the name of the plain form is the empty string."
+    "The forms of a verb as {name: form}: `past`, `ing`, `pp` (past participle), and '' for the plain form."
     if "/" in verb:
         return dict(zip(("", "past", "ing", "pp"), verb.split("/"), strict=True))
     stem = verb[:-1] if verb[-1] == "e" else verb
@@ -96,7 +96,7 @@ def _inflect(
 def _element(
     token: str,  # `word`, `this/that` or `{variable.form}`
 ) -> str | dict[str, float] | tuple[str, str]:
-    "One element of a frame: a word, the distribution of a free choice, or a pair (variable, form)."
+    "Read one element of a sentence pattern: a word, the distribution of a free choice, or a pair (variable, form)."
     if token[0] == "{":
         variable, _, form = token[1:-1].partition(".")
         return variable, form
@@ -105,7 +105,7 @@ def _element(
 
 @dataclass(eq=False)
 class _Piece:
-    "A part of a context: its elements, its probability, and its topic, if it belongs to one only."
+    "A part of a dialogue: its elements, its probability, and its topic if it belongs to only one."
 
     elements: list
     p: float = 1.0
@@ -123,7 +123,7 @@ _BORROWED = {"kin", "name", "thing", "place"}  # what a pronoun may stand for
 def _named(
     elements: list,
 ) -> set[str]:
-    "The variables that appear as themselves, not as a form such as a pronoun."
+    "The variables that appear in their plain form, not only as another form such as a pronoun."
     return {e[0] for e in elements if isinstance(e, tuple) and not e[1]}
 
 
@@ -138,7 +138,7 @@ def _people(
     text: str,                 # a frame in which WHO stands for a person
     known: set = frozenset(),  # the variables already named
 ) -> dict[str, float]:         # {frame: share}; empty if the frame makes no sense here
-    "The frames that WHO stands for: a relative, somebody with a name, or the person already named."
+    "Replace WHO in a sentence pattern by a relative, a name or the person already named; returns {pattern: share}."
     person = known & {"kin", "name"}
     if "WHO" not in text:
         return {text: 1.0}
@@ -154,7 +154,7 @@ _AGREES = {form: dict(zip(_rows(_AGREE)[0][1].split(), words.split(), strict=Tru
 
 @dataclass(eq=False)
 class Grammar:
-    "All the probabilities: tables of words, pieces of contexts, and indexes to find both."
+    "The grammar of the dialogues: the probabilities of words and of parts of sentences, and indexes to find both."
 
     topic: dict[str, float]                                         # p(topic)
     act: dict[str, dict]                                            # p(act | topic)
@@ -190,7 +190,7 @@ def _widen(
     law: dict,         # the distribution of the words in a table
     extra: list[str],  # generated words
 ) -> dict[str, float]:
-    "The distribution after the generated words have been given half of the probability."
+    "A table's word distribution with half of the probability given to the `extra` words, if there are any."
     if not extra:
         return law
     return {word: p / 2 for word, p in [*law.items(), *zipf(extra, 50).items()]}
@@ -201,7 +201,7 @@ def _shared_tables(
     names: list[str],  # generated names of people
     towns: list[str],  # generated names of towns
 ) -> dict[str, dict]:
-    "The tables that all topics share: `{variable: {parent's value or None: distribution}}`"
+    "The word tables that all topics share: `{variable: {value of its parent variable, or None: distribution}}`."
     tables, groups = {"mood": {None: {"good": 0.65, "bad": 0.35}}}, defaultdict(list)
     for key, words in _gather(_PEOPLE).items():
         variable, pronoun = key.split()
@@ -224,7 +224,7 @@ def _topic_tables(
     entry: dict,             # what `_read_topics` gives for one topic
     extra: list[list[str]],  # for each place, generated things
 ) -> dict[str, dict]:
-    "The tables of one topic: places, the things found there, verbs, and words of praise and blame."
+    "The word tables of one topic: places, the things found there, verbs, and words of praise and blame."
     verbs = [_inflect(verb) for verb in entry["verbs"]]
     g.verbs.update({forms[""]: forms for forms in verbs})
     places = entry["places"]
@@ -240,7 +240,7 @@ def _topic_tables(
 def _read_openers(
     topics: dict,  # what `_read_topics` gives
 ) -> dict[str, list[_Piece]]:
-    "The openers of each act, with those of the topics."
+    "For each dialogue act, the phrases that a context may open with: none, general ones, and each topic's own."
     openers = {}
     for acts, texts in _rows(_OPENERS):
         for act in acts.split():
@@ -253,7 +253,7 @@ def _read_openers(
 # %% ../nbs/00_corpus.ipynb #05285591
 @dataclass(eq=False)
 class _Core(_Piece):
-    "The middle of a context, and the tails that may follow it."
+    "The middle part of a dialogue's first turn, and the endings (tails) that may follow it."
 
     tails: list[_Piece] = field(default_factory=list)
     tail_index: dict = field(default_factory=dict)  # length -> first word -> tails
@@ -265,7 +265,7 @@ def _read_tails(
     mark: str,          # `?` or `.`, which comes before a topic's own tail
     topics: dict,       # what `_read_topics` gives
 ) -> list[_Piece]:
-    "The tails that make sense after a core, and those that belong to a topic."
+    "The endings that make sense after the middle part of a context: general ones, and each topic's own."
     known, fitting = _named(core.elements), {}
     for frame, p in zipf(frames, 2).items():
         for text, share in _people(frame, known).items():
@@ -281,7 +281,7 @@ def _read_tails(
 def _read_cores(
     topics: dict,  # what `_read_topics` gives
 ) -> dict[str, list[_Core]]:
-    "The cores of each act, each with its tails."
+    "For each dialogue act, the possible middle parts of a context, each with the endings that may follow it."
     cores, tails = {}, {act: frames for act, *frames in _blocks(_TAILS_A, _TAILS_B)}
     for head, *frames in _blocks(_CORES_A, _CORES_B):
         act, mark = head.split()
@@ -328,7 +328,7 @@ def _add_indexes(
 def grammar(
     names: int = 0,  # how many generated words to add: a quarter people's names, a quarter towns, half things
 ) -> Grammar:
-    "The whole grammar, read from the tables above."
+    "The whole grammar, read from the tables of words and sentence patterns, plus `names` generated words."
     topics, quarter = _read_topics(*_WORDS), names // 4
     extra = [_made_word(i) for i in range(names)]
     things = [word + "s" * (i % 3 == 0) for i, word in enumerate(extra[2 * quarter :])]
@@ -373,11 +373,11 @@ class _Talk:
         return self.values[variable]
 
     def choose(self, pieces: list[_Piece]) -> _Piece:
-        "One of the pieces that suit the topic."
+        "Draw one of the pieces that suit the topic, by their probabilities."
         return _pick(self.rng, {piece: piece.p for piece in pieces if piece.topic in (None, self.topic)})
 
     def say(self, e: str | dict | tuple) -> str:
-        "The token for one element; a free choice is drawn now."
+        "The token for one element of a piece; free choices, and variables not drawn before, are drawn now."
         if isinstance(e, str):
             return e
         return _pick(self.rng, e) if isinstance(e, dict) else self.g.word(e, self.settle(e[0]))
@@ -388,7 +388,7 @@ def _replies(
     act: str,
     known: frozenset[str],  # the variables that the context names
 ) -> list[_Piece]:
-    "The responses that make sense after a context."
+    "The possible responses to a dialogue act; their pronouns refer only to what the context has named."
     law = zipf({head: frames for head, *frames in _blocks(_REPLIES_A, _REPLIES_B)}[act])
     pieces = [_piece(text, p) for frame, p in law.items() for text in _people(frame, known)]
     return [piece for piece in pieces if _borrowed(piece.elements) <= known]
@@ -413,7 +413,7 @@ def generate(
     seed: int = 0,   # same seed, same text
     names: int = 0,  # how many generated words to add to the tables
 ) -> list[tuple[str, str]]:
-    "`n` independent draws of (context, response); duplicates are kept."
+    "Draw `n` pairs (context, response) independently; duplicates are kept."
     rng, g = random.Random(seed), grammar(names)
     return [(" ".join(context), " ".join(answer)) for context, answer in (_dialogue(g, rng) for _ in range(n))]
 
@@ -423,12 +423,12 @@ def lines(
     seed: int = 0,   # same seed, same text
     names: int = 0,  # as in `generate`
 ) -> list[str]:
-    "The same pairs as the lines of a phrase file: context, tab, response."
+    "The pairs of `generate` as the lines of a phrase file: context, tab, response."
     return ["\t".join(pair) for pair in generate(n, seed, names)]
 
 # %% ../nbs/00_corpus.ipynb #603497ca
 def builtin_sizes(source: object) -> tuple[int, int] | None:   # pairs and names; None for any other source
-    "The sizes in a source `builtin[:PAIRS[:NAMES]]`; raises a `ValueError` for a malformed one."
+    "(pairs, names) of a source `builtin[:PAIRS[:NAMES]]`, None for any other; a malformed one raises `ValueError`."
     name, *sizes = str(source).split(":")
     if name != "builtin":
         return None
@@ -446,7 +446,7 @@ def _fit(
     start: int,              # where the piece begins
     hidden: frozenset[int],  # the positions where anything fits
 ) -> tuple[float, tuple] | None:
-    "Probability of the piece with its free choices, and what the tokens show of its variables; None if it can't fit."
+    "Match a piece to the tokens: its probability, and the words that its variables show; None if it can't fit."
     p, seen = piece.p, ()
     for i, e in enumerate(piece.elements, start):
         if i in hidden:
@@ -467,7 +467,7 @@ def _parses(
     position: int,           # of the blank
     hidden: frozenset[int],  # all the positions that can't be seen
 ) -> dict[tuple, list]:      # (act, topic named, what is seen, element's key) -> [probability, element at the blank]
-    "Every opener, core and tail that together could have made the phrase."
+    "Every opener, core and tail that together could have made the phrase, with equivalent ones merged."
     first, found = [None if i in hidden else token for i, token in enumerate(tokens)], {}
     for act, index in g.opener_index.items():
         for opener in [g.openers[act][0], *(o for o in index.get(first[0], ()) if o.elements)]:
@@ -568,7 +568,7 @@ def posterior(
     names: int = 0,              # as in `generate`
     window: int | None = None,   # how many tokens are visible on either side; None: all
 ) -> dict[str, float]:           # {word: probability}, falling; ties in alphabetical order
-    "The exact distribution of one hidden token, given all the others."
+    "The exact distribution of the token at one position of a phrase, given the visible others."
     tokens = _tokens_of(phrase)
     if not 0 <= position < len(tokens):
         raise ValueError(f"position {position} is outside the phrase: it has {len(tokens)} tokens, counted from 0")
@@ -604,7 +604,7 @@ def draws(
     seed: int = 1,   # not the training text's seed
     names: int = 0,  # as in `generate`
 ) -> Iterator[tuple[list[str], int]]:
-    "Blanks in fresh contexts, every position equally likely: the context's tokens, and the blank's position."
+    "Yield blanks in newly drawn contexts, each position equally likely: the context's tokens, the blank's position."
     rng, g = random.Random(seed), grammar(names)
     contexts = [_dialogue(g, rng)[0] for _ in range(n)]
     for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # by positions

@@ -36,7 +36,7 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
                  words: int,        # V, words that were ranked
                  candidates: int,   # K, including the right word
                 ) -> tuple[Tensor, Tensor]:   # P(top-1) and E[1/rank], double (Q,) each
-    "Expected top-1 and 1/rank of each blank against K−1 other words, drawn uniformly without replacement."
+    "Expected top-1 and 1/rank at each blank among `candidates` words: the answer and others drawn uniformly."
     if not 1 <= candidates <= words:
         raise UsageError(f"{candidates} candidates cannot be drawn from {words} words; ask for 1 to {words}.")
     N, n, m = torch.tensor(words - 1.).double(), torch.tensor(candidates - 1.).double(), ranks.double() - 1
@@ -52,7 +52,7 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
 def weighted_odds(better: Tensor,    # (Q,) p, the share of the other words' count that ranks above the answer
                   candidates: int,   # K
                  ) -> tuple[Tensor, Tensor]:   # P(top-1) and E[1/rank], double (Q,) each
-    "Expected top-1 and 1/rank of each blank against K−1 words drawn by training count, with replacement."
+    "Expected top-1 and 1/rank at each blank among `candidates` words: the answer and others drawn by training count."
     p, n = better.double(), candidates - 1
     reciprocal = (1 - (1 - p) ** (n + 1)) / ((n + 1) * p)
     return (1 - p) ** n, torch.where(p > 1e-12, reciprocal, 1.)
@@ -60,7 +60,7 @@ def weighted_odds(better: Tensor,    # (Q,) p, the share of the other words' cou
 # %% ../nbs/12_gap.ipynb #25228fef
 @dataclass
 class Standing:
-    "The ranks of the answers of Q blanks, and the counts above them."
+    "For Q blanks, the rank of each answer, and the share of the other words' training count that ranks above it."
     ranks: Tensor    # int64 (Q,) 1 = best
     better: Tensor   # double (Q,) share of the other words' training count that ranks above the answer
     words: int       # number of words that were ranked
@@ -68,7 +68,7 @@ class Standing:
 
 @torch.no_grad()
 def standing(scorer: Scorer, phrases: Phrases, blanks: Blanks, vocab: Vocab) -> Standing:
-    "Rank the answer at every blank; returns the ranks and the shares of the counts above them."
+    "Rank the answer at every blank, and find the share of the other words' training count that ranks above it."
     counts = torch.tensor(vocab.counts, dtype=torch.double)
     counts[:len(SPECIALS)] = 0
     found, above = torch.zeros(len(blanks.rows), dtype=torch.long), torch.zeros(len(blanks.rows), dtype=torch.double)
@@ -86,7 +86,7 @@ def candidate_curve(where: Standing,
                    ) -> dict:   # candidates, and top1 and mrr (a list each) for uniform and for weighted
     "Top-1 and MRR for each number of candidates, computed exactly from the ranks."
     if not len(where.ranks) or where.words < 2:
-        raise UsageError("There is nothing to draw candidates for: no blank was asked, or there is only one word.")
+        raise UsageError("Candidates cannot be drawn: there are no blanks, or the vocabulary has fewer than two words.")
     doubling = (1 + 2**i for i in range(where.words.bit_length()))
     ks = sorted({k for k in candidates or doubling if k < where.words} | {where.words})
 
@@ -100,7 +100,7 @@ def candidate_curve(where: Standing,
 
 # %% ../nbs/12_gap.ipynb #b2c44705
 def chance_standing(vocab: Vocab, seed: int = 0) -> Standing:
-    "The standing of a random ranking: every rank once, with the words in one random order."
+    "The `Standing` of random guessing: every rank once, with the words in one random order."
     counts = torch.tensor(vocab.counts[len(SPECIALS):], dtype=torch.double)
     counts = counts[torch.randperm(len(counts), generator=torch.Generator().manual_seed(seed))]
     return Standing(torch.arange(len(counts)) + 1, (counts.cumsum(0) - counts) / counts.sum(), len(counts))
@@ -113,7 +113,7 @@ def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, 
                     kind: str = "uniform",     # how candidates are drawn: uniform or weighted
                     figure: str = "top1",      # or mrr
                     ax=None):
-    "Draw top-1 or MRR against the number of candidates, with dots at the training log's 33; returns the `Axes`."
+    "Draw top-1 or MRR against the number of candidates, with dots at acc_neg's 33; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 3))[1]
     colours = COLOURS | dict(heldout=COLOURS["model"], train=SKY)
@@ -141,7 +141,7 @@ def as_typed(tokens: Sequence[str]) -> str:
 
 
 def split_on_spaces(vocab: Vocab, ids: Sequence[int]) -> list[int]:
-    "The ids if the typed text is split only at spaces: a word with a question mark attached is unknown."
+    "The ids of a phrase that is typed, then split only at spaces: a word with a question mark attached is unknown."
     return [vocab.ids.get(piece, UNK) for piece in as_typed([vocab.words[i] for i in ids]).split()]
 
 # %% ../nbs/12_gap.ipynb #93d0c005
@@ -149,7 +149,7 @@ def ask_otherwise(phrases: Phrases,
                   blanks: Blanks,
                   change: Callable[[list[int], int], list[int]],   # ids at one side of the blank, answer → new ids
                  ) -> tuple[Phrases, Blanks]:                      # one phrase for each blank
-    "The same blanks, with the text on both sides of each changed."
+    "Copy the phrase of each blank and apply `change` to both sides of the blank; returns the copies and their blanks."
     rows, positions = [], []
     for row, place in zip(blanks.rows.tolist(), blanks.positions.tolist()):
         ids = phrases[row].tolist()
@@ -163,7 +163,7 @@ def in_rows(latent: Latent,
             width: int,      # length that every row is padded to, in tokens
             attend: bool,    # whether attention sees the padding
            ) -> Scorer:
-    "A scorer with the same weights that pads its rows to `width` tokens."
+    "A scorer with the model's weights that pads phrases to `width` tokens; attention sees the padding if `attend`."
     model = copy.deepcopy(latent.model)
     config = replace(model.config, max_seq=width, attend_padding=attend)
     kind = "none" if config.positions == "learned" else config.positions    # learned: copied below, zeros beyond
@@ -179,14 +179,14 @@ def in_rows(latent: Latent,
 
 # %% ../nbs/12_gap.ipynb #cf2b308a
 def row_ways(latent: Latent) -> dict[str, tuple[int, Scorer]]:
-    "Scorers with rows of 4/3 and 1/3 the length, and with the other padding rule: name → (width, scorer)."
+    "Scorers that pad phrases to 4/3 or 1/3 of max_seq, or flip attend_padding: name → (width, scorer)."
     width, attend = latent.model.config.max_seq, latent.model.config.attend_padding
     found = {f"rows of {w} tokens": (w, in_rows(latent, w, attend)) for w in (width * 4 // 3, max(width // 3, 2))}
     return found | {"padding hidden" if attend else "padding attended": (width, in_rows(latent, width, not attend))}
 
 
 def text_ways(vocab: Vocab) -> dict[str, Callable[[list[int], int], list[int]]]:
-    "The changes of the text at one side of a blank, as in `ask_otherwise`; the last one is asked in long rows."
+    "Functions that damage the text on one side of a blank, by name; each can be `change` in `ask_otherwise`."
     def spaces(side, answer):
         return split_on_spaces(vocab, side)
 
@@ -203,11 +203,11 @@ def broken_ways(latent: Latent,
                 phrases: Phrases,               # held out
                 max_queries: int | None = 1000,
                ) -> dict[str, dict]:   # way → `summary`, share of questions changed, MRR of the right way on them
-    "The figures of the same questions, asked the right way and in every broken way."
+    "Metrics at the same blanks, with the input prepared as in training and then wrongly in each of several ways."
     blanks = all_blanks(phrases, max_queries)
     if not len(blanks.rows):
-        raise UsageError("There is no known word to ask for in these phrases; "
-                         "give some with words of the training text.")
+        raise UsageError("These phrases contain no known word to hide; "
+                         "give phrases with words of the training text.")
     right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
     found, rows = {"asked right": _way(right, right, 0.)}, row_ways(latent)
     for name, (width, scorer) in rows.items():
@@ -228,7 +228,7 @@ def _way(asked: Tensor, right: Tensor, changed: float) -> dict:
 
 # %% ../nbs/12_gap.ipynb #27bbdcfe
 def plot_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str = "mrr", ax=None):
-    "Draw a bar for each way, the right one blue, with its loss and the baselines; returns the `Axes`."
+    "Draw a bar for each way of `broken_ways`, with its change from the right way, and baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6.5, .6 + .3 * len(ways)))[1]
     names, right = list(ways), ways["asked right"][figure]
@@ -250,7 +250,7 @@ def by_bins(values: Tensor,           # (Q,) a property of each blank
             ranks: Tensor,            # int64 (Q,)
             edges: Sequence[float],   # rising; a bin holds low <= value < high
            ) -> list[dict]:           # low, high, queries, mrr, mrr_se, top1, top1_se; without empty bins
-    "MRR and top-1 in bins of a property, with their standard errors."
+    "MRR and top-1, with standard errors, of blanks grouped into bins by a property such as phrase length."
     if len(edges) < 2 or list(edges) != sorted(set(edges)):
         raise UsageError(f"{list(edges)} cannot be edges of bins; give two or more rising numbers.")
     bins = []
@@ -283,7 +283,7 @@ def how_often(asked: Tensor,   # int64 (Q,)
 
 
 def blank_facts(train: Phrases, phrases: Phrases, blanks: Blanks, vocab: Vocab) -> dict[str, Tensor]:
-    "What may make a blank hard, int64 `(Q,)` each: training counts of answer, neighbours and both; position, length."
+    "For each blank, int64 `(Q,)`: training counts of answer, neighbours and all three; position; phrase length."
     V, place = len(vocab), phrases.offsets[blanks.rows] + blanks.positions
     asked, seen = triples(phrases)[place], triples(train)
     around, within = (lambda t: t[:, 0] * V + t[:, 2]), (lambda t: (t[:, 0] * V + t[:, 1]) * V + t[:, 2])
@@ -296,7 +296,7 @@ def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, unig
               label: str,                    # of the property, with its unit
               figure: str = "mrr",           # or top1
               ax=None):
-    "Draw a figure in bins with standard errors, baselines and numbers of blanks; returns the `Axes`."
+    "Draw a metric in each bin, with standard error and number of blanks, and baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     for name, found in bins.items():
@@ -356,7 +356,7 @@ def calibration(best: Tensor,    # (Q,) the highest cosine at each blank
                 right: Tensor,   # bool (Q,) whether it belongs to the answer
                 thresholds: Sequence[float] = tuple(i / 20 for i in range(20)),   # t
                ) -> list[dict]:  # threshold, answered (share), queries, accuracy (None if nothing is answered)
-    "How often the answer is right when only blanks with a best cosine above t are answered."
+    "For each threshold, the share of blanks with a best cosine above it, and how often the best word is then right."
     if not len(best):
         raise UsageError("There is no answer to calibrate with; give at least one blank.")
     rows = []
@@ -388,7 +388,7 @@ def plot_calibration(rows: list[dict],                    # of `calibration`
 # %% ../nbs/12_gap.ipynb #96e72509
 @dataclass
 class Check:
-    "The result of one check that training and use agree."
+    "The result of one check that a model is used as it was trained."
     name: str
     passed: bool | None   # None: could not be checked
     detail: str           # a sentence
@@ -428,7 +428,7 @@ def check_tokens(latent: Latent) -> Check:
 
 def check_heldout(heldout: Phrases,       # read from the run folder
                   data: Data | None, why: str) -> Check:
-    "Check that the held-out file gives the same ids as in training."
+    "Check that the run's file of held-out phrases gives the same ids as in training."
     if data is None:
         return Check("held-out phrases", None, why)
     same = heldout.flat.equal(data.valid.flat) and heldout.offsets.equal(data.valid.offsets)
@@ -486,7 +486,7 @@ def check_typing(latent: Latent, heldout: Phrases, texts: list[str], blanks: Bla
 
 
 def check_length(latent: Latent, heldout: Phrases) -> Check:
-    "Check that model and data agree on the longest phrase."
+    "Check that the model reads as many tokens as training kept of a phrase, and that no held-out phrase is longer."
     width, longest = latent.model.config.max_seq, int(heldout.lengths.max())
     told = latent.header.get("data", {}).get("max_seq", width)
     return Check("max_seq", width == told >= longest, f"the model reads {width} tokens, training cut off at {told}, "
@@ -494,7 +494,7 @@ def check_length(latent: Latent, heldout: Phrases) -> Check:
 
 # %% ../nbs/12_gap.ipynb #87aae708
 def check_figure(folder: Path, latent: Latent, heldout: Phrases) -> Check:
-    "Check that the held-out MRR of the log comes out again."
+    "Measure the held-out MRR again, and check that it equals the one in the log."
     step, name = latent.header.get("step"), "figure in the log"
     recorded = [r.valid_mrr for r in measured(read_log(folder), "valid_mrr") if r.step == step]
     if not recorded:
@@ -506,7 +506,7 @@ def check_figure(folder: Path, latent: Latent, heldout: Phrases) -> Check:
 
 # %% ../nbs/12_gap.ipynb #57ca6d09
 def read_again(folder: str | Path) -> tuple[Data | None, str]:
-    "The data of a run and an empty text; or None and the reason why they cannot be read again."
+    "Read a run's data again: (data, ''), or (None, the reason why the data cannot be read)."
     try:
         return run_data(folder), ""
     except RunError as error:
@@ -529,7 +529,7 @@ def parity(folder: str | Path,
     data, why = (data, "") if data else read_again(folder)
     fifty = all_blanks(heldout, 50)
     if not len(fifty.rows):
-        raise UsageError(f"The held-out phrases of {folder} contain no known word; there is nothing to ask.")
+        raise UsageError(f"The held-out phrases of {folder} contain no known word, so there is no blank to check.")
     texts = (Path(folder) / HELDOUT).read_text(encoding="utf-8").split("\n")
     return Checks([
         Check("model and vocabulary", True, f"{len(latent.vocab):,} words, SHA-256 {sha}…, those of the model"),
@@ -540,7 +540,7 @@ def parity(folder: str | Path,
 
 # %% ../nbs/12_gap.ipynb #af861050
 def seconds_a_blank(latent: Latent, phrases: Phrases) -> float:
-    "Seconds that the model takes for one blank, measured on up to 64."
+    "Seconds that the model takes for one blank, measured on up to 64 blanks."
     questions = ask(phrases, all_blanks(phrases, 64))
     latent.score(questions)                                                     # the first call is always slower
     began = time.perf_counter()
@@ -556,7 +556,7 @@ def standings(latent: Latent,
               data: Data | None,          # of the run, if they can be read
               max_queries: int = 1000,    # most blanks to use, held out and of training each
              ) -> dict[str, Standing]:    # heldout, train (with data), bigram (with data or counts), unigram, chance
-    "The standings of the model on held-out and on training phrases, and of the baselines on held-out phrases."
+    "The `Standing` of the model on held-out and on training phrases, and of each baseline on held-out phrases."
     vocab, sides = latent.vocab, dict(heldout=(latent.score, phrases))
     sides |= dict(train=(latent.score, data.train)) if data else {}
     bigram = latent.bigram or (data and Bigram.count(data.train, len(vocab)))
@@ -590,7 +590,7 @@ def gap(folder: str | Path,
 
 # %% ../nbs/12_gap.ipynb #dd59ddfb
 def waterfall(found: dict) -> list[dict]:   # label, top1, before (None at the first), and top-1 of each baseline
-    "The steps from the log's figure to what a user sees, from the result of `gap`."
+    "The steps from acc_neg in the log down to the top-1 that a user sees, from the result of `gap`."
     curves, every = found["curves"], found["curves"]["heldout"]["candidates"][-1]
     few = min(33, every)
 
@@ -610,7 +610,7 @@ def waterfall(found: dict) -> list[dict]:   # label, top1, before (None at the f
 
 # %% ../nbs/12_gap.ipynb #decf87f3
 def plot_waterfall(found: dict, ax=None):
-    "Draw the steps from the log's figure down to the user's, with losses and baselines; returns the `Axes`."
+    "Draw a bar for each step of `waterfall`, with its change in top-1, and the baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     steps = waterfall(found)
     ax = ax or plt.subplots(figsize=(1.05 * len(steps), 3.4))[1]

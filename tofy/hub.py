@@ -36,7 +36,7 @@ class HubId:
     column: str | None = None            # column; None: `text`, or else the first that holds text
 
     def __str__(self) -> str:
-        "The address from which `parse_hub` makes the same object, apart from the column."
+        "The `hub:` address that `parse_hub` reads back into the same parts; the column is not in it."
         tail = "" if self.splits == ("train",) else "+".join(self.splits)
         return f"hub:{self.id}" + (f":{self.config or ''}" if self.config or tail else "") + (tail and f":{tail}")
 
@@ -73,7 +73,7 @@ def cache_file(
     hub: HubId,                  # what is asked for
     folder: str | Path = "data", # where the phrase files are kept
 ) -> Path:                       # `folder/cached_<id>….txt`
-    "The path of a data set's phrase file, different for each configuration, splits and column."
+    "The path of the local phrase file of a data set; each choice of configuration, splits and column has its own."
     name = f"cached_{hub.id.replace('/', '--')}"
     if hub.config:
         name += f"--config={hub.config}"
@@ -82,15 +82,15 @@ def cache_file(
     if hub.column is not None:
         name += f"--column={quote(hub.column, safe='')}"
     if len(name) > 200:
-        raise UsageError(f"The name {name[:40]}… would be too long for a file: "
-                         "ask for fewer splits or a shorter column.")
+        raise UsageError(f"The file name {name[:40]}… would be too long: "
+                         "choose fewer splits, or a column with a shorter name.")
     return Path(folder) / f"{name}.txt"
 
 # %% ../nbs/02a_hub.ipynb #b389c59e
 def one_line(
     text: str,  # any text
 ) -> str:       # the same tokens on one line, without the separators of a phrase file
-    "The text with each run of white space replaced by one space, and `|||` by `| ||`."
+    "The text on one line: each run of white space becomes one space, and the separator `|||` becomes `| ||`."
     return re.sub(r"\|(?=\|\|)", "| ", " ".join(text.split()))
 
 # %% ../nbs/02a_hub.ipynb #f58b2f3b
@@ -129,7 +129,7 @@ def write_lines(
 def whole(
     path: Path,  # the file to write
 ) -> Iterator[TextIO]:
-    "Open a file for writing; it gets its name only if the block ends without an error."
+    "Open a file for writing in a `with` block; it gets its real name only if the block ends without an error."
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
     try:
@@ -148,7 +148,7 @@ def rows(
     progress: bool = False,  # show a progress bar if stderr is a terminal
     size: int = 256,         # rows held as Python objects at a time
 ) -> Iterator[tuple]:        # a row: the values of these columns
-    "The rows of all parts in order, with one batch in memory at a time."
+    "Yield the rows of several splits in order, as tuples of these columns, with one batch in memory at a time."
     with tqdm(total=sum(map(len, parts)), unit=" rows", unit_scale=True, disable=None if progress else True) as bar:
         for part in parts:
             for table in part.select_columns(columns).with_format("arrow").iter(size):
@@ -171,7 +171,7 @@ def text_column(
     want: str | None,      # the column asked for; None: choose one
     source: str = "",      # the address, for the message
 ) -> str:                  # the column's name
-    "The column to read: the one asked for, else `text`, else the first that holds text."
+    "The name of the column to read: `want` if it is given, else `text`, else the first column that holds text."
     fields = dict(zip(schema.names, schema.types, strict=True))
     texts = [name for name, kind in fields.items() if _is_text(kind)]
     there = ", ".join(f"{name} ({kind})" for name, kind in fields.items())
@@ -213,7 +213,7 @@ def _explain(
     hub: HubId,          # what was asked for
     configs: list[str],  # the existing configurations, if known
 ) -> Exception:
-    "The error to raise instead: one sentence that says what is wrong and what to do."
+    "The error to raise in place of the one from `datasets`: it says what is wrong and what to do."
     kind, first = _ancestry(err), " ".join(str(err).split())[:300]
     if "scripts are no longer supported" in first:
         return UsageError(f"{hub.id} can only be loaded by running its author's Python script, which `datasets` no "
@@ -241,7 +241,7 @@ _MOVED = {"ag_news": "fancyzhx/ag_news", "imdb": "stanfordnlp/imdb", "wikitext":
 def _owned(
     name: str,  # an id, perhaps an old one without an owner
 ) -> str:       # owner/name
-    "The full id of a data set; asks the Hub if necessary."
+    "The id of a data set as `owner/name`; asks the Hub if the owner is missing and not known here."
     from huggingface_hub import HfApi
     return name if "/" in name else _MOVED.get(name) or HfApi().dataset_info(name).id
 
@@ -314,7 +314,7 @@ def open_hub(
     pick: Callable[[Any], list[str]],        # schema → the columns to read; raises a `UsageError` if one is missing
     root: str | Path | None = None,          # a folder to use instead of the Hub; None: the Hub
 ) -> tuple[list, list[str]]:                 # the splits (`datasets.Dataset`, on disk), and the columns picked
-    "The splits of a data set, downloaded into the Hub's own cache."
+    "Download the splits of a data set into the Hub's own cache; returns them, and the columns that `pick` chose."
     builder = _builder(hub, root)
     there = [str(s) for s in builder.config.data_files or builder.info.splits or hub.splits]
     if absent := [s for s in hub.splits if s not in there]:
@@ -333,7 +333,7 @@ def open_hub(
 # %% ../nbs/02a_hub.ipynb #af5ef407
 @contextmanager
 def _quiet(bars: bool) -> Iterator[None]:
-    "Within the block, the libraries print no warnings, and draw bars only if `bars` is true and stderr is a terminal."
+    "In the `with` block, libraries print no warnings, and draw bars only if `bars` is true and stderr is a terminal."
     with extra("hub"):
         import datasets
         from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
@@ -355,7 +355,7 @@ def _quiet(bars: bool) -> Iterator[None]:
 # %% ../nbs/02a_hub.ipynb #2cada978
 @contextmanager
 def _knock(root: str | Path | None) -> Iterator[None]:
-    "Within the block, the libraries stay offline if the Hub doesn't answer a first request."
+    "In the `with` block, the Hub's libraries use only their cache if the Hub doesn't answer a first request."
     import datasets
     from huggingface_hub import constants
     from huggingface_hub.utils import get_session
@@ -382,7 +382,7 @@ def stretch(
     process_rank: int,           # which stretch, from 0
     world_size: int,          # number of stretches
 ) -> list:               # one part with consecutive rows
-    "One of `world_size` stretches of the rows of all parts, of similar length; in order they give all rows."
+    "Cut the rows of all splits into `world_size` stretches of similar length; returns number `process_rank`."
     from datasets import concatenate_datasets
     whole_table = concatenate_datasets([p.select_columns(columns) for p in parts])
     return [whole_table.shard(world_size, process_rank, contiguous=True)]
@@ -396,7 +396,7 @@ def write_together(
     process_rank: int,                            # this process
     all_gather: Callable[[object], list],   # collects one value from each process
 ) -> Counts:                              # of all pieces together
-    "Write this process's piece; the first process joins all pieces, unless they have no lines."
+    "Write this process's share of a phrase file; the first process joins the shares. Returns the whole file's counts."
     world_size = len(all_gather(None))
     pieces = [path.with_name(f"{path.name}.{r}-of-{world_size}") for r in range(world_size)]
     with whole(pieces[process_rank]) as out:
@@ -417,7 +417,7 @@ def write_together(
 def _must_hold_text(counts: Counts, hub: HubId, column: str) -> None:
     "Raise a `UsageError` if the column gave no lines."
     if not counts.lines:
-        raise UsageError(f"{hub} holds no text in {column!r}: {counts}.")
+        raise UsageError(f"{hub} holds no text in column {column!r}: {counts}.")
 
 
 def fetch(
@@ -429,7 +429,7 @@ def fetch(
     process_rank: int = 0,                  # the number of this process, if there are several
     all_gather: Callable[[object], list] = lambda value: [value],   # for several processes: see `write_together`
 ) -> Path:                          # the phrase file, one phrase per line
-    "The phrase file of a data set; it is made if it does not exist yet."
+    "The path of a data set's phrase file; the file is made if it does not exist yet."
     hub = source if isinstance(source, HubId) else parse_hub(source)
     hub = hub if column is None else replace(hub, column=column)
     path = cache_file(hub, folder)
@@ -464,7 +464,7 @@ def resolve(
     process_rank: int = 0,                  # as for `fetch`
     all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
 ) -> str | Path:
-    "The phrase file of a `hub:` address; any other source is returned unchanged."
+    "The path of the phrase file of a `hub:` address; any other source is returned unchanged."
     if not str(source).startswith("hub:"):
         return source
     return fetch(str(source), column, folder, progress, root, process_rank, all_gather)
@@ -480,7 +480,7 @@ def source_data(config: DataConfig,
                 process_rank: int = 0,         # as for `fetch`
                 all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
                ) -> Data:
-    "The training and held-out phrases that a config describes, from any source; the settings keep its address."
+    "The training and held-out phrases that a config describes; `Data.settings` keeps the sources as given."
     token_rule(config.tokens)                                    # a wrong tokenizer file fails before a long download
     found: dict[str, Any] = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
              for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
@@ -497,7 +497,7 @@ def _qa_columns(
     names: list[str],  # the existing columns
     source: str = "",  # the file or address, for the message
 ) -> list[str]:        # the two names
-    "The names of the columns question and answer, in any case."
+    "The names of a table's `question` and `answer` columns; upper and lower case make no difference."
     known = {(name or "").strip().lower(): name for name in reversed(names)}
     if not {"question", "answer"} <= known.keys():
         there = ", ".join(map(repr, names))
@@ -510,7 +510,7 @@ def read_qa(
     root: str | Path | None = None, # a folder to use instead of the Hub; None: the Hub
     progress: bool = False,         # show a bar for the Hub's rows if stderr is a terminal
 ) -> Iterator[tuple[str, str]]:     # (question, answer); a missing one is ""
-    "The rows of a table with a question and an answer, one at a time."
+    "Yield (question, answer) for each row of a table, which is a CSV file or a data set on the Hub."
     if str(source).startswith("hub:"):
         with _quiet(progress), _knock(root):
             parts, columns = open_hub(parse_hub(str(source)), lambda s: _qa_columns(s.names, str(source)), root)

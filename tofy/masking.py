@@ -72,7 +72,7 @@ def fates(masked: Masked) -> list[str]:   # a key of FATES for each of the M bla
 
 # %% ../nbs/03_masking.ipynb #279dfc6d
 def show_masked(masked: Masked, vocab: Vocab) -> str:   # HTML
-    "The phrases as the encoder reads them; above each blank, what was done to it, and the answer."
+    "HTML of the phrases as the encoder reads them; above each blank, what was done to the word, and the answer."
     blanks, lines = zip(fates(masked), masked.targets.tolist()), []
     for row, asked in zip(masked.inputs.tolist(), masked.mask.tolist()):
         words = [_blank(vocab.words[i], *next(blanks), vocab) if blank else html.escape(vocab.words[i])
@@ -98,7 +98,7 @@ def all_blanks(phrases: Phrases,
                max_queries: int | None = None,   # at most this many, chosen at random; None: all
                seed: int = 0,
               ) -> Blanks:
-    "One question for every known token of every phrase, or for a random sample of them, in the same order."
+    "One single-blank question for each known token of the phrases, or for a random sample of `max_queries` tokens."
     where = (phrases.flat >= len(SPECIALS)).nonzero()[:, 0]                     # (Q,)
     if max_queries is not None and max_queries < len(where):
         drawn = torch.randperm(len(where), generator=Generator().manual_seed(seed))[:max_queries]
@@ -108,7 +108,7 @@ def all_blanks(phrases: Phrases,
 
 
 def ask(phrases: Phrases, blanks: Blanks) -> Masked:
-    "The batch of these questions: each phrase with one word replaced by `<mask>`."
+    "A batch with one question for each blank: its phrase with that one word replaced by `<mask>`."
     ids = phrases.batch(blanks.rows)                                            # (Q,T)
     mask = torch.arange(ids.shape[1]) == blanks.positions[:, None]
     return Masked(ids.masked_fill(mask, MASK), mask, ids[mask])

@@ -25,7 +25,7 @@ from .vocab import PAD, SPECIALS, Vocab
 def ranks(scores: Tensor,    # (M,V)
           targets: Tensor,   # int64 (M,)
          ) -> Tensor:        # int64 (M,), 1 = best
-    "Rank of each target among all words, without the specials; in a tie the smaller id wins."
+    "Rank of each target among all words, special tokens left out; in a tie the smaller id wins."
     own = scores.gather(1, targets[:, None])                                         # (M,1)
     behind = torch.arange(scores.shape[1], device=scores.device) > targets[:, None]  # (M,V)
     beaten = (scores < own) | ((scores == own) & behind)
@@ -56,7 +56,7 @@ def cos_mean(pred: Tensor, target: Tensor) -> float:
 
 
 def cos_mean_notes(cosine: float, dim: int) -> float:
-    "The value that the original printed as cos_mean for a true mean cosine: 1 − (2(1−cos)/D)/2."
+    "The value that the original notes' code prints as cos_mean when the mean cosine is `cosine`: 1 − (2(1−cos)/D)/2."
     return 1 - (1 - cosine) / dim
 
 # %% ../nbs/07_metrics.ipynb #f27096c6
@@ -66,7 +66,7 @@ Scorer = Callable[[Masked], Tensor]   # a batch of questions → scores (M,V)
 @torch.no_grad()
 def rank_batches(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 256,
                 ) -> Iterator[tuple[Tensor, Masked, Tensor]]:
-    "Numbers of the questions `(M,)`, the questions and their scores `(M,V)`, batch by batch, short phrases first."
+    "Score the blanks in batches, short phrases first; yields their indices `(M,)`, the questions and scores `(M,V)`."
     order = phrases.lengths[blanks.rows].argsort(stable=True)
     for chosen in order.split(batch) if len(order) else ():
         questions = ask(phrases, Blanks(blanks.rows[chosen], blanks.positions[chosen]))
@@ -124,7 +124,7 @@ class Bigram:
         return cls(pairs, counts, vocab_size)
 
     def _words(self, pairs: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
-        "The pairs, and their counts, whose second element is a word."
+        "The pairs whose second element is a word, not a special token; and their counts."
         is_word = pairs % self.V >= len(SPECIALS)
         return pairs[is_word], counts[is_word]
 
@@ -189,7 +189,7 @@ def measure_baselines(scorers: dict[str, Scorer],   # see `baseline_scorers`
 
 # %% ../nbs/07_metrics.ipynb #4781e290
 def unigram_entropy(vocab: Vocab) -> float:
-    "Entropy of the training words in nats (Shannon 1948): the whole-table loss of a model that only counts words."
+    "Entropy of the training words in nats (Shannon 1948): the loss of a model that only counts words."
     counts = torch.tensor(vocab.counts[len(SPECIALS):], dtype=torch.double)
     p = counts / counts.sum().clamp(min=1)
     return -torch.special.xlogy(p, p).sum().item()

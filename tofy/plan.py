@@ -28,7 +28,7 @@ class Plan:
     train: TrainConfig
 
     def changed(self, **changes: Any) -> "Plan":
-        "A copy with other settings, by name; steps and seconds replace each other."
+        "A copy with these settings changed; a new value of `steps` clears `seconds`, and the other way round."
         known = plan_settings()
         if unknown := changes.keys() - known.keys():
             names, settings = (", ".join(sorted(these)) for these in (unknown, known))
@@ -52,7 +52,7 @@ class Plan:
 
 # %% ../nbs/09a_plan.ipynb #80106a46
 def fitted(data: DataConfig, model: ModelConfig, train: TrainConfig) -> Plan:
-    "A plan whose model has the vocabulary size and the longest phrase of the data."
+    "A plan whose model takes its vocabulary size and longest phrase from the settings of the data."
     return Plan(data, replace(model, vocab_size=data.max_vocab, max_seq=data.max_seq), train)
 
 # %% ../nbs/09a_plan.ipynb #259907e5
@@ -66,7 +66,7 @@ def plan(name: str = "tofy",      # of the recipe
 
 
 def plan_settings() -> dict[str, Setting]:
-    "All settings that a plan can be given, by name; one that is in two configs is listed once."
+    "All settings of a plan that users can choose, by name; one that is in two configs is listed once."
     found = {}
     for kind in (DataConfig, ModelConfig, TrainConfig):
         found |= {name: told for name, told in settings_of(kind).items() if not told.derived and name not in found}
@@ -92,12 +92,12 @@ def write_plan(plan: Plan, path: str | Path) -> None:
 
 # %% ../nbs/09a_plan.ipynb #34bc264b
 def again(out: str | Path) -> str:
-    "The name of a folder for repeating the run in `out`."
+    "The folder for a repetition of the run in `out`: the same name with `-again` at the end."
     return str(Path(out).parent / f"{Path(out).name}-again")
 
 # %% ../nbs/09a_plan.ipynb #19a67499
 def as_cell(plan: Plan, out: str | Path) -> str:
-    "The text of a notebook cell that repeats the run."
+    "The code of a notebook cell that repeats the run in `out`, into a new folder beside it."
     usual = plan.usual()
     data = {"source": plan.data.source, **non_defaults(plan.data, usual.data)}
     changed = non_defaults(plan.model, usual.model) | non_defaults(plan.train, usual.train)
@@ -110,7 +110,7 @@ def as_cell(plan: Plan, out: str | Path) -> str:
 
 
 def as_command(plan: Plan, out: str | Path) -> str:
-    "A command line that repeats the run."
+    "A command line that repeats the run in `out`, into a new folder beside it."
     known, target = plan_settings(), f"--out {shlex.quote(again(out))}"
     if plan.data.seed != plan.train.seed:
         return f"tofy train --config {shlex.quote(str(Path(out) / checkpoint.SETTINGS))} {target}"
@@ -129,11 +129,11 @@ def option_words(told: Setting, value: Any) -> str:
 
 # %% ../nbs/09a_plan.ipynb #339e9dfa
 def from_cell(text: str) -> Plan:
-    "The plan of a cell that `as_cell` wrote."
+    "Read a plan back from the code of a notebook cell that `as_cell` wrote."
     found: dict[str, ast.Call] = {call.func.id: call for call in ast.walk(ast.parse(text))
                                   if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)}
     if missing := {"load_source", "recipe"} - found.keys():
-        raise UsageError(f"The cell calls no {' and no '.join(sorted(missing))}; give one that as_cell wrote.")
+        raise UsageError(f"The cell calls no {' and no '.join(sorted(missing))}; give a cell that as_cell wrote.")
     values = [{word.arg: ast.literal_eval(word.value) for word in found[name].keywords}
               for name in ("load_source", "recipe")]
     start = plan(*map(ast.literal_eval, found["recipe"].args))
@@ -142,7 +142,7 @@ def from_cell(text: str) -> Plan:
 
 
 def from_command(text: str) -> Plan:
-    "The plan of a command line that `as_command` wrote."
+    "Read a plan back from a command line that `as_command` wrote."
     known, words = plan_settings(), shlex.split(text)[2:]
     flags = {told.flag: told for told in known.values()}
     changes, start = {}, "tofy"

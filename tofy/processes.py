@@ -35,7 +35,7 @@ def world_size() -> int:
 
 
 def grouped() -> bool:
-    "Whether this process belongs to a group, even a group of one."
+    "Whether this process belongs to a process group of torch.distributed, even to one of a single process."
     return dist.is_available() and dist.is_initialized()
 
 # %% ../nbs/08a_processes.ipynb #27e639bd
@@ -51,7 +51,7 @@ def shard(masked: Masked,            # the whole batch, the same in every proces
           r: int | None = None,      # rank of this process; default: process_rank()
           w: int | None = None,      # world size W; default: world_size()
          ) -> Shard:
-    "The rows r, r + W, … of a batch; a process that gets no row takes row 0, with weight 0."
+    "The rows of a batch for process `r` of `w`: r, r + w, …; a process left without rows takes row 0, with weight 0."
     r, w = process_rank() if r is None else r, world_size() if w is None else w
     if w == 1:
         return Shard(masked, slice(None), 1.)
@@ -64,7 +64,7 @@ def shard(masked: Masked,            # the whole batch, the same in every proces
 
 # %% ../nbs/08a_processes.ipynb #6101b6b8
 def parallel(model: nn.Module) -> nn.Module | None:
-    "The model, wrapped so that gradients are averaged over the processes (Li et al. 2020); None outside a group."
+    "The model, wrapped so that gradients are averaged over processes (Li et al. 2020); None without a process group."
     if not grouped():
         return None
     with warnings.catch_warnings():
@@ -76,14 +76,14 @@ def weighed(loss: Tensor,         # mean over this process's blanks
             weight: float,        # of `shard`
             model: nn.Module,
            ) -> Tensor:           # its average over the processes is the mean over all blanks
-    "The weighted loss that this process contributes to the average; outside a group, the loss unchanged."
+    "The weighted loss that this process contributes to the average; without a process group, the loss unchanged."
     if not grouped():
         return loss
     return loss * weight + 0. * sum(p.flatten()[0] for p in model.parameters() if p.requires_grad)
 
 # %% ../nbs/08a_processes.ipynb #c6d09bcb
 def all_reduce(values: Tensor) -> Tensor:
-    "The sum over the processes, as a new tensor; outside a group, the values unchanged."
+    "The elementwise sum of all processes' `values`, as a new tensor; without a process group, `values` unchanged."
     if not grouped():
         return values
     values = values.clone()
@@ -122,7 +122,7 @@ def on_first(function: Callable[[], object]) -> object:
 def pooled(figures: dict[str, float],   # means over this process's blanks
            weight: float,               # of `shard`
           ) -> dict[str, float]:        # means over all blanks
-    "The figures of the whole batch, computed from those of each process."
+    "Average these figures over all processes, weighted by their blanks, so that they hold for the whole batch."
     if not grouped():
         return figures
     sums = all_reduce(torch.tensor(list(figures.values()), dtype=torch.double) * (weight / world_size()))
@@ -130,7 +130,7 @@ def pooled(figures: dict[str, float],   # means over this process's blanks
 
 # %% ../nbs/08a_processes.ipynb #75ff6415
 # The error of a process that has lost contact with another.
-LOST = ("Another process of this run has stopped or does not answer; if it left a message, that says why. "
+LOST = ("Another process of this run has stopped or does not answer; its own message, if it left one, says why. "
         "What was saved is kept: go on with --resume.")
 
 # %% ../nbs/08a_processes.ipynb #3ba0b07b
@@ -147,7 +147,7 @@ def group(minutes: float = 30.,   # how long to wait for a process that does not
         with _only_the_first_speaks(me):
             if (present := int(all_reduce(torch.ones(())))) != size:
                 raise RunError(f"WORLD_SIZE is {size}, but {present} processes have met; "
-                               "start them all with one torchrun.")
+                               "start them all with one torchrun command.")
             yield
         gc.collect()                    # frees the wrapped model, which ends the engine's threads: threads that
         dist.destroy_process_group()    # outlive Python would make it abort at the very end
@@ -160,13 +160,13 @@ def group(minutes: float = 30.,   # how long to wait for a process that does not
 
 # %% ../nbs/08a_processes.ipynb #4e2d41b6
 def own_device(device: str) -> str:
-    "The graphics card for this one of several processes, such as cuda:1; otherwise the device as given."
+    "If several processes train on graphics cards, this process's own card, such as cuda:1; else the device as given."
     if world_size() == 1 or not device.startswith("cuda"):
         return device
     here, cards = int(os.environ.get("LOCAL_WORLD_SIZE", world_size())), torch.cuda.device_count()
     if here > cards:
         raise UsageError(f"There are {here} processes and {cards} graphics cards on this machine; "
-                     "start as many processes as there are cards (--nproc_per_node).")
+                     "start no more processes than there are cards (--nproc_per_node).")
     return f"cuda:{os.environ.get('LOCAL_RANK', process_rank())}"
 
 

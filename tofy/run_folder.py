@@ -34,7 +34,7 @@ def save_model(folder: str | Path,
                vocab: Vocab,
                about: Mapping[str, object] | None = None,   # more for the header: recipe, training settings, step
               ) -> None:
-    "Write model_latent.safetensors, and vocab_latent.txt and the tokenizer if they are missing or differ."
+    "Write the model file; also the files of its vocabulary and tokenizer, if they are missing there or differ."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = {VOCAB: vocab_bytes(vocab)}
@@ -54,7 +54,7 @@ def stored_rule(folder: Path,
                 name: str,            # of the rule, from the header
                 sha256: str | None,   # of the tokenizer, if there is one
                ) -> str | PieceRule:
-    "The rule that split a run's text into tokens: a name, or the tokenizer in its folder."
+    "The rule that split a run's text into tokens: a name, or the tokenizer in the run's folder."
     if sha256 is None:
         return name
     rule = read_rule(folder / TOKENIZER)
@@ -75,7 +75,7 @@ def check_tokenizer(rule: str | PieceRule,
 
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
-    "The model (in eval mode), its vocabulary and the header; a `RunError` if the files do not fit together."
+    "Load the model (in eval mode), its vocabulary and its header; raises a `RunError` if the files do not match."
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; "
@@ -130,12 +130,12 @@ LOG_COLUMNS = columns(LogRecord)   # names of the log's columns, in order
 
 
 def read_log(folder: str | Path) -> list[LogRecord]:
-    "The rows of a run's log as records; a last row that a crash cut short is dropped."
+    "The lines of a run's log as records; a last line that a crash left incomplete is dropped."
     return read_records(folder, LogRecord)
 
 # %% ../nbs/08d_run_folder.ipynb #35d66c5f
 def load_settings(path: str | Path) -> dict[str, Any]:
-    "The tables of a settings file; a run's tokenizer becomes the path of the copy in its folder."
+    "Read the tables of a settings file; if `tokens` names the run's own tokenizer, it becomes that file's path."
     tables = load_tables(path)
     data = tables.get("data")
     if isinstance(data, dict) and data.get("tokens") == TOKENIZER:

@@ -43,7 +43,7 @@ def encode(latent: Latent,
     "One vector for each phrase: the mean of the encoder's vectors of its tokens."
     ids = [latent.vocab.encode(phrase) for phrase in phrases]
     if empty := [i for i, row in enumerate(ids) if not row]:
-        raise UsageError(f"Phrase {empty[0]} contains no word, so it has no vector; leave it out.")
+        raise UsageError(f"Phrase {empty[0]} (counted from 0) contains no word, so it has no vector; leave it out.")
     found = [torch.zeros(0, latent.model.config.dim)]
     for start in range(0, len(ids), batch):
         rows = [torch.tensor(row) for row in ids[start:start + batch]]
@@ -64,7 +64,7 @@ COLUMNS = dict(mrr="MRR", top1="top-1", top5="top-5", median_rank="median rank")
 
 # %% ../nbs/18_sharing.ipynb #c5ddfccd
 def figure_rows(folder: str | Path, latent: Latent) -> dict[str, dict[str, float]]:   # who → column → figure
-    "The held-out figures of the saved model and of its baselines, as the run measured them; {} if it did not."
+    "The held-out metrics of the saved model and of its baselines, from the run's files; {} if the run measured none."
     checked = measured(read_log(folder), "valid_mrr")
     saved = [r for r in checked if r.step == latent.header.get("step")] or [r for r in checked if r.saved]
     own = {"this model": {name: getattr(saved[-1], f"valid_{name}") for name in COLUMNS}} if saved else {}
@@ -73,7 +73,7 @@ def figure_rows(folder: str | Path, latent: Latent) -> dict[str, dict[str, float
 
 # %% ../nbs/18_sharing.ipynb #fa6a3606
 def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
-    "The settings with paths shortened to file names; sources builtin and hub: stay as they are."
+    "The settings with paths shortened to file names; sources that begin with `builtin` or `hub:` stay as they are."
     def bare(value: object) -> object:
         if not isinstance(value, (str, Path)) or str(value).startswith(("hub:", "builtin")):
             return value
@@ -152,11 +152,11 @@ class Tofy(Latent):
         return cls(found.model, found.vocab, found.header, found.bigram, folder)
 
     def fill(self, phrase: str, top: int = 5) -> Answer:
-        "The `top` words whose rows are nearest to the prediction at the blank (_)."
+        "The `top` words whose embeddings are nearest to the prediction at the blank (_)."
         return fill(self, phrase, top)
 
     def diff(self, question: str, top: int = 5) -> Answer:
-        'The rank of the answer in "phrase with _ => answer" among all words, and the `top` words.'
+        'The rank of the answer in "phrase with _ => answer" among all words, and the `top` best words.'
         return diff(self, question, top)
 
     def encode(self, phrases: Sequence[str]) -> Tensor:   # N phrases → float (N,D)
@@ -180,9 +180,9 @@ class Tofy(Latent):
 
 # %% ../nbs/18_sharing.ipynb #0694c473
 def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Path:
-    "Write the files that are shared into a folder that is not a run folder."
+    "Write the files to share into `folder`, and return it; a run folder raises a `UsageError`."
     if (folder / STATE).exists() or folder.resolve() == model.folder.resolve():
-        raise UsageError(f"{folder} is a run folder, which stays as it is; give another folder to save into.")
+        raise UsageError(f"{folder} is a run folder, which must not be overwritten; give another folder to save into.")
     about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()}
     run_folder.save_model(folder, model.model, model.vocab, about)
     for file in (LOG, BASELINES):
@@ -219,7 +219,7 @@ def told_plainly(name: str) -> Iterator[None]:
     except hub.HfHubHTTPError as error:
         if error.response.status_code in (401, 403):
             raise UsageError(f"The Hub does not let you do this with {name}: {signed_in}.") from error
-        raise RunError(f"The Hub refused {name} ({str(error).splitlines()[0]}).") from error
+        raise RunError(f"The Hub refused the request for {name} ({str(error).splitlines()[0]}).") from error
     except OSError as error:
         raise RunError(f"The Hub can't be reached, or the disk is full ({error}).") from error
 

@@ -44,7 +44,7 @@ def parameters(config: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #25a45243
 def notes_rule(config: ModelConfig) -> int:
-    "The notes' estimate, V·D + layers·12·D² + 2(D² + D): no biases, no norms, a two-layer predictor."
+    "Parameters by the original notes' formula, V·D + layers·12·D² + 2(D² + D), without biases and norms."
     return config.vocab_size * config.dim + config.layers * 12 * config.dim**2 + 2 * (config.dim**2 + config.dim)
 
 # %% ../nbs/14_sizing.ipynb #826a3f59
@@ -57,12 +57,12 @@ PRESETS = {   # the notes' name: millions claimed, from and to; V, dim, layers o
 
 
 def preset(name: str) -> tuple[ModelConfig, ModelConfig]:
-    "The smallest and the largest model of one of the notes' presets, with their two-layer predictor."
+    "The smallest and the largest model of a preset in the original notes, with a two-layer predictor."
     return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp") for V, dim, layers in PRESETS[name][2:])
 
 # %% ../nbs/14_sizing.ipynb #1f1faf51
 def plot_presets(ax=None):
-    "Draw the parameters that the notes' presets claim (hollow) and those we count (filled); returns the `Axes`."
+    "Draw the parameters that the notes claim for their presets (hollow) and the counted ones (filled); returns `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 4.4))[1]
     for y, (name, (low, high, *_)) in enumerate(PRESETS.items()):
@@ -91,14 +91,14 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
 
 # %% ../nbs/14_sizing.ipynb #905b9b9c
 def askable(data: Data, unk_targets: bool = False) -> Tensor:
-    "How many words of each training phrase may be hidden, int64 `(phrases,)`; the sum is the effective examples."
+    "How many words of each training phrase can be hidden, int64 `(phrases,)`; they sum to the effective examples."
     return data.train.lengths if unk_targets else data.train.known()
 
 # %% ../nbs/14_sizing.ipynb #7d4b86b9
 def expected_blanks(words: Tensor | float,   # n: how many words of a phrase may be hidden
                     config: TrainConfig,
                    ) -> Tensor:              # float, of the same shape; 0 where n is 0
-    "The mean number of blanks that masking makes in a phrase: 1 in mode one, n·r + (1−r)ⁿ in mode rate."
+    "Mean number of blanks in a phrase of n `words`: 1 in mask mode 'one', n·r + (1−r)ⁿ in mode 'rate' (r: mask_rate)."
     n = torch.as_tensor(words, dtype=torch.float64)
     blanks = torch.ones_like(n) if config.mask_mode == "one" else n * config.mask_rate + (1 - config.mask_rate)**n
     return blanks.where(n > 0, 0)
@@ -111,23 +111,23 @@ def blanks_a_step(data: Data, config: TrainConfig) -> float:
 
 
 def _batch(data: Data, config: TrainConfig) -> int:
-    "Phrases in a full batch; the data may have fewer than the batch size asks for."
+    "The number of phrases in a batch: the batch size, or all phrases if there are fewer and none is drawn twice."
     batch = config.batch or suited_batch(data.train)
     return batch if config.replacement else min(batch, len(data.train))
 
 # %% ../nbs/14_sizing.ipynb #17d38532
 def passes(data: Data, config: TrainConfig, steps: int) -> dict[str, float]:   # over phrases, over blanks
-    "How many times `steps` steps read every phrase, and ask for every word, on average."
+    "How many times, on average, `steps` steps read each phrase, and hide and predict each word."
     words = max(int(askable(data, config.unk_targets).sum()), 1)
     return dict(phrases=steps * _batch(data, config) / max(len(data.train), 1),
                 blanks=steps * blanks_a_step(data, config) / words)
 
 # %% ../nbs/14_sizing.ipynb #1c02e231
 def steps_for(n: float, data: Data, config: TrainConfig, over: str = "blanks") -> int:
-    "How many steps make `n` passes over blanks, or over phrases."
+    "How many steps hide each word (`over='blanks'`) or read each phrase (`over='phrases'`) `n` times on average."
     a_step = passes(data, config, 1)
     if over not in a_step or not n > 0:
-        raise UsageError(f"{n} passes over {over!r} cannot be made; give a positive number over 'blanks' or 'phrases'.")
+        raise UsageError(f"{n=}, {over=} is not possible; n must be above 0, and over must be 'blanks' or 'phrases'.")
     return math.ceil(n / a_step[over] - 1e-9) if a_step[over] else 0
 
 # %% ../nbs/14_sizing.ipynb #3d10ec2d
@@ -135,7 +135,7 @@ SIZES = ((0, 128, 2), (300_000, 192, 3), (3_000_000, 256, 4), (30_000_000, 384, 
 
 
 def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
-    "A model to begin with, by the number of effective examples, and the reason; advice, not a rule."
+    "A model to begin with, chosen by the number of effective examples, and the reason for it."
     n, V = int(askable(data).sum()), len(data.vocab)
     _, dim, layers = max(size for size in SIZES if size[0] <= n)
     config = ModelConfig(V, dim, layers, dim // 32, data.settings["max_seq"])
@@ -160,7 +160,7 @@ def activations(model: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #4ccfaae2
 def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float, float]:   # numbers
-    "How many numbers the ranking term keeps for the backward pass, and needs besides in the forward and backward pass."
+    "(kept, forward, backward): how many numbers the ranking loss keeps between the passes, and needs besides in each."
     V, D, M, N, K = model.vocab_size, model.dim, blanks, train.negatives, training.SHARED_NEGATIVES
     unit = M * D * train.learn_temperature                                        # predictions before division by τ
     if N:                                                                         # negatives of each blank, (M,N,D)
@@ -192,7 +192,7 @@ def memory(model: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
 def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
-    "The peak memory of this run's next steps, counted by torch's profiler; the steps really train the model."
+    "Peak bytes, besides weights and moments, in the run's next steps (by torch's profiler), which do train the model."
     def step():
         optimizer_step(run, batch_loss(run, next_batch(run))[0], run.config.min_lr)
     step()                                                                        # makes AdamW's moments
@@ -230,7 +230,7 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
 # %% ../nbs/14_sizing.ipynb #a4c72e9a
 @dataclass
 class Probe:
-    "The timings of a short trial, and what a run would take by them."
+    "The timings of a short trial training, and estimates for a whole run made from them."
     step_seconds: float          # of one training step
     phrases_a_second: float
     steps: int                   # how many were timed
@@ -242,7 +242,7 @@ class Probe:
         return 1 + (math.ceil(steps / config.eval_every) if config.eval_every else min(10, steps))
 
     def run_seconds(self, config: TrainConfig, steps: int | None = None) -> float:
-        "Seconds of a run: steps, validations, saves (the model at each; the state, three times as large, every 15 s)."
+        "Seconds of a whole run: steps, validations (each with a save of the model), a save of the state every 15 s."
         steps = steps or config.steps
         if steps is None:
             return config.seconds
@@ -251,7 +251,7 @@ class Probe:
         return working + 3 * self.save_seconds * (2 + working // 15)
 
     def steps_in(self, config: TrainConfig) -> int:
-        "The number of steps of a run: as given, or as many as its seconds allow besides eleven validations."
+        "The number of steps of a run: `config.steps`, or what `config.seconds` allow besides eleven validations."
         beside = 11 * (self.validation_seconds + self.save_seconds)
         return config.steps or max(int((config.seconds - beside) / self.step_seconds), 1)
 
@@ -292,7 +292,7 @@ def _pauses(run: LatentRun) -> tuple[float, float]:
 # %% ../nbs/14_sizing.ipynb #5b4775f7
 def plot_speed(seconds: dict[int, float],   # dim → seconds a step
                ax=None):
-    "Draw milliseconds per step against dim, with the line that grows as D² through the last; returns the `Axes`."
+    "Draw milliseconds per step against dim, and a line that grows as D² through the last point; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
     dims, times = list(seconds), [1e3 * s for s in seconds.values()]
@@ -315,16 +315,16 @@ def size_warnings(data: Data, train: TrainConfig, holds: dict, size: dict) -> li
     n, per, batch = size["parameters"], size["per_example"], train.batch or suited_batch(data.train)
     checks = [
         (per > FAR_FETCHED, f"The model has {n:,} parameters, {per:,.0f} for each of {holds['positions']:,} effective "
-                            "examples, more than we ever tried; try a smaller --dim as well."),
-        (batch > len(data.train), f"A batch of {batch:,} is larger than the text with its {len(data.train):,} "
-                                  "phrases; a smaller --batch makes more steps of them."),
-        (holds["cut_share"] > .5, f"{holds['cut_share']:.0%} of the rows are cut; a larger --max-seq reads more."),
+                            "examples, more than we ever tried; compare it with a smaller --dim."),
+        (batch > len(data.train), f"A batch of {batch:,} is larger than the text, which has {len(data.train):,} "
+                                  "phrases; a smaller --batch makes more steps of each pass."),
+        (holds["cut_share"] > .5, f"{holds['cut_share']:.0%} of the phrases are cut; a larger --max-seq reads more."),
         (holds["unknown_share"] > .1, f"{holds['unknown_share']:.0%} of the tokens are unknown; a larger --max-vocab "
                                       "knows more words."),
         (holds["under_five_share"] > .5, f"{holds['under_five_share']:.0%} of the words are seen fewer than five times "
                                          "and will hardly be learnt; more text is worth more than a larger model."),
         (size["passes"] < 1, f"The run ends after {size['passes']:.2f} passes (--steps {size['steps']}), before it "
-                             "has asked for each word once on average; give it more."),
+                             "has hidden each word once on average; give it more steps."),
         (size["bytes"] > CARD, f"A step needs about {size['bytes'] / 1e9:.1f} GB; if that is too much, make --batch "
                                "smaller first, then --max-seq.")]
     return data.warnings + [sentence for wrong, sentence in checks if wrong]
@@ -423,7 +423,7 @@ def advise(source: str | Path | Data,                  # a file, builtin[:N], or
            train_config: TrainConfig | None = None,
            seconds: float = 0.,                        # length of the trial (see `probe`); 0: no times
           ) -> Advice:
-    "What can be said before a run: the text, parameters, steps, memory, time, and warnings."
+    "What can be said about a run before it starts: the text, parameters, steps, memory, time, and warnings."
     model, train = model_config or recipe()[0], train_config or recipe()[1]
     data = source if isinstance(source, Data) else load_data(source, model.vocab_size, model.max_seq)
     model, holds = replace(model, vocab_size=len(data.vocab)), survey(data)

@@ -51,18 +51,18 @@ def bits_per_byte(loss: float,     # nats a token
 @dataclass
 class DecoderConfig:
     "The shape of a decoder; stored in every checkpoint."
-    vocab_size: int = setting(256, "Rows of the table (V).", least=1, derived="the tokens of the tokenizer",
+    vocab_size: int = setting(256, "Tokens in the vocabulary (V).", least=1, derived="the tokens of the tokenizer",
                             group="Model")
-    dim: int = setting(128, "Width of the table (D).", least=1, group="Model")
-    layers: int = setting(4, "Blocks.", least=1, group="Model")
+    dim: int = setting(128, "Width of the embeddings (D).", least=1, group="Model")
+    layers: int = setting(4, "Transformer blocks.", least=1, group="Model")
     heads: int = setting(4, "Attention heads; they must divide dim.", least=1, group="Model")
     kv_heads: int | None = setting(None, "Heads of keys and values; they must divide heads.", least=1, group="Model",
                                    none="as many as heads")
-    context: int = setting(128, "The most tokens it can read.", unit="tokens", least=1, group="Model")
+    context: int = setting(128, "The most tokens that the decoder can read.", unit="tokens", least=1, group="Model")
     dropout: float = setting(0., "Share of the activations dropped while training.", least=0, below=1, group="Model")
     positions: str = setting("rotary", "How a token learns its position.", group="Model", rare=True,
                              choices=("rotary", "learned", "sinusoidal", "none"))
-    rotary_base: float = setting(10_000., "Tokens after which the slowest pair of numbers has turned by a radian.",
+    rotary_base: float = setting(10_000., "Tokens over which the slowest rotary pair of numbers turns by one radian.",
                                  least=1, group="Model", rare=True)
     head_width: int | None = setting(None, "Width of a head.", least=1, group="Model", rare=True, none="dim / heads")
 
@@ -80,7 +80,7 @@ PRESETS = dict(
 
 
 def preset(name: str = "tiny", **changes) -> DecoderConfig:
-    "The shape with this name, some fields changed; a field that does not exist raises an error."
+    "The `DecoderConfig` of this name in `PRESETS`, with `changes` to its fields."
     if name not in PRESETS:
         raise UsageError(f"There is no preset {name!r}; choose {', '.join(PRESETS)}.")
     return replace(PRESETS[name], **changes)
@@ -100,7 +100,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=.02)
 
     def hidden(self, ids: Tensor, past: list[list[Tensor]] | None = None) -> Tensor:
-        "ids int64 `(B,T)` → float `(B,T,D)`; `past`, made by `new_past`, holds what was read before, and grows."
+        "ids int64 `(B,T)` → hidden vectors `(B,T,D)`; `past`, from `new_past`, caches what was read, and is extended."
         start = past[0][0].shape[2] if past and past[0] else 0
         if start + ids.shape[1] > self.config.context:
             raise UsageError(f"The text has {start + ids.shape[1]} tokens, but this decoder reads "

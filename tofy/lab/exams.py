@@ -24,7 +24,7 @@ def continue_texts(writer: Writer,
                    tokens: int,                    # to write after each prompt
                    how: Sampling | None = None,
                   ) -> list[str]:                  # what was written, without the prompts
-    "Continue several prompts at once, all cut at the beginning to the length of the shortest."
+    "Continue several prompts at once, after cutting the beginnings of longer ones; returns only the new text."
     ids = [writer.tokenizer.encode(prompt) for prompt in prompts]
     shortest = min(map(len, ids), default=0)
     if not shortest:
@@ -41,7 +41,7 @@ def sit_exam(writer: Writer,
              how: Sampling | None = None,    # default: temperature 1, the model's own probabilities
              seed: int = 1,                  # draws the prompts
             ) -> Score:
-    "Let a decoder write, and mark the result by the rule of the text."
+    "Let a decoder continue prompts from the synthetic text `name`, and score what it writes by that text's rule."
     task = data_set(name)
     prompts = task.prompts(rows, seed)
     text = "".join(prompts)
@@ -52,7 +52,7 @@ def sit_exam(writer: Writer,
 # %% ../../nbs/lab/03a_exams.ipynb #8918158d
 @dataclass(frozen=True)
 class Course:
-    "The settings with which a decoder learns one of the texts from scratch."
+    "The settings with which a decoder learns one of the synthetic texts from scratch."
     lines: int                                         # lines of text to train on
     shape: DecoderConfig
     steps: int
@@ -63,7 +63,7 @@ class Course:
     vocab_size: int = 1024                             # of a bpe tokenizer
 
     def config(self, **changes) -> TextConfig:
-        "The settings of the training loop, some changed."
+        "The settings of the course's training loop, with `changes`."
         config = TextConfig(steps=self.steps, seconds=None, batch=self.batch, lr=self.lr, sample=0, eval_tokens=4000)
         return replace(config, **changes)
 
@@ -85,7 +85,7 @@ COURSES = dict(
 
 
 def find_course(name: str) -> Course:
-    "The course for a text, by the text's name."
+    "The training course for the synthetic text of this name."
     data_set(name)                                     # raises an error for an unknown name
     return COURSES[name]
 
@@ -96,7 +96,7 @@ def take_course(name: str,
                 overwrite: bool = False,
                 **changes,                 # of the loop's settings: steps, seed, threads, …
                ) -> Iterator[TextRecord]:
-    "Write the text to a file and train a decoder on it; yields the records of the run."
+    "Write the synthetic text `name` to a file and train a decoder on it; yields the records of the run."
     course, path = course or find_course(name), Path(folder) / f"{name}.txt"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(data_set(name).text(course.lines), encoding="utf-8")
