@@ -249,7 +249,7 @@ def next_phrase() -> str:
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
-Column = option("Column of a hub: data set.", str)
+Column = option("Column to read of a data set from the Hub.", str)
 
 # %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()

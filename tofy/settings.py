@@ -272,7 +272,8 @@ R = TypeVar("R")
 def takes(config: Callable[P, Any]) -> Callable[[Callable[..., R]], Callable[P, R]]:
     "A decorator that gives a function the signature of the config's constructor."
     def decorate(function: Callable[..., R]) -> Callable[P, R]:
-        signature = inspect.signature(config)
-        function.__signature__ = signature.replace(return_annotation=inspect.signature(function).return_annotation)  # type: ignore
+        returned = inspect.signature(function).return_annotation
+        signature = inspect.signature(config).replace(return_annotation=returned)
+        function.__signature__ = signature           # type: ignore[attr-defined]
         return function
     return decorate
