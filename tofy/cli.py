@@ -193,22 +193,26 @@ def question_of(data) -> str:
     return '"how are _ ? => you"'
 
 # %% ../nbs/16_cli.ipynb #e6ebeb89
+BASELINE_NAMES = "chance", "unigram", "bigram", "best"
+
+
 def show_outcome(data, out: Path, as_json: bool) -> None:
-    "Print the last held-out metrics of a run beside the baselines."
-    from tofy.checkpoint import measured
-    from tofy.inference import run_baselines
-    from tofy.run_folder import read_log
+    "Print the held-out metrics of the model that was kept beside the baselines, all on the same blanks."
+    from tofy.inference import evaluate_run, run_baselines
+    from tofy.run_folder import FINAL_BLANKS, read_log
     lines = read_log(out)                                        # all lines, also from before a --resume
-    checked, saved = measured(lines, "valid_mrr"), [r for r in lines if r.saved]
-    last = lines[-1] if lines else None
-    result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
+    last, saved = lines[-1], [r for r in lines if r.saved][-1]
+    result = dict(out=str(out), step=last.step, seconds=last.seconds)
     text = f"The run is in {out}. Fill a blank: tofy diff {out} {question_of(data)}"
-    if checked:
-        rows = dict(model={k: getattr(checked[-1], f"valid_{k}") for k in ("top1", "top5", "mrr", "median_rank")})
-        rows |= run_baselines(out, data)
-        result |= rows | dict(best_mrr=max(r.valid_mrr for r in checked), saved_at=saved[-1].step,
-                              examples_per_second=last.examples / last.seconds)
-        text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
+    if data.valid.known().any():
+        run_baselines(out, data)                                 # counts the pairs of words while the text is at hand
+        figures = evaluate_run(out, max_queries=FINAL_BLANKS)
+        rows = dict(model={k: figures[k] for k in ("top1", "top5", "mrr", "median_rank")})
+        rows |= {name: figures[name] for name in BASELINE_NAMES if name in figures}
+        result |= rows | dict(blanks=figures["queries"], saved_at=saved.step,
+                              examples_per_second=last.examples / max(last.seconds, 1e-9))
+        text = (f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:\n"
+                f"{figure_table(rows)}\n{text}")
     show(result, as_json, text)
 
 # %% ../nbs/16_cli.ipynb #6bc0e0b2
@@ -304,7 +308,7 @@ def evaluate(
     from tofy.hub import resolve
     from tofy.inference import evaluate_run
     figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
-    lines = {name: figures[name] for name in ("chance", "unigram", "bigram", "best") if name in figures}
+    lines = {name: figures[name] for name in BASELINE_NAMES if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     unit = figures.get("unit", "words")
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} {unit}; "
@@ -432,12 +436,13 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
       tofy diagnose runs/mine --json
     """
     from tofy.doctor import diagnose as examine
-    from tofy.inference import load, run_baselines
-    latent, result = load(folder), dict(findings=[], baselines={}, crowding=None, gap=None)
+    from tofy.inference import load, run_figures
+    latent, result = load(folder), dict(findings=[], baselines={}, model=None, crowding=None, gap=None)
     findings = examine(folder)
     result["findings"] = [finding.to_dict() for finding in findings]
     try:
-        result |= dict(baselines=run_baselines(folder), **measure(folder, latent))
+        figures = run_figures(folder)
+        result |= dict(model=figures.pop("model", None), baselines=figures, **measure(folder, latent))
     except UsageError as error:                                      # nothing held out: only the log can be examined
         result["why"] = str(error)
     figures = [result["why"]] if "why" in result else diagnosis(result, latent.vocab.unit)
@@ -463,17 +468,19 @@ def measure(folder: Path, latent) -> dict:
 # %% ../nbs/16_cli.ipynb #984e8c58
 def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
     "The paragraphs that `tofy diagnose` prints: ranks at held-out blanks, gap from training to use, embedding table."
-    table, gap, lines = result["crowding"], result["gap"], result["baselines"]
-    rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
-    yield f"Ranks among all {table['words']:,} {unit}, one blank at a time\n" + figure_table(rows)
+    table, gap = result["crowding"], result["gap"]
+    yield (f"Ranks among all {table['words']:,} {unit} at {result['model']['queries']:,} held-out blanks\n"
+           + figure_table(dict(model=result["model"]) | result["baselines"]))
     curve = gap["curves"]["heldout"]
     among = {k: v for k, v in zip(curve["candidates"], curve["uniform"]["top1"])}
     ways = ", ".join(f"{name} {way['mrr']:.3f}" for name, way in gap["ways"].items())
     passed = sum(check["passed"] is True for check in gap["parity"])
     failed = sum(check["passed"] is False for check in gap["parity"])
     checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is not True]
+    sides = [f"{what}: top-1 {side['top1']:.3f}, MRR {side['mrr']:.3f} ({side['queries']:,} blanks)"
+             for what, side in (("phrases trained on", gap["train"]), ("held out", gap["heldout"])) if side]
     yield "\n  ".join([
-        "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
+        "From training to use", *sides, "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
         f"MRR {ways}", f"training and use agree: {passed} checks passed, {failed} failed", *checks])
     beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
                      if table.get(f"crowded_{name}") is not None)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READY', 'Latent', 'load', 'Answer', 'fill', 'nearest_words', 'plot_answer', 'diff', 'evaluate', 'known_baselines',
-           'run_baselines', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'plot_attention']
+           'run_figures', 'run_baselines', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'plot_attention']
 
 # %% ../nbs/10_inference.ipynb #549ae370
 import html
@@ -26,7 +26,7 @@ from .errors import RunError, TofyError, UsageError
 from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
-from .metrics import Bigram, baseline_scorers, judge, measure_baselines, ranks
+from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
 from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 
@@ -72,10 +72,9 @@ class Latent:
         row = torch.tensor([ids])                                                       # (1,T)
         return self.model(row, row == MASK)[0][0]
 
-    @torch.no_grad()
     def score(self, questions: Masked) -> Tensor:
         "The cosine `(M,V)` of the prediction at each blank with every word's embedding; this method is a `Scorer`."
-        return self.model.cosines(self.model(questions.inputs, questions.mask)[0])
+        return model_scorer(self.model)(questions)
 
     @torch.no_grad()
     def row(self, word: str) -> Tensor | None:
@@ -389,6 +388,16 @@ def known_baselines(folder: str | Path) -> dict[str, dict]:
                 write_whole(folder / BASELINES, (twin / BASELINES).read_bytes())
             return lines
     return {}
+
+
+def run_figures(folder: str | Path) -> dict[str, dict]:
+    "The metrics of a run's model, as `model`, and of the baselines, all on the blanks that its validations use."
+    lines, latent = run_baselines(folder), load(folder)
+    phrases = heldout_phrases(folder, latent)
+    blanks = all_blanks(phrases, latent.header.get("train", {}).get("eval_queries", 2000))
+    if not len(blanks.rows):
+        return lines
+    return dict(model=judge(latent.score, phrases, blanks, len(latent.vocab))) | lines
 
 
 def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dict]:

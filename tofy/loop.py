@@ -77,7 +77,6 @@ class Run:
     MODEL: ClassVar[str]                # file name of the best model
     STATE: ClassVar[str]                # file name of the state that a run is resumed from
     RECORD: ClassVar[Any]               # dataclass of a log line
-    REPORTED: ClassVar[tuple[str, ...]]             # log columns for the experiment log; needs the first one measured
     COUNTERS: ClassVar[tuple[str, ...]] = ("step", "examples", "progress", "best", "validation_seconds")
 
     def next_batch(self) -> Any:
@@ -104,6 +103,10 @@ class Run:
         "Write the model to the folder, with `more` in the file's header."
         raise NotImplementedError
 
+    def figures(self) -> dict[str, float]:
+        "The held-out metrics of the model in the run's folder, for the experiment log."
+        return {}
+
     def write_files(self) -> None:
         "Write whatever files a new run needs besides model, state and settings; by default none."
 
@@ -115,7 +118,7 @@ class Run:
         "A hook that is called after each step of the optimizer; by default it does nothing."
 
     def at_log_step(self) -> None:
-        "A hook that is called at every log line, before the record is made; by default it does nothing."
+        "A hook that is called every `log_every` steps and after the last one, before the record is made."
 
     def more_state(self) -> dict[str, Tensor]:
         "Further tensors to save in the state, by name; resuming copies the saved values into these tensors."
@@ -166,7 +169,7 @@ def run_steps(run: Run) -> Generator[Any, None, None]:
         run.clean = False                                       # 3. the step
         training_step(run, line or validating or quiet)
         run.step, run.progress = run.step + 1, after
-        if line:
+        if line or after >= 1:
             run.at_log_step()
         if line or validating:
             run.pending = run.record(is_line=True), validating
@@ -331,12 +334,10 @@ def write_run_files(run: Run, resume: bool) -> None:
 # %% ../nbs/08c_loop.ipynb #f8aef6bb
 def run(job: Run) -> Generator[Any, None, None]:   # its records
     "Train a run that `begin` prepared and yield its records; however the training ends, `close_run` saves and logs it."
-    outcome, lines, steps = "stopped", [], run_steps(job)
+    outcome, steps = "stopped", run_steps(job)
     there_is_work = job.pending is not None or job.progress < 1
     try:
         for record in steps:
-            if record.is_line:
-                lines.append(record)
             job.clock.stop()
             yield record
             job.clock.go()
@@ -347,16 +348,15 @@ def run(job: Run) -> Generator[Any, None, None]:   # its records
     finally:
         steps.close()
         if there_is_work:
-            close_run(job, outcome, lines)
+            close_run(job, outcome)
 
 # %% ../nbs/08c_loop.ipynb #7c40a665
-def close_run(run: Run, outcome: str, records: list) -> None:
-    "Save the run's state, unless a step was cut short, and add the run to the experiment log."
+def close_run(run: Run, outcome: str) -> None:
+    "Save the state, unless a step was cut short, and log the run with the metrics of the model that was kept."
     if run.clean:
         save_state(run)
-    checked = store.measured(records, run.REPORTED[0])
-    figures = {name: getattr(checked[-1], name) for name in run.REPORTED} if checked else {}
     if run.folder:
+        figures = {} if outcome.startswith("failed") else run.figures()
         store.record_experiment(run.folder, dict(
             outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
             seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),

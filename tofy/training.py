@@ -137,7 +137,6 @@ class LatentRun(Run):
     epoch: tuple = (-1, ())             # number and batches of the current epoch
 
     MODEL, STATE, RECORD = run_folder.MODEL, run_folder.STATE, LogRecord
-    REPORTED = ("valid_mrr", "valid_top1", "valid_median_rank")
     COUNTERS = (*Run.COUNTERS, "acc_ema")
 
     def next_batch(self) -> Batch: return next_batch(self)
@@ -167,6 +166,8 @@ class LatentRun(Run):
 
     def more_state(self) -> dict[str, Tensor]:
         return {"teacher.table": self.teacher.table} if self.teacher else {}
+
+    def figures(self) -> dict[str, float]: return run_folder.kept_figures(self.folder, self.data.valid)
 
     def save_model(self, **more: Any) -> None:
         run_folder.save_model(self.folder, self.model, self.data.vocab, self.about | more)
@@ -394,6 +395,5 @@ def fit(data: Data,
         quiet: bool = False,          # show no bar
        ) -> list[LogRecord]:          # the log lines
     "Train a model to the end, with a progress bar; see `train`."
-    config = config or recipe()[1]
-    bar = loop.ProgressBar(config, quiet=quiet)
-    return loop.watched(train(data, model_config, config, out, resume, overwrite), bar)
+    records = train(data, model_config, config, out, resume, overwrite)
+    return loop.watched(records, loop.ProgressBar(config or recipe()[1], quiet=quiet))

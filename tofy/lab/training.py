@@ -267,7 +267,6 @@ class TextBatch(NamedTuple):
 class TextRun(Run):
     "A decoder's training run."
     MODEL, STATE, RECORD = DECODER, "state_decoder.safetensors", TextRecord
-    REPORTED = ("valid_loss", "perplexity", "bits_per_byte")
 
     def next_batch(self) -> TextBatch:
         c = self.config
@@ -289,6 +288,11 @@ class TextRun(Run):
         return TextRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                           learning_rate(self.config, self.progress), **self.metrics, progress=self.progress,
                           is_line=is_line)
+
+    def figures(self) -> dict[str, float]:
+        lines = [r for r in store.measured(store.read_records(self.folder, TextRecord), "valid_loss") if r.saved]
+        columns = "valid_loss", "perplexity", "bits_per_byte"
+        return {name: getattr(lines[-1], name) for name in columns} if lines else {}
 
     def save_model(self, **more: Any) -> None:
         save_decoder(self.folder, self.model, self.data.tokenizer, self.about | more)

@@ -219,11 +219,11 @@ def table(figures: dict[str, float]) -> str:
 def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why (the training side is missing)
     "Measure everything that the panel draws about one run."
     data, why = gap.read_again(folder)
-    lines, latent = inference.run_baselines(folder, data), opened(folder)
+    known, latent = inference.run_baselines(folder, data), opened(folder)
     phrases = inference.heldout_phrases(folder, latent)
     where = gap.standings(latent, phrases, data)
-    return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()}, lines=lines,
-                ways=gap.broken_ways(latent, phrases), why=why)
+    return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()},
+                lines=gap.same_blanks(where, known), ways=gap.broken_ways(latent, phrases), why=why)
 
 # %% ../../nbs/15b_panel_models.ipynb #afb1557d
 def gap_in_words(here: dict[str, float], k: int, kind: str, figure: str) -> str:
