@@ -192,8 +192,8 @@ def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
     if validating:
         yield from run.validate(record)
     value = run.score(record)
-    record.saved |= value > run.best                            # already True if an interrupt came after saving
-    if record.saved and run.folder and value > run.best_on_disk:
+    record.saved |= value >= run.best      # of equals the later; already True if an interrupt came after saving
+    if record.saved and run.folder and value >= run.best_on_disk:
         run.save_model(step=run.step, best=value)
         run.best_on_disk = value
     run.best = value if record.saved else run.best
