@@ -64,6 +64,18 @@ def waiting(path: str | Path) -> Path:
     return Path(path).with_name(Path(path).name + ".tmp")
 
 
+def write_new(path: Path, content: bytes, overwrite: bool = False) -> None:
+    "Write a file whole; a `UsageError` if there is one of this name with other content, unless `overwrite`."
+    if path.exists() and not overwrite and path.read_bytes() != content:
+        raise UsageError(f"{path} is there already, with other content; give another name, move it away, "
+                         "or replace it with --overwrite.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be made ({error.strerror}); choose another place.") from error
+    write_changed(path, content)
+
+
 def write_changed(path: Path, content: bytes) -> None:
     "Write a file whole, unless it holds this content already."
     if not path.is_file() or path.read_bytes() != content:

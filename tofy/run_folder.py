@@ -9,7 +9,7 @@ __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'LOG_COLUMNS', 'save_m
 # %% ../nbs/08d_run_folder.ipynb #28d32667
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import torch
 from . import __version__
 from . import checkpoint as store
 from .checkpoint import HELDOUT, NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors
-from .data import DataConfig, file_hash
+from .data import Data, DataConfig, file_hash
 from .encoder import LatentModel, ModelConfig
 from .errors import RunError, UsageError
 from .metrics import Bigram
@@ -184,13 +184,18 @@ def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
                    f"{told['path']} (SHA-256 {told['sha256'][:12]}…); put that text back, or train again.")
 
 
-def own_texts(folder: str | Path, config: DataConfig) -> DataConfig:
-    "The settings of a run's data, with the files of its own texts in place of what was given when it began."
+def own_data(folder: str | Path,
+             config: DataConfig,                   # of the run's data, as they were given when it began
+             read: Callable[[DataConfig], Data],   # such as `hub.source_data`
+            ) -> Data:
+    "The data of a run that is resumed, read from wherever its own texts lie now."
     path = Path(folder) / MODEL
     texts = store.read_header(store.read_metadata(path), path).get("text") or {} if path.is_file() else {}
     with store.reading(path):
-        return replace(config, **{name: own_text(folder, getattr(config, name), told) for name, told in texts.items()
-                                  if name in ("source", "valid")})
+        own = {name: own_text(folder, getattr(config, name), texts[name]) for name in ("source", "valid") if name in texts}
+    data = read(replace(config, **own))
+    data.settings |= {name: getattr(config, name) for name in own}
+    return data
 
 # %% ../nbs/08d_run_folder.ipynb #9bb94945
 def load_settings(path: str | Path) -> dict[str, Any]:
