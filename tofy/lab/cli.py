@@ -305,7 +305,8 @@ def loss(
         size = sum(len(text.encode()) for text in found)
         figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
         text = data
-    show(figures | dict(text=text), as_json, f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
+    show(figures | dict(text=text), as_json,
+         f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
                            f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\n"
                            f"measured on {text}")
 
