@@ -346,12 +346,19 @@ def read_header(metadata: Mapping[str, str], path: str | Path) -> dict[str, Any]
         return {name: json.loads(text) for name, text in metadata.items()}
 
 # %% ../nbs/08_checkpoint.ipynb #714a3c25
-def check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str | Path) -> None:
+REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}   # a model may be stored in fewer bits
+
+
+def check_fit(tensors: Mapping[str, Tensor],
+              wanted: Mapping[str, Tensor],
+              source: str | Path,
+              exact: bool = False,            # numbers of as many bits
+             ) -> None:
     "Raise a `RunError` if the tensors differ from the wanted ones in a name, a shape or a type, or are not finite."
     for name in sorted(wanted.keys() | tensors.keys()):
         have, want = (tuple(d[name].shape) if name in d else "nothing" for d in (tensors, wanted))
-        if have == want and tensors[name].dtype != wanted[name].dtype:
-            have, want = tensors[name].dtype, wanted[name].dtype
+        if have == want and (a := tensors[name].dtype) != (b := wanted[name].dtype) and (exact or not {a, b} <= REAL):
+            have, want = a, b
         if have != want:
             raise RunError(f"{source} does not fit the model: {name} is {have} in the file and {want} in the model.")
         if not tensors[name].isfinite().all():

@@ -69,7 +69,10 @@ class Latent:
     def predict(self, ids: list[int]) -> Tensor:
         "The predicted embedding `(D,)` at the one `<mask>` in `ids`."
         row = torch.tensor([ids])                                                       # (1,T)
-        return self.model(row, row == MASK)[0][0]
+        pred = self.model(row, row == MASK)[0][0]
+        if not pred.isfinite().all():
+            raise RunError("The model's prediction is NaN or infinite, so it has no answer; train it again.")
+        return pred
 
     @torch.no_grad()
     def score(self, questions: Masked) -> Tensor:

@@ -250,7 +250,7 @@ def load_state(run: Run) -> None:
         check_settings(run, header)
         moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name])
                    for name in header["moments"]}
-        store.check_fit(tensors, state_tensors(run, moments), path)
+        store.check_fit(tensors, state_tensors(run, moments), path, exact=True)
         run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
         for name, state in moments.items():
             run.optimizer.state[own[name]] = {k: tensors[f"optimizer.{name}.{k}"].to(run.config.device) for k in state}
