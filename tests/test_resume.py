@@ -264,7 +264,7 @@ def test_ctrl_c_in_the_middle_of_a_step(data, whole, tmp_path, monkeypatch, hurr
     same(whole, tmp_path / "run")
 
 
-def test_ctrl_c_before_the_last_best_model_is_written(data, whole, tmp_path, monkeypatch):
+def test_ctrl_c_before_the_last_best_model_is_saved(data, whole, tmp_path, monkeypatch, hurried):
     real, last = run_folder.save_model, max(r.step for r in read_log(whole) if r.saved)
 
     def interrupted(folder, model, vocab, about):

@@ -29,7 +29,7 @@ from .errors import RunError, TofyError, UsageError
 from .hub import source_data
 from .inference import known_baselines
 from .plan import Plan
-from .run_folder import LogRecord, read_log
+from .run_folder import LogRecord, own_data, read_log
 from .training import SMALLER, TrainConfig, train
 
 # %% ../nbs/14a_background.ipynb #c7061851
@@ -61,7 +61,8 @@ def tell(**what) -> None:
 
 def follow_orders(order: dict, commands: Commands) -> str:
     "Train as `order` says, report every record, and obey the commands; returns `stopped` or `finished`."
-    data = source_data(DataConfig(**order["plan"]["data"]))
+    given = DataConfig(**order["plan"]["data"])
+    data = own_data(order["out"], given, source_data) if order["resume"] else source_data(given)
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
     records = train(data, model, config, order["out"], order["resume"], order["overwrite"])

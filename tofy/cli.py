@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -158,7 +159,8 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
         check_resume(given, config, recipe)
         config = out / SETTINGS
     plan = plan_for(recipe, config, given)
-    data = source_data(plan.data, processes.process_rank(), processes.all_gather)
+    read = partial(source_data, process_rank=processes.process_rank(), all_gather=processes.all_gather)
+    data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
     say_data(data)
     if processes.world_size() > 1:
         batch = plan.train.batch or suited_batch(data.train)

@@ -12,16 +12,18 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 import warnings
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import filelock
 import numpy as np
 import torch
 from torch import Tensor
@@ -317,6 +319,7 @@ class Data:
     heldout: list[str]      # the held-out phrases as text: their tokens, joined
     report: dict[str, int]  # rows, short, blank, cut, duplicates, pieces, all_unknown (dropped: no known word)
     settings: dict          # the arguments of `load_data` that repeat this
+    origin: dict = field(default_factory=dict)   # for `source` and `valid`: where the file lay, its bytes and SHA-256
 
     @property
     def warnings(self) -> list[str]: return data_warnings(self)
@@ -431,6 +434,23 @@ def load_data(*args: Any, **settings: Any) -> Data:
     "Training and held-out phrases from a file or builtin[:N[:NAMES]]; the arguments are those of `DataConfig`."
     return data_of(DataConfig(*args, **settings))
 
+# %% ../nbs/02_data.ipynb #ee8d68b8
+def file_hash(path: Path) -> str:
+    "SHA-256 of a file, read a mebibyte at a time."
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def origin_of(source: object) -> dict | None:
+    "Where a text file lies, how many bytes it has, and their SHA-256; None for what is no file."
+    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+        return None
+    path = Path(source).resolve()
+    return dict(path=str(path), bytes=path.stat().st_size, sha256=file_hash(path))
+
 # %% ../nbs/02_data.ipynb #b290b48f
 def data_of(config: DataConfig) -> Data:
     "The training and held-out phrases that a config describes."
@@ -439,6 +459,7 @@ def data_of(config: DataConfig) -> Data:
     settings = {name: value for name, value in settings.items() if name not in ("column", "cache")}
     data = read_data(settings) if config.cache is None else cached_data(Path(config.cache), settings)
     data.settings["tokens"] = config.tokens
+    data.origin = {name: told for name in ("source", "valid") if (told := origin_of(getattr(config, name)))}
     return data
 
 # %% ../nbs/02_data.ipynb #43f796fd
@@ -501,15 +522,6 @@ def padding_share(lengths: Tensor, batches: Sequence[Tensor]) -> float:
     return 1 - used / sum(len(b) * int(lengths[b].max()) for b in batches)
 
 # %% ../nbs/02_data.ipynb #ba9a7884
-def file_hash(path: Path) -> str:
-    "SHA-256 of a file, read a mebibyte at a time."
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def fingerprint(source: str) -> str:
     "What identifies a text: the SHA-256 of a file's bytes, or the source itself if it is builtin or hub:<id>."
     if source.startswith("hub:") or builtin_sizes(source):
@@ -570,11 +582,29 @@ def open_data(place: Path,
         data = Data(vocab, train, valid, about["heldout"], about["report"], settings)
         data.hash = about["hash"]
         return data
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
         logging.getLogger("tofy").warning("The cache %s is damaged (%s); the text is read again.", place, error)
         return None
 
 # %% ../nbs/02_data.ipynb #3bcc59a2
+PART = ".part-"   # in the name of a folder in which a cache is being written
+
+
+def part_lock(part: Path) -> filelock.FileLock:
+    "The lock that the process which writes a part of a cache holds; it is free once that process has ended."
+    return filelock.FileLock(part / ".lock", timeout=0, thread_local=False)
+
+
+def remove_parts(cache: Path) -> None:
+    "Remove the unfinished folders that killed processes have left in the folder of all caches."
+    for part in cache.glob(f"*{PART}*"):
+        with suppress(OSError):                                      # in use, or on a disk that cannot lock files
+            if time.time() - part.stat().st_mtime > 60:              # a young one may not be locked yet
+                with part_lock(part):
+                    pass
+                shutil.rmtree(part)
+
+
 def cached_data(cache: Path, settings: dict) -> Data:
     "The data in the cache; if they are not there yet, the source is read and stored in the cache first."
     place, settings = cache_place(cache, settings), settings | dict(cache=str(cache))
@@ -582,8 +612,9 @@ def cached_data(cache: Path, settings: dict) -> Data:
         return data
     try:
         cache.mkdir(parents=True, exist_ok=True)
+        remove_parts(cache)
         shutil.rmtree(place, ignore_errors=True)
-        with tempfile.TemporaryDirectory(prefix=f"{place.name}.part-", dir=cache) as work:
+        with tempfile.TemporaryDirectory(prefix=f"{place.name}{PART}", dir=cache) as work, part_lock(Path(work)):
             whole = Path(work) / "whole"
             whole.mkdir()
             save_data(read_data(settings, whole), whole)

@@ -223,12 +223,12 @@ def add_model(case: Case, folder: Path) -> None:
         blanks = all_blanks(asked, most if planned(case) >= 1 else HELD_BLANKS)
         case.held = judge(latent.score, asked, blanks, len(case.vocab)) if len(blanks.rows) else {}
     held = folder / store.HELDOUT
-    lines = held.read_text(encoding="utf-8").splitlines() if held.is_file() else []
+    lines = held.read_text(encoding="utf-8", errors="replace").splitlines() if held.is_file() else []
     phrases = [case.vocab.tokenize(line) for line in lines]
     case.lengths = [len(phrase) for phrase in phrases]
     case.unknown = sum(word not in case.vocab.ids for phrase in phrases for word in phrase)
     case.table, case.trained = latent.model.table.detach(), int(latent.header.get("step", 0))
-    with suppress(TofyError, KeyError):                                        # no state, or a damaged one
+    with suppress(TofyError), store.reading(folder):                           # no state, or a damaged one
         state, header = store.load_tensors(folder / run_folder.STATE)
         case.table, case.trained = state["model.encoder.embedding.weight"], int(header["step"])
     if case.settings.seed is not None and not case.settings.init_from:

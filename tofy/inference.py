@@ -20,10 +20,9 @@ from torch import Tensor
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
 from .colours import BLUE, RED
-from .data import Data, Phrases, numbered, read_phrases, source_lines
+from .data import Data, Phrases, load_data, numbered, read_phrases, source_lines
 from .encoder import LatentModel
 from .errors import RunError, TofyError, UsageError
-from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
@@ -64,13 +63,16 @@ class Latent:
     @property
     def exact_source(self) -> str:
         "`source`, or '' if the model reads subword pieces, for which the best possible answer is not known."
-        return self.source if self.vocab.unit == "words" else ""
+        return self.source if self.vocab.unit == "words" and builtin(self.source) else ""
 
     @torch.no_grad()
     def predict(self, ids: list[int]) -> Tensor:
         "The predicted embedding `(D,)` at the one `<mask>` in `ids`."
         row = torch.tensor([ids])                                                       # (1,T)
-        return self.model(row, row == MASK)[0][0]
+        pred = self.model(row, row == MASK)[0][0]
+        if not pred.isfinite().all():
+            raise RunError("The model's prediction is NaN or infinite, so it has no answer; train it again.")
+        return pred
 
     def score(self, questions: Masked) -> Tensor:
         "The cosine `(M,V)` of the prediction at each blank with every word's embedding; this method is a `Scorer`."
@@ -95,6 +97,13 @@ def load(folder: str | Path = "runs/latent") -> Latent:   # or a ready-made run,
     "Load the best model of a run folder, with its vocabulary."
     model, vocab, header = load_model(folder)
     return Latent(model, vocab, header, load_baselines(folder, vocab)[0])
+
+# %% ../nbs/10_inference.ipynb #aea7f8ac
+def builtin(source: object) -> tuple[int, int] | None:
+    "The numbers of pairs and names of a source that a header names; None if it is not the built-in corpus."
+    with suppress(ValueError):
+        return corpus.builtin_sizes(source)
+    return None
 
 # %% ../nbs/10_inference.ipynb #a9318da4
 @dataclass
@@ -345,14 +354,33 @@ def evaluate(latent: Latent,
     return figures | measure_baselines(scorers, phrases, blanks, V, source)
 
 # %% ../nbs/10_inference.ipynb #85125032
+MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a header says so
+
+
+def readable(folder: str | Path, header: Mapping, name: str) -> object:
+    "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
+    given, told = header["data"][name], header.get("text", {}).get(name)
+    if name not in ("source", "valid") or not isinstance(given, str):
+        return given
+    if told:
+        return run_folder.own_text(folder, given, told)
+    sizes = builtin(given)
+    if sizes is None or sizes[0] > MOST_PAIRS:
+        raise RunError(f"{folder} keeps no hash of its text, so {given} is not read again; read it yourself, "
+                       "and give what load_data returns.")
+    return given
+
+
 def run_data(folder: str | Path) -> Data:
-    "Read again the data that a run was trained on; raises a `RunError` if the text is gone or has changed."
+    "Read again the data that a run was trained on; raises a `RunError` if the text is gone, changed or unknown."
     _, vocab, header = load_model(folder)
-    settings = header.get("data", {})
-    if vocab.unit == "pieces":
-        settings = settings | dict(tokens=Path(folder) / vocab.rule)
     try:
-        data = load_source(**settings)
+        with checkpoint.reading(Path(folder) / run_folder.MODEL):
+            settings = {name: readable(folder, header, name) for name in header.get("data", {})
+                        if name not in ("cache", "column")}
+            if vocab.unit == "pieces":
+                settings["tokens"] = Path(folder) / vocab.rule
+            data = load_data(**settings)
     except UsageError as error:
         raise RunError(f"The text that {folder} was trained on cannot be read again: {error}") from error
     if vocab_hash(data.vocab) != vocab_hash(vocab):
@@ -364,14 +392,14 @@ def run_data(folder: str | Path) -> Data:
 def twins(folder: Path) -> Iterator[Path]:
     "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
     def asked(run: Path) -> tuple:                                           # () for a run that cannot be read
-        with suppress(OSError, KeyError, TofyError):
+        with suppress(TofyError), checkpoint.reading(run):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
             return settings["data"], blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
         return ()
 
     own = asked(folder)
-    if own and corpus.builtin_sizes(own[0].get("source")):         # only the built-in corpus: a file may have changed
+    if own and builtin(own[0].get("source")):                      # only the built-in corpus: a file may have changed
         for found in (*folder.parent.glob(f"*/{BASELINES}"), *READY.glob(f"*/{BASELINES}")):
             if found.parent != folder and asked(found.parent) == own:
                 yield found.parent
@@ -427,6 +455,7 @@ def heldout_phrases(folder: str | Path, latent: Latent) -> Phrases:
     held = Path(folder) / HELDOUT
     if not (held.is_file() and held.stat().st_size):
         raise UsageError(f"{folder} holds no held-out phrases; name a file to evaluate on.")
+    run_folder.check_heldout(folder, latent.header)
     return encode_phrases(held, latent.vocab, latent.model.config.max_seq)[0]
 
 

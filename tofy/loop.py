@@ -244,22 +244,23 @@ def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, 
 def load_state(run: Run) -> None:
     "Load the state saved in the run's folder into the newly made `run`."
     path = run.folder / run.STATE
-    tensors, header = store.load_tensors(path)
-    header = {key: json.loads(value) for key, value in header.items()}
-    if header["data"] != run.data.hash:
-        raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be resumed; "
-                       "give the same file and settings, or train again from the start with --overwrite.")
-    check_settings(run, header)
-    own = dict(run.model.named_parameters())
-    moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name]) for name in header["moments"]}
-    store.check_fit(tensors, state_tensors(run, moments), path)
-    run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
-    for name, state in moments.items():
-        run.optimizer.state[own[name]] = {k: tensors[f"optimizer.{name}.{k}"].to(run.config.device) for k in state}
-    run.generator.set_state(tensors["generator.masking"])
-    for name, tensor in run.more_state().items():
-        tensor.copy_(tensors[name])
-    resume_counters(run, header)
+    tensors, texts = store.load_tensors(path)
+    header, own = store.read_header(texts, path), dict(run.model.named_parameters())
+    with store.reading(path, "does not fit the model"):
+        if header["data"] != run.data.hash:
+            raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be "
+                           "resumed; give the same file and settings, or train again from the start with --overwrite.")
+        check_settings(run, header)
+        moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name])
+                   for name in header["moments"]}
+        store.check_fit(tensors, state_tensors(run, moments), path, exact=True)
+        run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
+        for name, state in moments.items():
+            run.optimizer.state[own[name]] = {k: tensors[f"optimizer.{name}.{k}"].to(run.config.device) for k in state}
+        run.generator.set_state(tensors["generator.masking"])
+        for name, tensor in run.more_state().items():
+            tensor.copy_(tensors[name])
+        resume_counters(run, header)
 
 # %% ../nbs/08c_loop.ipynb #e76d4529
 MAY_CHANGE = ("steps", "seconds", "threads", "device", "init_from")   # settings that a resumed run may change
@@ -277,15 +278,14 @@ def check_settings(run: Run, header: dict) -> None:
 # %% ../nbs/08c_loop.ipynb #3f5a2af4
 def resume_counters(run: Run, header: dict) -> None:
     "Restore step, clock, log and best score from a saved state; if the run's length was changed, update its progress."
-    for name in run.COUNTERS:
-        setattr(run, name, header[name])
+    vars(run).update(store.counters(header, run, run.COUNTERS))
     if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
         run.progress = run.step / run.config.steps if run.config.steps else header["seconds"] / run.config.seconds
     if header["pending"]:
         run.pending = run.RECORD(**header["pending"][0]), header["pending"][1]
     if (run.folder / run.MODEL).is_file():
-        run.best_on_disk = json.loads(store.load_tensors(run.folder / run.MODEL)[1].get("best", "-Infinity"))
-    run.clock = Clock(header["seconds"])
+        run.best_on_disk = float(json.loads(store.read_metadata(run.folder / run.MODEL).get("best", "-Infinity")))
+    run.clock = Clock(float(header["seconds"]))
     if process_rank() == 0:
         store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
 
@@ -298,8 +298,8 @@ def begin(run: AnyRun, resume: bool = False) -> AnyRun:
     if resume:
         load_state(run)
         done = run.progress >= 1 and not run.pending
-        message = "This run is finished (step %d); there is nothing to do." if done else "Going on from step %d."
-        logger.info(message, run.step)
+        logger.info("This run is finished (step %d); there is nothing to do." if done else "Going on from step %d.",
+                    run.step)
     else:
         run.clock = Clock()
         with torch.no_grad():
@@ -323,13 +323,12 @@ def join_processes(run: Run) -> None:
 
 def write_run_files(run: Run, resume: bool) -> None:
     "Write the settings file and, for a new run, all its other files, replacing those of an older run in the folder."
-    if not resume:
-        for name in (run.MODEL, run.STATE, run.RECORD.file):
-            (run.folder / name).unlink(missing_ok=True)
-        run.write_files()
-        save_state(run)
-        run.save_model(step=0)
-    store.save_tables(run.folder / store.SETTINGS, run.tables())
+    with store.replacing(run.folder, new=not resume):
+        if not resume:
+            save_state(run)
+            run.save_model(step=0)
+            run.write_files()
+        store.save_tables(run.folder / store.SETTINGS, run.tables())
 
 # %% ../nbs/08c_loop.ipynb #f8aef6bb
 def run(job: Run) -> Generator[Any, None, None]:   # its records
@@ -395,5 +394,6 @@ def watched(records: Iterable[Any], bar: ProgressBar) -> list[Any]:
             if record.is_line:
                 lines.append(record)
     finally:
+        getattr(records, "close", bar.close)()     # a run lets go of its folder
         bar.close()
     return lines

@@ -8,22 +8,24 @@ __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'LOG_COLUMNS', 'FINAL_
 
 # %% ../nbs/08d_run_folder.ipynb #28d32667
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 
 from . import __version__
-from .checkpoint import NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors, write_whole
-from .data import Phrases
+from . import checkpoint as store
+from .checkpoint import HELDOUT, NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors
+from .data import Data, DataConfig, Phrases, file_hash
 from .encoder import LatentModel, ModelConfig
 from .errors import RunError, UsageError
 from .masking import all_blanks
 from .metrics import Bigram, judge, model_scorer
-from .vocab import TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
+from .vocab import TOKEN_RULES, TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
 
 # %% ../nbs/08d_run_folder.ipynb #7418bc4e
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
@@ -46,8 +48,7 @@ def save_model(folder: str | Path,
         files[TOKENIZER] = vocab.tokens.content.encode()
         own |= dict(tokenizer_sha256=vocab.tokens.sha256)
     for name, content in files.items():
-        if not (folder / name).is_file() or (folder / name).read_bytes() != content:
-            write_whole(folder / name, content)
+        store.write_changed(folder / name, content)
     save_tensors(folder / MODEL, {**model.state_dict(), "vocab.counts": torch.tensor(vocab.counts)},
                  {key: json.dumps(value) for key, value in {**(about or {}), **own}.items()})
 
@@ -82,24 +83,47 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; "
                          f"train first (tofy train --out {folder}) or give another folder.")
-    tensors, texts = load_tensors(folder / MODEL)
-    try:
-        header = {key: json.loads(value) for key, value in texts.items()}
-        config, expected = ModelConfig(**header["config"]), header["vocab_sha256"]
-        tokens, lower, sha256 = header["tokens"], header["lower"], header.get("tokenizer_sha256")
-        counts = tensors.pop("vocab.counts").tolist()
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / MODEL} was not written by this version of tofy ({error}); train again.") from error
-    if not (folder / VOCAB).is_file():
-        raise RunError(f"{folder} holds a model but no {VOCAB}; copy the vocabulary that was saved with it.")
-    vocab = load_vocab(folder / VOCAB, counts, stored_rule(folder, tokens, sha256), lower)
-    if vocab_hash(vocab) != expected:
-        raise RunError(f"{folder / VOCAB} is not the vocabulary this model was trained with (its SHA-256 is "
-                       f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); put the right one in its place.")
+    path = folder / MODEL
+    tensors, texts = load_tensors(path)
+    header = store.read_header(texts, path)
+    with store.reading(path, "was not written by this version of tofy"):
+        config, counts = ModelConfig(**header["config"]), read_counts(tensors.pop("vocab.counts"), header)
+        vocab = stored_vocab(folder, header, counts)
+    if len(vocab) != config.vocab_size or len(counts) != len(vocab):
+        raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of "
+                       f"{config.vocab_size:,} rows for {len(vocab):,} words; copy it again or train again.")
+    store.check_size(lambda: LatentModel(config), tensors, path, config.layers)
     model = LatentModel(config)
     model.spell(vocab.words)
-    fit_weights(model, tensors, folder / MODEL)
+    fit_weights(model, tensors, path)
     return model.eval(), vocab, header
+
+# %% ../nbs/08d_run_folder.ipynb #fbaefb62
+def stored_vocab(folder: Path, header: Mapping[str, Any], counts: Sequence[int]) -> Vocab:
+    "The vocabulary of a run folder; raises a `RunError` if it is missing or not the model's."
+    path, expected = folder / VOCAB, header["vocab_sha256"]
+    if not path.is_file():
+        raise RunError(f"{folder} holds a model but no {VOCAB}; copy the vocabulary that was saved with it.")
+    rule = stored_rule(folder, header["tokens"], header.get("tokenizer_sha256"))
+    vocab = load_vocab(path, counts, rule, bool(header["lower"]))
+    if vocab_hash(vocab) != expected:
+        raise RunError(f"{path} is not the vocabulary this model was trained with (its SHA-256 is "
+                       f"{vocab_hash(vocab)[:12]}…, the model's {expected[:12]}…); put the right one in its place.")
+    return vocab
+
+
+def read_counts(counts: torch.Tensor, header: Mapping[str, Any]) -> list[int]:
+    "The counts `(V,)` of a model's words; raises a `ValueError` if they, or parts of its header, are of a wrong kind."
+    tables = [header.get(name, {}) for name in ("config", "data", "train", "text")]
+    if not all(isinstance(table, dict) for table in tables) or counts.dtype != torch.int64 or (
+            counts.dim() != 1 or (counts < 0).any()):
+        raise ValueError("its header or its counts are of another kind")
+    if isinstance(header["tokens"], str) and header["tokens"] not in (*TOKEN_RULES, TOKENIZER):
+        raise ValueError(f"it names the token rule {header['tokens']!r}")
+    queries, step = tables[2].get("eval_queries", 2000), header.get("step", 0)
+    if not all(isinstance(n, int) and n >= 0 for n in (queries, step)):
+        raise ValueError(f"its step is {step!r} and its eval_queries {queries!r}")
+    return counts.tolist()
 
 # %% ../nbs/08d_run_folder.ipynb #88e244d8
 @dataclass
@@ -136,6 +160,46 @@ def read_log(folder: str | Path) -> list[LogRecord]:
     return read_records(folder, LogRecord)
 
 # %% ../nbs/08d_run_folder.ipynb #35d66c5f
+def heldout_bytes(texts: Iterable[str]) -> bytes:
+    "The contents of heldout.txt: a held-out phrase on each line."
+    return "".join(text + "\n" for text in texts).encode()
+
+
+def check_heldout(folder: str | Path, header: Mapping[str, Any]) -> None:
+    "Raise a `RunError` if heldout.txt is not the file that was written with the model; older headers don't know."
+    path, known = Path(folder) / HELDOUT, header.get("heldout_sha256")
+    if known is not None and path.is_file() and store.sha256(path.read_bytes()) != known:
+        raise RunError(f"{path} is not the file that was written with this run (its SHA-256 differs), so figures "
+                       "measured on it would not be the run's; put the right file in its place.")
+
+
+def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
+    "The file with the text that a run was trained on: the one given, or where it lay then; a `RunError` if it is gone."
+    for place in (Path(str(given)), Path(told["path"])):
+        if place.is_file() and place.stat().st_size == told["bytes"] and file_hash(place) == told["sha256"]:
+            if place.resolve() != Path(str(given)).resolve():
+                logging.getLogger("tofy").info("The text of %s is read from %s, where it was when the run began.",
+                                               folder, place)
+            return str(place)
+    raise RunError(f"{Path(str(given)).absolute()} is not the text that {folder} was trained on, which was "
+                   f"{told['path']} (SHA-256 {told['sha256'][:12]}…); put that text back, or train again.")
+
+
+def own_data(folder: str | Path,
+             config: DataConfig,                   # of the run's data, as they were given when it began
+             read: Callable[[DataConfig], Data],   # such as `hub.source_data`
+            ) -> Data:
+    "The data of a run that is resumed, read from wherever its own texts lie now."
+    path = Path(folder) / MODEL
+    texts = store.read_header(store.read_metadata(path), path).get("text") or {} if path.is_file() else {}
+    with store.reading(path):
+        own = {name: own_text(folder, getattr(config, name), told) for name, told in texts.items()
+               if name in ("source", "valid")}
+    data = read(replace(config, **own))
+    data.settings |= {name: getattr(config, name) for name in own}
+    return data
+
+# %% ../nbs/08d_run_folder.ipynb #9bb94945
 def load_settings(path: str | Path) -> dict[str, Any]:
     "Read the tables of a settings file; if `tokens` names the run's own tokenizer, it becomes that file's path."
     tables = load_tables(path)
@@ -153,11 +217,25 @@ def save_baselines(folder: str | Path, vocab: Vocab, bigram: Bigram, lines: Mapp
 
 def load_baselines(folder: str | Path, vocab: Vocab) -> tuple[Bigram | None, dict[str, dict[str, float]]]:
     "The bigram model and the baselines' figures of a run folder; (None, {}) if they must be measured (again)."
-    with suppress(UsageError, RunError, KeyError, ValueError):           # missing or damaged: the file is only a cache
-        tensors, header = load_tensors(Path(folder) / BASELINES)
+    path = Path(folder) / BASELINES
+    with suppress(UsageError, RunError), store.reading(path):            # missing or damaged: the file is only a cache
+        tensors, header = load_tensors(path)
         if header["vocab_sha256"] == vocab_hash(vocab):
-            return Bigram(tensors["pairs"], tensors["counts"], len(vocab)), json.loads(header["baselines"])
+            lines, pairs, counts = json.loads(header["baselines"]), tensors["pairs"], tensors["counts"]
+            check_pairs(pairs, counts, len(vocab))
+            return Bigram(pairs, counts, len(vocab)), {name: {k: float(v) if isinstance(v, float) else int(v)
+                                                              for k, v in line.items()} for name, line in lines.items()}
     return None, {}
+
+# %% ../nbs/08d_run_folder.ipynb #35fd8db1
+def check_pairs(pairs: torch.Tensor, counts: torch.Tensor, vocab_size: int) -> None:
+    "Raise a `ValueError` if these are no pairs of neighbours, int64 `(P,)` in rising order, and their counts `(P,)`."
+    whole = pairs.dtype == torch.int64 and counts.dtype in (torch.int64, torch.float32)
+    if not whole or pairs.dim() != 1 or pairs.shape != counts.shape or not len(pairs):
+        raise ValueError("it holds no pairs and counts")
+    if (pairs.diff() <= 0).any() or pairs[0] < 0 or pairs[-1] >= vocab_size ** 2 or not (counts >= 1).all() or (
+            counts.isinf().any()):
+        raise ValueError("its pairs and counts make no sense")
 
 # %% ../nbs/08d_run_folder.ipynb #915e7111
 # Most held-out blanks that the figures of a finished run are measured on, drawn with seed 0.

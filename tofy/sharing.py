@@ -183,7 +183,10 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     "Write the files to share into `folder`, and return it; a run folder raises a `UsageError`."
     if (folder / STATE).exists() or folder.resolve() == model.folder.resolve():
         raise UsageError(f"{folder} is a run folder, which must not be overwritten; give another folder to save into.")
-    about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()}
+    if not (folder / MODEL).is_file() and (there := [name for name in FILES if (folder / name).exists()]):
+        raise UsageError(f"{folder} holds a {there[0]} that tofy did not write; give another folder to save into.")
+    about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()
+             if k not in ("text", "heldout_sha256")}                 # where its text lies is nobody's business
     run_folder.save_model(folder, model.model, model.vocab, about)
     for file in (LOG, BASELINES):
         if (model.folder / file).is_file():

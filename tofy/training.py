@@ -7,7 +7,6 @@ __all__ = ['RECIPES', 'TrainConfig', 'recipe', 'LatentRun', 'next_batch', 'batch
            'make_optimizer', 'suited_batch', 'new_run', 'open_run', 'train', 'fit']
 
 # %% ../nbs/09_training.ipynb #825a5639
-import json
 import logging
 import math
 from collections.abc import Generator, Iterator
@@ -35,7 +34,7 @@ from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
 from .spelling import own_rows, spelling_of
-from .vocab import SPECIALS, TOKENIZER, UNK, Vocab
+from .vocab import SPECIALS, UNK, Vocab
 
 # %% ../nbs/09_training.ipynb #1d654f65
 logger = logging.getLogger("tofy")
@@ -173,9 +172,7 @@ class LatentRun(Run):
         run_folder.save_model(self.folder, self.model, self.data.vocab, self.about | more)
 
     def write_files(self) -> None:
-        for name in (run_folder.BASELINES, TOKENIZER):              # an older run's
-            (self.folder / name).unlink(missing_ok=True)
-        store.write_whole(self.folder / store.HELDOUT, "".join(text + "\n" for text in self.data.heldout).encode())
+        store.write_changed(self.folder / store.HELDOUT, run_folder.heldout_bytes(self.data.heldout))
 
     def tables(self) -> dict[str, dict]:
         return dict(data=self.about["data"], model=given(self.model.config), train=given(self.config))
@@ -345,7 +342,8 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "ema" else None
     settings = data.settings | dict(tokens=data.vocab.rule)              # for a tokenizer: its copy in the run folder
-    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size())
+    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size(), text=data.origin,
+                 heldout_sha256=store.sha256(run_folder.heldout_bytes(data.heldout)))
     generator = torch.Generator().manual_seed(config.seed)
     return LatentRun(data, config, model, make_optimizer(model, config), generator, folder, about, teacher=teacher)
 
@@ -356,10 +354,11 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
-        on_first(lambda: store.make_run_folder(folder, resume, overwrite, run_folder.STATE))
-        if resume and (folder / run_folder.MODEL).is_file():
-            began = store.load_tensors(folder / run_folder.MODEL)[1].get("tokenizer_sha256", "null")
-            run_folder.check_tokenizer(data.vocab.tokens, json.loads(began), folder)
+        file, reads = getattr(data.vocab.tokens, "content", "").encode() or None, map(data.settings.get, data.origin)
+        on_first(lambda: store.make_run_folder(folder, resume, overwrite, run_folder.STATE, file, reads))
+        if resume and (path := folder / run_folder.MODEL).is_file():
+            began = store.read_header(store.read_metadata(path), path).get("tokenizer_sha256")
+            run_folder.check_tokenizer(data.vocab.tokens, began, folder)
     run = new_run(data, model_config, config, folder)
     if config.init_from and not resume:
         words = warm_start(run.model, data.vocab, config.init_from)
@@ -381,7 +380,7 @@ def train(data: Data,                                # what to learn from
          ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
     "Train a model and yield log records; the best model and all that is needed to resume go to `out`."
     folder, default = Path(out) if out else None, recipe()
-    with memory_advice(SMALLER):
+    with memory_advice(SMALLER), store.at_work(folder, resume, overwrite, run_folder.STATE, on_first):
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
         yield from loop.run(run)
 

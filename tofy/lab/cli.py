@@ -48,6 +48,7 @@ RUN = Path("runs/decoder")
 Source = Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of source code, stdlib or builtin[:N].")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
+ReplaceFile = flag("--overwrite", "Replace a file of this name.")
 Delimiter = Annotated[str | None, typer.Option(
     help="The string between the documents of one file, such as '<|endoftext|>'.")]
 
@@ -63,6 +64,7 @@ def train_tokenizer(
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
     delimiter: Delimiter = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
+    overwrite: ReplaceFile = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a tokenizer from a text.
@@ -73,12 +75,12 @@ def train_tokenizer(
 
       tofy lab tokenizer train stdlib --kind character --reserved 4 --out code.json
     """
+    from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
     rows = (line for text in read_documents(data, delimiter).values() for line in text.splitlines(keepends=True))
     learned = tokenizers.train_tokenizer(rows, kind, vocab_size, reserved, lower, sample, seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tokenizers.save_tokenizer(learned, out)
+    write_new(out, learned.json.encode(), overwrite)
     show(dict(out=str(out), kind=kind, tokens=len(learned), sha256=tokenizers.fingerprint(learned)), as_json,
          f"{learned} in {out}")
 
@@ -203,18 +205,19 @@ def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -
     "The data, decoder and settings of a run that begins with a trained decoder."
     from tofy.lab.stretches import asked_as
     from tofy.lab.surgery import branch
-    from tofy.lab.training import load_texts, read_configs
+    from tofy.lab.training import load_texts, own_documents, read_configs
     from tofy.lab.writing import load_decoder
     shape = {f.name for f in fields(DecoderConfig)} | {"tokenizer", "vocab_size"}
     if fixed := [name for name in (*given, *named) if name in shape | {"preset"}]:
         raise UsageError(f"The decoder of --from has a shape and a tokenizer, so {', '.join(fixed)} cannot be given; "
                          "leave it out, or change the decoder with tofy lab insert-layer, insert-head or init-with.")
     parent = load_decoder(start_from)
-    data, _, train = configs_for(None, named.get("config"), given)
+    (data, _, train), documents = configs_for(None, named.get("config"), given), None
     if "source" not in given and "config" not in named:          # the parent's own text, perhaps in other windows
         asked = {name: given[name] for name in ("examples", "stride", "geometric_p", "cache") if name in given}
         data = replace(read_configs(start_from)[0], **asked)
-    texts = load_texts(data, parent.tokenizer)
+        documents = own_documents(start_from, data)
+    texts = load_texts(data, parent.tokenizer, documents)
     return asked_as(data, texts, parent.model.config.context), branch(parent), train
 
 
@@ -290,16 +293,22 @@ def loss(
     from tofy.lab.writing import load_decoder
     writer = load_decoder(folder)
     if data is None:
-        texts = load_run(folder)[0]
+        texts = load_run(folder, vouched=True)[0]
         figures = measure_loss(writer, texts.valid, texts.valid_bytes, limit)
+        text = f"the run's own held-out text, from {texts.settings['source']}"
+        if "path" in texts.origin:
+            text += f" ({writer.about.get('text', texts.origin)['path']} when it was trained)"
     else:
         from tofy.lab.tokenizers import encode_texts
         from tofy.lab.training import join
         found = list(read_documents(data, delimiter).values())
         size = sum(len(text.encode()) for text in found)
         figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
-    show(figures, as_json, f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
-                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte")
+        text = data
+    show(figures | dict(text=text), as_json,
+         f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
+                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\n"
+                           f"measured on {text}")
 
 
 @app.command()
@@ -402,6 +411,7 @@ def data(
     lines: Annotated[int, typer.Option(help="How many lines to write.", min=1)] = 10_000,
     output: Annotated[Path | None, typer.Option(help="The file to write; default: NAME.txt.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
+    overwrite: ReplaceFile = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a synthetic text that follows a rule, and print the lowest loss that a model can reach on it.
@@ -410,10 +420,10 @@ def data(
 
       tofy lab data words --lines 10000 --output words.txt
     """
+    from tofy.checkpoint import write_new
     from tofy.lab.synthetic import data_set
     task, path = data_set(name), output or Path(f"{name}.txt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(task.text(lines, seed), encoding="utf-8")
+    write_new(path, task.text(lines, seed).encode(), overwrite)
     law = task.law()
     show(dict(output=str(path), lines=lines, characters=path.stat().st_size, unigram=law.unigram, floor=law.floor),
          as_json, f"{lines:,} lines in {path}. Letter frequencies alone give a loss of {law.unigram:.3f} nats a "

@@ -6,6 +6,7 @@
 __all__ = ['cosine', 'compare', 'relation', 'family', 'read_family', 'tree_text', 'plot_lineage']
 
 # %% ../../nbs/lab/06a_lineage.ipynb #df0f5f85
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .. import checkpoint as store
 from ..colours import BLUE, GREY
-from ..errors import UsageError
+from ..errors import RunError, TofyError, UsageError
 from .surgery import Kin, ancestors, kin_of, shared_tokens
 from .writing import DECODER, Writer, load_decoder
 
@@ -190,7 +192,17 @@ def read_family(home: str | Path) -> list[Member]:
     if not folders:
         raise UsageError(f"There is no decoder in {home}; "
                          f"train one with tofy lab train --out {Path(home) / 'decoder'}.")
-    return family({folder.name: load_decoder(folder) for folder in folders})
+    writers: dict[str, Writer] = {}
+    for folder in folders:
+        try:
+            with store.reading(folder / DECODER):
+                family({folder.name: (writer := load_decoder(folder))})      # can its ancestors be read as well?
+                writers[folder.name] = writer
+        except TofyError as error:
+            logging.getLogger("tofy").warning("%s is left out: %s", folder, error)
+    if not writers:
+        raise RunError(f"No decoder in {home} can be read; copy them again or train again.")
+    return family(writers)
 
 # %% ../../nbs/lab/06a_lineage.ipynb #2fb9047c
 def tree_text(members: list[Member]) -> str:

@@ -14,7 +14,8 @@ import math
 import random
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -26,14 +27,13 @@ from torch import Generator, Tensor
 from .. import checkpoint as store
 from .. import loop
 from ..checkpoint import NAN
-from ..corpus import lines
-from ..errors import UsageError, memory_advice
+from ..corpus import builtin_sizes, lines
+from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..vocab import TOKENIZER
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
-from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
+from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
 
 # %% ../../nbs/lab/02_training.ipynb #cff52407
@@ -46,8 +46,7 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
                   ) -> dict[str, str]:             # name → text
     "Read the documents of a source, without empty and repeated ones."
     if str(source).startswith("builtin"):
-        count = str(source).partition(":")[2] or "3000"
-        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines(int(count)))}
+        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines(builtin_lines(str(source))))}
     elif str(source) == "stdlib":
         found = {p.name: read_text(p) for p in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))}
     elif Path(source).is_dir():
@@ -68,6 +67,14 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
+def builtin_lines(source: str) -> int:
+    "How many lines of the built-in corpus a source such as builtin:500 asks for; 3,000 if it does not say."
+    try:
+        return 3000 if source == "builtin" else builtin_sizes(source)[0]
+    except (TypeError, ValueError):
+        raise UsageError(f"{source} should be builtin or builtin:LINES, with at most 10,000,000 lines.") from None
+
+
 def hidden(path: Path) -> bool:
     "Whether the name of a file or folder in the path begins with `.` or `_`; `__init__.py` does not count."
     return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
@@ -122,9 +129,6 @@ class TextDataConfig:
                                 none="keep nothing")
 
     def __post_init__(self):
-        for name in ("source", "tokenizer", "cache"):               # a path may be given for its name
-            if isinstance(value := getattr(self, name), Path):
-                setattr(self, name, str(value))
         check(self)
 
 
@@ -138,6 +142,7 @@ class TextData:
     heldout: list[str]        # names of the held-out documents
     hash: str                 # SHA-256 of ids and tokenizer
     settings: dict            # the arguments of `load_texts` that make the same data
+    origin: dict = field(default_factory=dict, kw_only=True)   # where the source lay, and the SHA-256 of its documents
 
     def __repr__(self) -> str:
         return (f"{type(self).__name__}({self.settings['source']}: {len(self.train):,} tokens to train, "
@@ -151,6 +156,7 @@ class TextData:
 
 def load_texts(source: str | Path | TextDataConfig,        # as for `read_documents`, or a complete config
                tokenizer: Tokenizer | str | None = None,   # a ready one, or the kind to train on this text
+               documents: Mapping[str, str] | None = None,   # those of the source, if they are read already
                **changes: Any,                             # any other field of `TextDataConfig`
               ) -> TextData:
     "Read a source, hold out some of it, and encode both parts."
@@ -158,7 +164,8 @@ def load_texts(source: str | Path | TextDataConfig,        # as for `read_docume
         changes["tokenizer"] = tokenizer
     config = (replace(source, **changes) if isinstance(source, TextDataConfig)
               else TextDataConfig(str(source), **changes))
-    parts = split_documents(read_documents(config.source, config.delimiter), config.valid, config.seed)
+    documents = documents or read_documents(config.source, config.delimiter)
+    parts = split_documents(documents, config.valid, config.seed)
     sides = [list(part.values()) for part in parts]
     settings = {name: value for name, value in asdict(config).items() if value is not None and name != "cache"}
     if tokenizer is None or isinstance(tokenizer, str):
@@ -170,7 +177,36 @@ def load_texts(source: str | Path | TextDataConfig,        # as for `read_docume
     digest.update(train.numpy())
     digest.update(held.numpy())
     size = sum(len(text.encode(errors="surrogatepass")) for text in sides[1])
-    return TextData(tokenizer, train, held, size, list(parts[1]), digest.hexdigest(), settings)
+    return TextData(tokenizer, train, held, size, list(parts[1]), digest.hexdigest(), settings,
+                    origin=origin_of(config.source, documents))
+
+# %% ../../nbs/lab/02_training.ipynb #1d7c4850
+def origin_of(source: str, documents: Mapping[str, str]) -> dict[str, str]:
+    "Where a source lies, and the SHA-256 of its documents; empty for the built-in corpus."
+    if source.startswith("builtin"):
+        return {}
+    place = source if source == "stdlib" else str(Path(source).resolve())
+    return dict(path=place, sha256=text_hash(documents.values()))
+
+
+def own_documents(folder: str | Path,
+                  config: TextDataConfig,    # of the run in `folder`
+                  vouched: bool = False,     # read nothing if the model's header has no hash, as in older runs
+                 ) -> dict[str, str]:
+    "The documents that a run was trained on, wherever they lie now; a `RunError` if another text is in their place."
+    path = Path(folder) / DECODER
+    told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
+    with store.reading(path):
+        if not told and not (vouched and not config.source.startswith("builtin")):
+            return read_documents(config.source, config.delimiter)
+        for place in dict.fromkeys((config.source, told["path"]) if told else ()):
+            with suppress(UsageError):
+                found = read_documents(place, config.delimiter)
+                if text_hash(found.values()) == told["sha256"]:
+                    return found
+    was = f"which was {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told else "of which it keeps no hash"
+    raise RunError(f"{Path(config.source).absolute()} is not known to be the text that {folder} was trained on, {was}; "
+                   "put that text back, or name the text to read.")
 
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
@@ -255,6 +291,7 @@ class TextRecord:
     progress: float = 0.
     is_line: bool = True
     file: ClassVar[str] = "log_decoder.csv"
+    samples: ClassVar[str] = "samples.jsonl"   # in the run folder: what the model wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #b34ce09f
 class TextBatch(NamedTuple):
@@ -298,8 +335,7 @@ class TextRun(Run):
         save_decoder(self.folder, self.model, self.data.tokenizer, self.about | more)
 
     def write_files(self) -> None:
-        (self.folder / TOKENIZER).unlink(missing_ok=True)                # an older run's
-        store.write_whole(self.folder / store.HELDOUT, "".join(name + "\n" for name in self.data.heldout).encode())
+        store.write_changed(self.folder / store.HELDOUT, "".join(name + "\n" for name in self.data.heldout).encode())
 
     def tables(self) -> dict[str, dict]:
         shape = {name: value for name, value in asdict(self.model.config).items() if name != "vocab_size"}
@@ -377,7 +413,7 @@ def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
     run.validation_seconds = run.clock.seconds - began
 
 # %% ../../nbs/lab/02_training.ipynb #80ddd06c
-SAMPLES = "samples.jsonl"   # in the run folder: what the model wrote at each validation
+SAMPLES = TextRecord.samples   # in the run folder: what the model wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #1c894a4f
 @torch.no_grad()
@@ -432,7 +468,7 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
         raise UsageError(f"There is no text to train on in {data.settings['source']}; give a longer one.")
     model.recompute = config.recompute
     choose_trained(model, config.only_layer)
-    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings) | origin
+    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings, text=data.origin) | origin
     model.to(config.device).train()
     generator = Generator().manual_seed(config.seed)
     return TextRun(data, config, model, make_optimizer(model, config), generator, folder, about)
@@ -447,11 +483,13 @@ def train(data: TextData,
          ) -> Iterator[TextRecord]:                       # a record at every log line, progress records between
     "Train a decoder; `out` keeps the best model and everything needed to resume."
     folder, config = Path(out) if out else None, config or TextConfig()
-    with memory_advice("--batch, --context, --dim, --layers"):
+    with (memory_advice("--batch, --context, --dim, --layers"),
+          store.at_work(folder, resume, overwrite, TextRun.STATE)):
         if config.threads:
             torch.set_num_threads(config.threads)
         if folder:
-            store.make_run_folder(folder, resume, overwrite, TextRun.STATE)
+            file, reads = getattr(data.tokenizer, "json", "").encode() or None, [data.settings.get("source")]
+            store.make_run_folder(folder, resume, overwrite, TextRun.STATE, file, reads)
         run = new_run(data, model or DecoderConfig(), config, folder)
         if resume and (folder / DECODER).is_file():                # the settings file does not tell its origin
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
@@ -483,10 +521,14 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
 
 # %% ../../nbs/lab/02_training.ipynb #54ef5900
-def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextData, DecoderConfig, TextConfig]:
-    "The texts, shape and settings of a run, from its run.toml."
+def load_run(folder: str | Path,
+             cache: str | Path | None = None,
+             vouched: bool = False,             # as for `own_documents`
+            ) -> tuple[TextData, DecoderConfig, TextConfig]:
+    "The texts, shape and settings of a run, from its run.toml; its text is read only if it is the run's own."
     config, model, train = read_configs(folder)
-    data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder))
+    documents = own_documents(folder, config, vouched)
+    data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder), documents)
     data.settings = {name: value for name, value in asdict(config).items() if value is not None}
     return data, model, train
 
