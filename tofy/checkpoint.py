@@ -12,8 +12,8 @@ import json
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
@@ -95,6 +95,19 @@ def make_run_folder(folder: Path,
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
+
+# %% ../nbs/08_checkpoint.ipynb #4f0f00b0
+@contextmanager
+def no_empty_folder(folder: Path | None) -> Iterator[None]:
+    "A context that, if it ends in an error, removes the folder and those above it that it made and left empty."
+    made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):                                    # it is not empty, or was never made
+                path.rmdir()
+        raise
 
 # %% ../nbs/08_checkpoint.ipynb #f392bab4
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -197,10 +210,13 @@ def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) ->
 def load_tables(path: str | Path) -> dict[str, Any]:
     "Read a TOML file of settings; returns its tables by name."
     try:
-        return tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
+        return tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()     # Notepad begins with a BOM
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}; every run folder holds one, named {SETTINGS}.") from None
-    except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read as a settings file ({error.strerror}); give a TOML file, such as a "
+                         f"run's {SETTINGS}.") from None
+    except (tomlkit.exceptions.TOMLKitError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not valid TOML: {error}.") from None
 
 # %% ../nbs/08_checkpoint.ipynb #dd45fb5c

@@ -6,8 +6,10 @@
 __all__ = ['TofyError', 'UsageError', 'RunError', 'MissingPackage', 'extra', 'memory_advice']
 
 # %% ../nbs/00a_errors.ipynb #51869dfd
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 # %% ../nbs/00a_errors.ipynb #1327aa3a
 class TofyError(Exception):
@@ -36,6 +38,12 @@ def extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         package = (error.name or "a package").split(".")[0]
         raise MissingPackage(f'{package} is not installed; it comes with: pip install "tofy[{name}]"') from None
+
+# %% ../nbs/00a_errors.ipynb #914798fb
+def command_line(*words: object) -> str:
+    "A command as a shell reads it: a word with blanks or with signs of the shell is quoted."
+    told = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(told)
 
 # %% ../nbs/00a_errors.ipynb #60025200
 def out_of_memory(error: BaseException) -> bool:

@@ -34,8 +34,15 @@ from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written
 
 
+def check_text(phrase: str) -> None:
+    "Raise a `UsageError` if what should be a phrase is not a text."
+    if not isinstance(phrase, str):
+        raise UsageError(f"A phrase is a text with _ where a word is missing, and this is {phrase!r}; give a text.")
+
+
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
     "The token ids of a phrase with exactly one blank; `<mask>` takes the blank's place."
+    check_text(phrase)
     pieces = BLANK.split(phrase.rstrip())
     if len(pieces) == 1:
         raise RunError(f"no blank found in {phrase.strip()!r}; write _ or [MASK] where the word is missing."
@@ -149,6 +156,8 @@ PIECES = "these are pieces of words; · stands for a space"
 
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
+    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
+        raise UsageError(f"top is {top!r}; it must be a whole number, at least 1.")
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
     cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
     row = None if word is None else latent.row(word)                                     # (D,)
@@ -251,6 +260,7 @@ def diff(latent: Latent,
          strip_answer: bool = False,  # first remove every copy of the answer from the phrase, as the notes did
         ) -> Answer:
     "Ask a question with a blank, and rank the expected answer among all words."
+    check_text(question)
     phrase, arrow, word = question.partition("=>")
     if not question.strip():
         raise RunError("the phrase is empty; type some words with _ where one is missing, => and the answer.")

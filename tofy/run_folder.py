@@ -19,7 +19,7 @@ import torch
 from . import __version__
 from .checkpoint import NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors, write_whole
 from .encoder import LatentModel, ModelConfig
-from .errors import RunError, UsageError
+from .errors import RunError, UsageError, command_line
 from .metrics import Bigram
 from .vocab import TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
 
@@ -79,7 +79,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; "
-                         f"train first (tofy train --out {folder}) or give another folder.")
+                         f"train first ({command_line('tofy', 'train', '--out', folder)}) or give another folder.")
     tensors, texts = load_tensors(folder / MODEL)
     try:
         header = {key: json.loads(value) for key, value in texts.items()}

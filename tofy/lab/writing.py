@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from .. import __version__
 from .. import checkpoint as store
 from ..colours import PALE_GREY, SHADES
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, command_line
 from ..settings import check, setting
 from ..vocab import TOKENIZER
 from .decoder import Decoder, DecoderConfig, at_rest
@@ -228,8 +228,8 @@ def load_decoder(folder: str | Path) -> Writer:
     "The best model of a run folder with its tokenizer, as a `Writer`."
     folder = Path(folder)
     if not (folder / DECODER).is_file():
-        raise UsageError(f"There is no decoder in {folder}; train one with tofy lab train --out {folder}, "
-                     "or name another folder.")
+        raise UsageError(f"There is no decoder in {folder}; train one with "
+                         f"{command_line('tofy', 'lab', 'train', '--out', folder)}, or name another folder.")
     tensors, header = store.load_tensors(folder / DECODER)
     try:
         header = {key: json.loads(value) for key, value in header.items()}

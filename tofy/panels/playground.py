@@ -90,10 +90,11 @@ class PlaygroundPanel(Panel):
         self.home, self.training, self.watcher, self.opened, self.listing = Path(home), None, None, (None, None), False
         self.make_controls()
         self.make_buttons()
-        self.text, self.words, self.tree = widgets.HTML(), widgets.HTML(), Picture(8.5, 3)
+        self.text, self.words, self.faults = (widgets.HTML() for _ in range(3))
+        self.tree = Picture(8.5, 3)
         asked = self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens
         super().__init__(side_by_side(*asked), side_by_side(self.generate), self.text, self.words,
-                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
+                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree, self.faults)
         self.mark("playground", "run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds",
                   "generate", "layer", "head", "back", "train", "text", "words", "tree")
         self.when(*asked, self.generate, do=self.write)
@@ -147,9 +148,12 @@ class PlaygroundPanel(Panel):
         self.layer.disabled = self.head.disabled = self.back.disabled = self.generate.disabled = not folders
         if not folders:
             return self.notice.say(f"There is no decoder in {self.home} yet; press the button to train a small one.")
-        members = lineage.read_family(self.home)
-        self.tree.size = 8.5, .8 + .3 * len(members)
-        self.tree.draw(partial(lineage.plot_lineage, members), words=lineage.tree_text(members))
+        writers, faults = lineage.open_family(self.home)
+        members = lineage.family(writers)
+        if members:
+            self.tree.size = 8.5, .8 + .3 * len(members)
+            self.tree.draw(partial(lineage.plot_lineage, members), words=lineage.tree_text(members))
+        self.faults.value = "<br>".join(map(html.escape, lineage.fault_lines(faults)))
         self.write()
 
     def write(self) -> None:
