@@ -435,7 +435,10 @@ def runs(
     """
     from tofy.checkpoint import read_experiments
     from tofy.inference import in_columns
-    rows = read_experiments(folder)
+    read = read_experiments(folder)
+    rows = [row for row in read if isinstance(row, dict) and isinstance(row.get("run"), str)]
+    if len(rows) < len(read):
+        say(f"{len(read) - len(rows)} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
         raise UsageError(f"No run has ended in {folder} yet; train one with: "
                          f"{command_line('tofy', 'train', '--out', folder / 'latent')}")
@@ -459,9 +462,12 @@ RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "
 def flat_row(row: dict) -> dict:
     "A row of the experiment log as one flat dict of settings and metrics."
     flat = {k: v for k, v in row.items() if not isinstance(v, dict)}
-    budget = {f"planned {k}": row["train"][k] for k in ("steps", "seconds")}
-    figures = {k: round(v, 4) for k, v in row["figures"].items()}
-    return row["model"] | row["train"] | row["data"] | budget | flat | figures
+    model, train, data, figures = (row[k] if isinstance(row.get(k), dict) else {} for k in
+                                   ("model", "train", "data", "figures"))
+    budget = {f"planned {k}": train.get(k) for k in ("steps", "seconds")}
+    rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
+    known = flat if train else flat | dict(outcome=f"{flat.get('outcome', '?')} (this line of the log is damaged)")
+    return model | train | data | budget | known | rounded
 
 # %% ../nbs/16_cli.ipynb #39468560
 @app.command()
@@ -639,11 +645,16 @@ def interrupted(error: BaseException | None) -> bool:
 WRONG_NAME = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EINVAL}
 
 
-def unforeseen(error: Exception) -> str:
-    "The sentence for an error that is not one of ours."
+def unforeseen(error: Exception) -> int:
+    "Print a sentence about an error that is not one of ours; returns the exit code."
+    if interrupted(error):
+        return 130
     if isinstance(error, OSError) and error.filename and error.strerror:
-        return f"{error.filename} cannot be used ({error.strerror}); check the name, or choose another."
-    return f"{type(error).__name__}: {error} (--debug shows where)"
+        said = f"{error.filename} cannot be used ({error.strerror}); check the name, or choose another."
+    else:
+        said = f"{type(error).__name__}: {error} (--debug shows where)"
+    print(readable(f"tofy: {said}"), file=sys.stderr)
+    return 2 if isinstance(error, OSError) and error.errno in WRONG_NAME else 1
 
 # %% ../nbs/16_cli.ipynb #752e1d4c
 def main(argv: list[str] | None = None) -> None:
@@ -671,7 +682,4 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:                                     # a bug, or something unforeseen
         if debug:
             raise
-        if interrupted(error):
-            sys.exit(130)
-        print(readable(f"tofy: {unforeseen(error)}"), file=sys.stderr)
-        sys.exit(2 if isinstance(error, OSError) and error.errno in WRONG_NAME else 1)
+        sys.exit(unforeseen(error))

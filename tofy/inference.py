@@ -19,7 +19,7 @@ from torch import Tensor
 
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
-from .colours import BLUE, RED
+from .colours import BLUE, RED, plain
 from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
 from .errors import RunError, TofyError, UsageError
@@ -209,8 +209,8 @@ def plot_answer(answer: Answer, ax=None):
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
-    ax.barh(words, cosines, color=[RED if w == answer.word else BLUE for w in words])
-    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=answer.phrase)
+    ax.barh([*map(plain, words)], cosines, color=[RED if w == answer.word else BLUE for w in words])
+    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
     return ax
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
@@ -499,7 +499,7 @@ def plot_attention(looks: Tensor,      # (layers,H,T) from `attention`
                 color="w" if share > .6 else "k")
     for layer in range(1, layers):
         ax.axhline(layer * heads - .5, color=RED, lw=1.5)
-    ax.set_xticks(range(len(words)), words, rotation=45, ha="right")
+    ax.set_xticks(range(len(words)), [*map(plain, words)], rotation=45, ha="right")
     rows = [f"layer {i + 1}, head {j + 1}" for i in range(layers) for j in range(heads)]
     ax.set_yticks(range(len(rows)), rows, fontsize=7)
     ax.set_title("where the blank looks (% of its attention)", fontsize=10)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..colours import BLUE, GREY
+from ..colours import BLUE, GREY, plain
 from ..errors import TofyError, UsageError, command_line
 from .surgery import Kin, ancestors, kin_of, shared_tokens
 from .writing import DECODER, Writer, load_decoder
@@ -248,7 +248,7 @@ def plot_lineage(members: list[Member], ax=None):
         ax.plot(m.depth, i, "o", color=BLUE, mfc=BLUE if m.name else "white", zorder=2)
         label = (f"{title(m)}: {m.kin.operation}, {shape_words(m.kin)}, {number(m.kin.steps, 'step')}"
                  + (f", loss {m.loss:.3f}" if m.loss else ""))
-        ax.annotate(label, (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.annotate(plain(label), (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
     deepest = max((m.depth for m in members), default=0)
     ax.set(xlim=(-.2, max(12, 3 * deepest)), ylim=(len(members) - .5, -.5))
     ax.set_axis_off()
