@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import HANG, ROOT, SIZES
@@ -17,14 +18,15 @@ from tofy import inference, processes
 from tofy.cli import ask_command, can_be_asked, own_notebooks, question_of
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
-from tofy.errors import TofyError, UsageError, command_line
+from tofy.errors import TofyError, UsageError, command_line, readable
 from tofy.lab.decoder import Decoder, DecoderConfig
 from tofy.lab.training import TextConfig, load_texts
 from tofy.lab.training import train as train_decoder
+from tofy.lab.writing import load_decoder
 from tofy.plan import as_command, from_command, plan, read_plan
 from tofy.processes import at_most, numbers_in
 from tofy.run_folder import STATE, read_log
-from tofy.terminal import readable
+from tofy.sharing import encode
 from tofy.training import recipe, train
 
 TINY = dict(dim=16, layers=1, heads=2, steps=2, threads=1)
@@ -252,12 +254,40 @@ def test_top_must_be_a_whole_number_above_0(value):
             ask(latent, phrase, value)
 
 
+def test_other_counts_in_calls():
+    latent = inference.load(inference.READY / "healthy")
+    phrases = inference.heldout_phrases(inference.READY / "healthy", latent)
+    for most in (0, -1, 1.5, "5"):
+        with pytest.raises(UsageError, match="max_queries is"):
+            inference.evaluate(latent, phrases, most)
+    with pytest.raises(UsageError, match="n is -2"):
+        inference.nearest_words(latent, "you", -2)
+    assert len(inference.fill(latent, "how are _ ?", np.int64(3)).top) == 3
+
+
+def test_counts_and_prompts_of_a_decoder(text):
+    out = text.parent / "d"
+    how = TextConfig(steps=1, seconds=None, sample=0, threads=1)
+    list(train_decoder(load_texts(text), DecoderConfig(dim=16, layers=1, heads=2, context=16), how, out))
+    writer = load_decoder(out)
+    for prompt, n, message in (("a", -1, "n is -1"), ("a", 2.5, "n is 2.5"), (None, 2, "prompt is None")):
+        with pytest.raises(UsageError, match=message):
+            writer.write(prompt, n)
+
+
+def test_an_answer_shown_in_a_terminal_moves_no_cursor():
+    answer = inference.Answer("a _", [("\x1b[2J", .5)], 9)
+    assert "\x1b" not in repr(answer) + repr(inference.Answers([answer])) and "\\x1b[2J" in repr(answer)
+
+
 @pytest.mark.parametrize("phrase", [None, 3, ["how are _ ?"], b"how are _ ?"])
 def test_a_phrase_must_be_a_text(phrase):
     latent = inference.load(inference.READY / "healthy")
     for ask in (inference.fill, inference.diff, inference.attention):
         with pytest.raises(TofyError, match="text"):
             ask(latent, phrase)
+    with pytest.raises(UsageError, match="text"):
+        encode(latent, [phrase])
 
 
 # ---- PyTorch set otherwise

@@ -33,7 +33,6 @@ from tofy.terminal import (
     light_class,
     option,
     print_everything,
-    readable,
     say,
     show,
     watch,
@@ -42,7 +41,7 @@ from tofy.terminal import (
 )
 
 from . import __version__
-from .errors import TofyError, UsageError, command_line, extra
+from .errors import TofyError, UsageError, command_line, extra, readable
 from .lab.cli import app as lab
 
 # %% ../nbs/16_cli.ipynb #6f863d72

@@ -22,7 +22,7 @@ from .checkpoint import HELDOUT, write_whole
 from .colours import BLUE, RED, plain
 from .data import Data, Phrases, numbered, read_phrases, source_lines
 from .encoder import LatentModel
-from .errors import RunError, TofyError, UsageError
+from .errors import RunError, TofyError, UsageError, readable, whole_number
 from .hub import load_source
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
@@ -37,7 +37,7 @@ BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written
 def check_text(phrase: str) -> None:
     "Raise a `UsageError` if what should be a phrase is not a text."
     if not isinstance(phrase, str):
-        raise UsageError(f"A phrase is a text with _ where a word is missing, and this is {phrase!r}; give a text.")
+        raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
 
 
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
@@ -135,7 +135,7 @@ class Answer:
     def __repr__(self) -> str:
         width = max((len(word) for word, _ in self.top), default=0)
         rows = [f"  {cosine:6.3f}  {word:{width}}  {'▪' * round(20 * max(cosine, 0))}" for word, cosine in self.top]
-        return "\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about())
+        return readable("\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about()))
 
     def _repr_html_(self) -> str:
         bar = '<div style="background:{};height:.8em;width:{:.0f}px"></div>'
@@ -156,8 +156,7 @@ PIECES = "these are pieces of words; · stands for a space"
 
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
-    if isinstance(top, bool) or not isinstance(top, int) or top < 1:
-        raise UsageError(f"top is {top!r}; it must be a whole number, at least 1.")
+    top = whole_number("top", top)
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
     cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
     row = None if word is None else latent.row(word)                                     # (D,)
@@ -182,7 +181,7 @@ def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, floa
     "The `n` other words whose embeddings have the largest cosine with this word's, each with that cosine."
     cosines = latent.model.cosines(latent.row(word)[None])[0]                            # (V,)
     cosines[[*range(len(SPECIALS)), latent.vocab.ids.get(word, 0)]] = -2.
-    best = cosines.topk(min(n, len(latent.vocab) - len(SPECIALS) - 1))
+    best = cosines.topk(min(whole_number("n", n), len(latent.vocab) - len(SPECIALS) - 1))
     return [(latent.vocab.words[i], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
 
 # %% ../nbs/10_inference.ipynb #4705b5f5
@@ -289,7 +288,7 @@ def in_columns(rows: Sequence[Mapping[str, str]]) -> str:
     "Rows as text, with a line of column names and aligned columns."
     wide = {c: max(len(c), *(len(row[c]) for row in rows)) for c in rows[0]} if rows else {}
     lines = [{c: c for c in wide}, *rows]
-    return "\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines)
+    return readable("\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines))
 
 
 class Answers(list):
@@ -345,7 +344,8 @@ def evaluate(latent: Latent,
             ) -> dict:   # queries, vocab, top1 … mean_rank, cos_mean, acc_neg, unknown; chance, unigram, bigram, best;
                          # for a run on pieces also unit
     "Hide every known token, one at a time, rank it among the whole vocabulary, and return metrics and baselines."
-    blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
+    most = None if max_queries is None else whole_number("max_queries", max_queries)
+    blanks, V = all_blanks(phrases, most), len(latent.vocab)
     if not len(blanks.rows):
         raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)

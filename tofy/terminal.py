@@ -12,7 +12,6 @@ import functools
 import inspect
 import json
 import math
-import re
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +25,7 @@ import typer
 from tqdm import tqdm
 
 from . import __file__ as package_file
-from .errors import UsageError
+from .errors import UsageError, readable
 from .schedule import LoopConfig
 from .settings import Setting, again, check, common_first, from_text, setting, settings_of, to_text
 from .vocab import SPECIALS
@@ -49,14 +48,6 @@ def without_nan(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-# %% ../nbs/15d_terminal.ipynb #0eed5abf
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-
-
-def readable(text: str) -> str:
-    "The text with the characters that a terminal obeys (but for new line and tab) written out, such as `\\x1b`."
-    return OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 # %% ../nbs/15d_terminal.ipynb #957b698a
 LOOK_ALIKES = {"▪": "#", "·": ".", "–": "-", "—": "-", "−": "-", "→": "->", "…": "...", "×": "x", "°": " degrees",
