@@ -289,7 +289,7 @@ def test_resuming_a_finished_run_says_so(tofy, trained):
 
 @pytest.mark.parametrize(
     "options",
-    [["--lr", 1], ["--dim", 8], ["--recipe", "notes"], ["--config", "run/run.toml"], ["text.txt"], ["--seed", 0]],
+    [["--lr", 1], ["--dim", 8], ["--recipe", "notes"], ["other.txt"], ["--seed", 1]],
     ids=lambda o: " ".join(map(str, o)),
 )
 def test_a_resumed_run_keeps_its_settings(tofy, trained, options):

@@ -128,6 +128,19 @@ def reading(path: str | Path, what: str = "is damaged or cut short") -> Iterator
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise RunError(f"{path} {what} ({why}); copy it again or train again.") from error
 
+# %% ../nbs/08_checkpoint.ipynb #4f0f00b0
+@contextmanager
+def no_empty_folder(folder: Path | None) -> Iterator[None]:
+    "A context that, if it ends in an error, removes the folder and those above it that it made and left empty."
+    made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):                                    # it is not empty, or was never made
+                path.rmdir()
+        raise
+
 # %% ../nbs/08_checkpoint.ipynb #9054bc8d
 OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
 ALSO = dict(latent=("frames.safetensors",), decoder=("samples.jsonl",))   # files of one kind of run only
@@ -471,9 +484,12 @@ def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) ->
 def load_tables(path: str | Path) -> dict[str, Any]:
     "Read a TOML file of settings; returns its tables by name."
     try:
-        return tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
+        return tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()     # Notepad begins with a BOM
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}; every run folder holds one, named {SETTINGS}.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read as a settings file ({error.strerror}); give a TOML file, such as a "
+                         f"run's {SETTINGS}.") from None
     except (*WRONG, tomlkit.exceptions.TOMLKitError) as error:
         why = " ".join(str(error).split())[:200] or type(error).__name__
         raise UsageError(f"{path} is not valid TOML: {why}.") from None

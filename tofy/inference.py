@@ -19,10 +19,10 @@ from torch import Tensor
 
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
-from .colours import BLUE, RED
+from .colours import BLUE, RED, plain
 from .data import Data, Phrases, load_data, numbered, read_phrases, source_lines
 from .encoder import LatentModel
-from .errors import RunError, TofyError, UsageError
+from .errors import RunError, TofyError, UsageError, readable, whole_number
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
@@ -33,8 +33,15 @@ from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
 BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written
 
 
+def check_text(phrase: str) -> None:
+    "Raise a `UsageError` if what should be a phrase is not a text."
+    if not isinstance(phrase, str):
+        raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
+
+
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
     "The token ids of a phrase with exactly one blank; `<mask>` takes the blank's place."
+    check_text(phrase)
     pieces = BLANK.split(phrase.rstrip())
     if len(pieces) == 1:
         raise RunError(f"no blank found in {phrase.strip()!r}; write _ or [MASK] where the word is missing."
@@ -136,7 +143,7 @@ class Answer:
     def __repr__(self) -> str:
         width = max((len(word) for word, _ in self.top), default=0)
         rows = [f"  {cosine:6.3f}  {word:{width}}  {'▪' * round(20 * max(cosine, 0))}" for word, cosine in self.top]
-        return "\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about())
+        return readable("\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about()))
 
     def _repr_html_(self) -> str:
         bar = '<div style="background:{};height:.8em;width:{:.0f}px"></div>'
@@ -157,6 +164,7 @@ PIECES = "these are pieces of words; · stands for a space"
 
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
+    top = whole_number("top", top)
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
     cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
     row = None if word is None else latent.row(word)                                     # (D,)
@@ -181,7 +189,7 @@ def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, floa
     "The `n` other words whose embeddings have the largest cosine with this word's, each with that cosine."
     cosines = latent.model.cosines(latent.row(word)[None])[0]                            # (V,)
     cosines[[*range(len(SPECIALS)), latent.vocab.ids.get(word, 0)]] = -2.
-    best = cosines.topk(min(n, len(latent.vocab) - len(SPECIALS) - 1))
+    best = cosines.topk(min(whole_number("n", n), len(latent.vocab) - len(SPECIALS) - 1))
     return [(latent.vocab.words[i], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
 
 # %% ../nbs/10_inference.ipynb #4705b5f5
@@ -208,8 +216,8 @@ def plot_answer(answer: Answer, ax=None):
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
-    ax.barh(words, cosines, color=[RED if w == answer.word else BLUE for w in words])
-    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=answer.phrase)
+    ax.barh([*map(plain, words)], cosines, color=[RED if w == answer.word else BLUE for w in words])
+    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
     return ax
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
@@ -259,6 +267,7 @@ def diff(latent: Latent,
          strip_answer: bool = False,  # first remove every copy of the answer from the phrase, as the notes did
         ) -> Answer:
     "Ask a question with a blank, and rank the expected answer among all words."
+    check_text(question)
     phrase, arrow, word = question.partition("=>")
     if not question.strip():
         raise RunError("the phrase is empty; type some words with _ where one is missing, => and the answer.")
@@ -287,7 +296,7 @@ def in_columns(rows: Sequence[Mapping[str, str]]) -> str:
     "Rows as text, with a line of column names and aligned columns."
     wide = {c: max(len(c), *(len(row[c]) for row in rows)) for c in rows[0]} if rows else {}
     lines = [{c: c for c in wide}, *rows]
-    return "\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines)
+    return readable("\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines))
 
 
 class Answers(list):
@@ -343,7 +352,8 @@ def evaluate(latent: Latent,
             ) -> dict:   # queries, vocab, top1 … mean_rank, cos_mean, acc_neg, unknown; chance, unigram, bigram, best;
                          # for a run on pieces also unit
     "Hide every known token, one at a time, rank it among the whole vocabulary, and return metrics and baselines."
-    blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
+    most = None if max_queries is None else whole_number("max_queries", max_queries)
+    blanks, V = all_blanks(phrases, most), len(latent.vocab)
     if not len(blanks.rows):
         raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)
@@ -357,7 +367,7 @@ def evaluate(latent: Latent,
 MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a header says so
 
 
-def readable(folder: str | Path, header: Mapping, name: str) -> object:
+def trusted_setting(folder: str | Path, header: Mapping, name: str) -> object:
     "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
     given, told = header["data"][name], header.get("text", {}).get(name)
     if name not in ("source", "valid") or not isinstance(given, str):
@@ -376,7 +386,7 @@ def run_data(folder: str | Path) -> Data:
     _, vocab, header = load_model(folder)
     try:
         with checkpoint.reading(Path(folder) / run_folder.MODEL):
-            settings = {name: readable(folder, header, name) for name in header.get("data", {})
+            settings = {name: trusted_setting(folder, header, name) for name in header.get("data", {})
                         if name not in ("cache", "column")}
             if vocab.unit == "pieces":
                 settings["tokens"] = Path(folder) / vocab.rule
@@ -527,7 +537,7 @@ def plot_attention(looks: Tensor,      # (layers,H,T) from `attention`
                 color="w" if share > .6 else "k")
     for layer in range(1, layers):
         ax.axhline(layer * heads - .5, color=RED, lw=1.5)
-    ax.set_xticks(range(len(words)), words, rotation=45, ha="right")
+    ax.set_xticks(range(len(words)), [*map(plain, words)], rotation=45, ha="right")
     rows = [f"layer {i + 1}, head {j + 1}" for i in range(layers) for j in range(heads)]
     ax.set_yticks(range(len(rows)), rows, fontsize=7)
     ax.set_title("where the blank looks (% of its attention)", fontsize=10)

@@ -22,7 +22,7 @@ from . import checkpoint as store
 from .checkpoint import HELDOUT, NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors
 from .data import Data, DataConfig, Phrases, file_hash
 from .encoder import LatentModel, ModelConfig
-from .errors import RunError, UsageError
+from .errors import RunError, UsageError, command_line
 from .masking import all_blanks
 from .metrics import Bigram, judge, model_scorer
 from .vocab import TOKEN_RULES, TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
@@ -82,7 +82,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     folder = Path(folder)
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; "
-                         f"train first (tofy train --out {folder}) or give another folder.")
+                         f"train first ({command_line('tofy', 'train', '--out', folder)}) or give another folder.")
     path = folder / MODEL
     tensors, texts = load_tensors(path)
     header = store.read_header(texts, path)

@@ -29,7 +29,7 @@ from .loop import Run
 from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
-from .processes import all_gather, any_process, on_first, process_rank, shard, world_size
+from .processes import all_gather, any_process, check_ready, on_first, process_rank, shard, world_size
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
@@ -38,6 +38,7 @@ from .vocab import SPECIALS, UNK, Vocab
 
 # %% ../nbs/09_training.ipynb #1d654f65
 logger = logging.getLogger("tofy")
+SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory runs out
 
 # %% ../nbs/09_training.ipynb #549f3a2d
 @dataclass
@@ -83,6 +84,8 @@ class TrainConfig(LoopConfig):
         self.corrupt = tuple(self.corrupt)
         if min(self.corrupt) < 0:
             raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
+        if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
+            raise UsageError("mse_weight, rank_weight and aux_weight are all 0, so there is no loss; give one a weight.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -333,9 +336,10 @@ def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
 # %% ../nbs/09_training.ipynb #e8d60aff
 def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None) -> LatentRun:
     "A run at step 0, with weights drawn from the seed."
+    check_ready(LatentModel, shape := replace(model_config, vocab_size=len(data.vocab)), SMALLER, config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
+        model = LatentModel(shape, config.temperature)
     model.spell(data.vocab.words)
     config = replace(config, batch=config.batch or suited_batch(data.train))
     model.log_temperature.requires_grad_(config.learn_temperature and config.rank_weight != 0)
@@ -363,12 +367,8 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     if config.init_from and not resume:
         words = warm_start(run.model, data.vocab, config.init_from)
         run.about["warm_start"] = dict(folder=config.init_from, words=words)
-        total = len(data.vocab) - len(SPECIALS)
-        logger.info("Carried over %d of %d words from %s.", words, total, config.init_from)
+        logger.info("Carried over %d of %d words from %s.", words, len(data.vocab) - len(SPECIALS), config.init_from)
     return loop.begin(run, resume)
-
-# %% ../nbs/09_training.ipynb #60ba0f8b
-SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory runs out
 
 # %% ../nbs/09_training.ipynb #5618e7c7
 def train(data: Data,                                # what to learn from
@@ -380,7 +380,8 @@ def train(data: Data,                                # what to learn from
          ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
     "Train a model and yield log records; the best model and all that is needed to resume go to `out`."
     folder, default = Path(out) if out else None, recipe()
-    with memory_advice(SMALLER), store.at_work(folder, resume, overwrite, run_folder.STATE, on_first):
+    with (memory_advice(SMALLER), store.no_empty_folder(folder),
+          store.at_work(folder, resume, overwrite, run_folder.STATE, on_first)):
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
         yield from loop.run(run)
 

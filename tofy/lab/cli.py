@@ -19,6 +19,7 @@ from tofy.terminal import (
     GroupedCommand,
     Overwrite,
     Resume,
+    check_repeated,
     flag,
     light_class,
     noting_signals,
@@ -30,7 +31,7 @@ from tofy.terminal import (
     word,
 )
 
-from ..errors import UsageError
+from ..errors import TofyError, UsageError, command_line
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #4b37216a
 # The commands of `tofy lab`, as a Typer app.
@@ -166,18 +167,19 @@ def train(
 
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
-    from tofy.checkpoint import make_run_folder
+    from tofy.checkpoint import make_run_folder, no_empty_folder
     from tofy.lab.training import TextRun
-    make_run_folder(out, resume, overwrite, TextRun.STATE)
     given = given | (dict(source=data) if data else {})
     named = {name: value for name, value in dict(preset=preset, start_from=start_from, config=config).items() if value}
-    if resume:
-        job = resumed(given, named, out)
-    elif start_from:
-        job = begun_with(start_from, given, named)
-    else:
-        job = planned(preset, config, given)
-    run_training(*job, out, resume, overwrite, as_json)
+    with no_empty_folder(out):
+        make_run_folder(out, resume, overwrite, TextRun.STATE)
+        if resume:
+            job = resumed(given, named, out)
+        elif start_from:
+            job = begun_with(start_from, given, named)
+        else:
+            job = planned(preset, config, given)
+        run_training(*job, out, resume, overwrite, as_json)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -221,18 +223,53 @@ def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -
     return asked_as(data, texts, parent.model.config.context), branch(parent), train
 
 
+FREE = "steps", "seconds", "threads", "cache"   # settings that a resumed run may change
+
+
 def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
     "The data, shape and settings of the run in a folder; only its length, threads and cache may change."
     from tofy.lab.stretches import asked_as
     from tofy.lab.training import load_run, read_configs
     from tofy.settings import one_length
-    free = ("steps", "seconds", "threads", "cache")
-    if fixed := [name for name in (*given, *named) if name not in free]:
-        raise UsageError(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
-                         "leave it out, or begin another run with another --out.")
+    check_resume(given, named, out)
     data, shape, config = load_run(out, given.get("cache"))
-    changes = one_length({name: value for name, value in given.items() if name != "cache"})
+    changes = one_length({name: value for name, value in given.items() if name in FREE and name != "cache"})
     return asked_as(read_configs(out)[0], data, shape.context), shape, replace(config, **changes)
+
+
+def check_resume(given: dict[str, Any], named: dict[str, Any], out: Path) -> None:
+    "Raise a `UsageError` if a setting given with `--resume`, a file, a preset or a parent is not the run's own."
+    from tofy.lab.decoder import preset
+    from tofy.lab.training import read_configs
+    from tofy.settings import non_defaults
+    data, shape, config = read_configs(out)
+    own = vars(shape) | vars(config) | vars(data)
+    told = [vars(preset(named["preset"]))] if "preset" in named else []
+    if "config" in named:
+        told += [non_defaults(part) for part in read_configs(named["config"])]
+    for asked in told:
+        check_repeated({k: v for k, v in asked.items() if k not in (*FREE, *given, "vocab_size")}, own, out)
+    free = [*FREE, *["tokenizer"] * ("tokenizer" in given and same_tokenizer(given["tokenizer"], out))]
+    check_repeated({k: v for k, v in given.items() if k not in free}, own, out)
+    if "start_from" in named and not is_parent(named["start_from"], out):
+        raise UsageError(f"The run in {out} did not begin with the decoder in {named['start_from']}, and a resumed run "
+                         "goes on as it began; leave out --from, or begin a new run with another --out.")
+
+
+def same_tokenizer(path: str, out: Path) -> bool:
+    "Whether a tokenizer file is the run's own."
+    from tofy.lab.tokenizers import fingerprint, load_tokenizer
+    try:
+        return fingerprint(load_tokenizer(path)) == fingerprint(load_tokenizer(out))
+    except (TofyError, OSError):                                 # the name of a kind, for one
+        return False
+
+
+def is_parent(folder: Path, out: Path) -> bool:
+    "Whether the run in `out` began with the decoder in `folder`."
+    from tofy.lab.surgery import ancestors, kin_of
+    from tofy.lab.writing import load_decoder
+    return kin_of(load_decoder(folder)).hash in [kin.hash for kin in ancestors(load_decoder(out))][-1:]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #b85f6097
 def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> None:
@@ -242,7 +279,7 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
     from tofy.lab.training import train as records
     say(repr(data))
     if watch(records(data, shape, config, out, resume, overwrite), config, log_line, as_json, "tokens"):
-        say(f"Stopped; go on with: tofy lab train --resume --out {out}")
+        say(f"Stopped; go on with: {command_line('tofy', 'lab', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     log = read_records(out, TextRecord)
     say(validation_table(log))
@@ -258,7 +295,7 @@ def outcome(result: dict) -> str:
     known = ", ".join(f"{name} {value:.3f}" for name, value in result["baselines"].items())
     best = (f"Best held-out loss {result['valid_loss']:.4f} at step {result['step']} ({result['bits_per_byte']:.3f} "
             f"bits a byte, perplexity {result['perplexity']:.2f}).\n") if "valid_loss" in result else ""
-    return f"{best}Baselines: {known}.\nLet it write: tofy lab generate {result['out']}"
+    return f"{best}Baselines: {known}.\nLet it write: {command_line('tofy', 'lab', 'generate', Path(result['out']))}"
 
 
 def log_line(r) -> str:
@@ -427,7 +464,8 @@ def data(
     law = task.law()
     show(dict(output=str(path), lines=lines, characters=path.stat().st_size, unigram=law.unigram, floor=law.floor),
          as_json, f"{lines:,} lines in {path}. Letter frequencies alone give a loss of {law.unigram:.3f} nats a "
-                  f"character, the rule {law.floor:.3f}.\nTrain on it: tofy lab train {path} --out runs/{name}, "
+                  f"character, the rule {law.floor:.3f}.\nTrain on it: "
+                  f"{command_line('tofy', 'lab', 'train', path, '--out', Path('runs') / name)}\n"
                   f"or with settings that work: tofy lab exam {name}")
 
 
@@ -493,7 +531,8 @@ def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: boo
     save_writer(out, writer, overwrite)
     kin = kin_of(writer)
     show(dict(out=str(out), parent=writer.about["origin"]["ancestors"][-1]["hash"], **asdict(kin)), as_json,
-         f"{out}: {kin.operation}; {shape_words(kin)}.\nTrain it: tofy lab train --from {out} --out {out}-trained")
+         f"{out}: {kin.operation}; {shape_words(kin)}.\nTrain it: "
+         f"{command_line('tofy', 'lab', 'train', '--from', out, '--out', out.with_name(f'{out.name}-trained'))}")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #a15878bf
 @app.command()
@@ -604,7 +643,8 @@ def reset_optimizer(folder: Folder = RUN, as_json: AsJson = False) -> None:
     from tofy.lab import surgery
     forgotten = surgery.reset_optimizer(folder)
     show(dict(out=str(folder), forgotten=forgotten), as_json,
-         f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: tofy lab train --resume --out {folder}")
+         f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: "
+         f"{command_line('tofy', 'lab', 'train', '--resume', '--out', folder)}")
 
 
 @app.command()
@@ -617,8 +657,10 @@ def lineage(home: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder
       tofy lab lineage runs
     """
     from tofy.lab import lineage
-    members = lineage.read_family(home)
-    show(dict(members=[asdict(m) for m in members]), as_json, lineage.tree_text(members))
+    writers, faults = lineage.open_family(home)
+    members = lineage.family(writers) if writers or faults else lineage.read_family(home)
+    show(dict(members=[asdict(m) for m in members], faults=faults), as_json,
+         "\n".join([*([lineage.tree_text(members)] if members else []), *lineage.fault_lines(faults)]))
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #45a7ae1d
 @app.command()
@@ -668,7 +710,7 @@ def grow(
     kept = out / outcomes[-1].kept
     rows = [asdict(o) | dict(rolled_back=o.rolled_back) for o in outcomes]
     show(dict(out=str(kept), loss=outcomes[-1].losses[outcomes[-1].kept], stages=rows), as_json,
-         "\n".join([*map(str, outcomes), f"Let it write: tofy lab generate {kept}"]))
+         "\n".join([*map(str, outcomes), f"Let it write: {command_line('tofy', 'lab', 'generate', kept)}"]))
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #e1775504
 def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> tuple:

@@ -30,6 +30,7 @@ from ..checkpoint import NAN
 from ..corpus import builtin_sizes, lines
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
+from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
@@ -431,6 +432,9 @@ def window_losses(model: Decoder,
         yield F.cross_entropy(logits.float().transpose(1, 2), part[:, 1:], reduction="none").cpu()
 
 # %% ../../nbs/lab/02_training.ipynb #e77e3a3f
+SMALLER = "--batch, --context, --dim, --layers"   # settings to lower if memory runs out
+
+
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
     "AdamW with weight decay on matrices only."
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -457,10 +461,12 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
             raise UsageError("The text was not encoded with the model's tokenizer; encode it with that one.")
         model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
+    shape = replace(model if isinstance(model, DecoderConfig) else model.config, vocab_size=len(data.tokenizer))
+    check_ready(Decoder, shape, SMALLER, config.device)
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = Decoder(replace(model, vocab_size=len(data.tokenizer)))
+            model = Decoder(shape)
     elif model.config.vocab_size != len(data.tokenizer):
         raise UsageError(f"The model has {model.config.vocab_size} tokens, but the tokenizer {len(data.tokenizer)}; "
                          "encode the text with the model's own tokenizer.")
@@ -483,7 +489,7 @@ def train(data: TextData,
          ) -> Iterator[TextRecord]:                       # a record at every log line, progress records between
     "Train a decoder; `out` keeps the best model and everything needed to resume."
     folder, config = Path(out) if out else None, config or TextConfig()
-    with (memory_advice("--batch, --context, --dim, --layers"),
+    with (memory_advice(SMALLER), store.no_empty_folder(folder),
           store.at_work(folder, resume, overwrite, TextRun.STATE)):
         if config.threads:
             torch.set_num_threads(config.threads)

@@ -20,7 +20,7 @@ from torch import Generator, Tensor
 from .. import __version__
 from .. import checkpoint as store
 from ..colours import PALE_GREY, SHADES
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, command_line, whole_number
 from ..settings import check, setting
 from ..vocab import TOKENIZER
 from .decoder import Decoder, DecoderConfig, at_rest
@@ -166,6 +166,9 @@ class Writer:
               top: int = 5,
              ) -> Writing:
         "Continue a prompt until a stop string, <end>, or `n` tokens."
+        if not isinstance(prompt, str):
+            raise UsageError(f"The prompt is {prompt!r}, and not a text; give the text to continue.")
+        n, top = whole_number("n", n, 0), whole_number("top", top, 0)
         steps, text = [], ""
         for step in generate(self.model, self.tokenizer.encode(prompt), n, how, cache, top):
             steps.append(step)
@@ -229,8 +232,8 @@ def load_decoder(folder: str | Path) -> Writer:
     "The best model of a run folder with its tokenizer, as a `Writer`."
     folder = Path(folder)
     if not (folder / DECODER).is_file():
-        raise UsageError(f"There is no decoder in {folder}; train one with tofy lab train --out {folder}, "
-                     "or name another folder.")
+        raise UsageError(f"There is no decoder in {folder}; train one with "
+                         f"{command_line('tofy', 'lab', 'train', '--out', folder)}, or name another folder.")
     path = folder / DECODER
     tensors, texts = store.load_tensors(path)
     header = store.read_header(texts, path)
