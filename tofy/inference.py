@@ -364,11 +364,11 @@ def run_data(folder: str | Path) -> Data:
 # %% ../nbs/10_inference.ipynb #f7fcf37c
 def twins(folder: Path) -> Iterator[Path]:
     "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
-    def asked(run: Path) -> tuple:                                           # () for a run that cannot be read
+    def asked(run: Path) -> tuple:                  # () for a run that cannot be read; its words say how text was cut
         with suppress(OSError, KeyError, TofyError):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
-            return settings["data"], blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
+            return settings["data"] | dict(tokens=""), blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
         return ()
 
     own = asked(folder)

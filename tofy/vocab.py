@@ -21,9 +21,34 @@ import regex
 from .colours import BLUE, DARK, GREY, RED
 from .errors import MissingPackage, RunError, TofyError, UsageError
 
+# %% ../nbs/01_vocab.ipynb #fc80c760
+SINGLE = "`´‘’‚‛‹›′❛❜❟ʼ՚＇"        # quotation marks, apostrophes and what is typed for them
+DOUBLE = "“”„‟«»″〝〞〟❝❞❠⹂＂"
+QUOTES = {**dict.fromkeys(map(ord, SINGLE), "'"), **dict.fromkeys(map(ord, DOUBLE), '"'),
+          **dict(zip(map(ord, "｢｣﹁﹂﹃﹄"), "「」「」『』"))}
+UNSEEN = regex.compile(r"(?!\u200B)\p{DI}")   # Unicode's default ignorable characters; U+200B stands for a space
+DOT = regex.compile(r"(?<=i\p{M}*)\u0307")    # what becomes of the dot of İ in lower case
+
+
+def folded(text: str, lower: bool) -> str:
+    "The text in lower case if wanted, composed (NFC), without characters that nobody sees, all quotation marks alike."
+    is_ascii = text.isascii()                       # then there is little to do
+    text = text if is_ascii else unicodedata.normalize("NFD", UNSEEN.sub("", text))
+    text = text.lower() if lower else text.replace("<UNK>", "<unk>")
+    text = text if is_ascii else unicodedata.normalize("NFC", DOT.sub("", text) if lower else text)
+    return text.translate(QUOTES)
+
+# %% ../nbs/01_vocab.ipynb #0c7f1ea8
+WORD = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*+"              # letters of any script
+MARKED = r"[^\s\p{Cc}\p{Cs}\u200B][\p{M}\p{EMod}]*+"   # any character that is seen, with its marks or its skin tone
+RULE_NAMES = "unicode, notes"       # that a user chooses from
+NEWEST = {"unicode": "unicode-2"}   # what "unicode" means to a user; a run stores the exact name
+OLDEST = {"unicode": "unicode-1"}   # what it means in a run folder, from before version 2
+
 # %% ../nbs/01_vocab.ipynb #fd05c84e
-# How a text is cut: letters of any script, or ASCII letters only, as in the original.
-TOKEN_RULES = {"unicode": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
+# How a text is cut: letters of any script (version 2, version 1), or ASCII letters only, as in the original.
+TOKEN_RULES = {"unicode-2": regex.compile(rf"<unk>|{WORD}(?:'{WORD})*+|\p{{RI}}{{2}}|{MARKED}"),   # two RI: a flag
+               "unicode-1": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
                "notes": regex.compile(r"[A-Za-z0-9']+|\S")}
 
 
@@ -34,10 +59,13 @@ def tokenize(text: str,                             # a phrase, any script
     "Cut a phrase into tokens by the rule `tokens`: words and punctuation marks, or a tokenizer's subword pieces."
     if not isinstance(tokens, str):
         return tokens.cut(text)
+    tokens = NEWEST.get(tokens, tokens)
     if tokens not in TOKEN_RULES:
-        raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}.")
+        raise UsageError(f"There is no token rule {tokens!r}; choose one of {RULE_NAMES}.")
+    if tokens == "unicode-2":
+        return TOKEN_RULES[tokens].findall(folded(text, lower))
     text = text.lower() if lower else text
-    if tokens == "unicode" and not text.isascii():
+    if tokens == "unicode-1" and not text.isascii():
         text = unicodedata.normalize("NFC", text).replace("’", "'")
     return TOKEN_RULES[tokens].findall(text)
 
@@ -58,7 +86,7 @@ class Vocab:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        "Word → id, without the specials, which no text can contain."
+        "Word → id, without the specials: a text that contains one means no word."
         return {word: i for i, word in enumerate(self.words) if i >= len(SPECIALS)}
 
     def tokenize(self, text: str) -> list[str]:
@@ -89,8 +117,8 @@ class Vocab:
 
     @property
     def rule(self) -> str:
-        "The tokenization rule as a run folder names it: `unicode`, `notes` or the file `tokenizer.json`."
-        return self.tokens if isinstance(self.tokens, str) else TOKENIZER
+        "The tokenization rule as a run folder names it: `unicode-2`, `notes` or the file `tokenizer.json`."
+        return NEWEST.get(self.tokens, self.tokens) if isinstance(self.tokens, str) else TOKENIZER
 
 # %% ../nbs/01_vocab.ipynb #76d221d4
 def make_vocab(counts: Mapping[str, int],   # word → how often it was seen
@@ -228,11 +256,11 @@ def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tok
 
 def token_rule(tokens: str | Path) -> str | PieceRule:
     "The rule for `tokenize` called `tokens`, or that of the tokenizer file `tokens`; a `UsageError` if there is none."
-    if isinstance(tokens, str) and tokens in TOKEN_RULES:
-        return tokens
+    if isinstance(tokens, str) and NEWEST.get(tokens, tokens) in TOKEN_RULES:
+        return NEWEST.get(tokens, tokens)
     if isinstance(tokens, Path) or Path(tokens).suffix or Path(tokens).exists():
         return read_rule(tokens)
-    raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}, or a tokenizer file.")
+    raise UsageError(f"There is no token rule {tokens!r}; choose one of {RULE_NAMES}, or a tokenizer file.")
 
 # %% ../nbs/01_vocab.ipynb #fbe59de5
 def vocab_stats(vocab: Vocab) -> dict[str, float]:
