@@ -28,6 +28,7 @@ QUOTES = {**dict.fromkeys(map(ord, SINGLE), "'"), **dict.fromkeys(map(ord, DOUBL
           **dict(zip(map(ord, "｢｣﹁﹂﹃﹄"), "「」「」『』"))}
 UNSEEN = regex.compile(r"(?!\u200B)\p{DI}")   # Unicode's default ignorable characters; U+200B stands for a space
 DOT = regex.compile(r"(?<=i\p{M}*)\u0307")    # what becomes of the dot of İ in lower case
+EDGES = regex.compile(r"(?V1)^[\s[\p{DI}&&\p{Cf}]]+|[\s[\p{DI}&&\p{Cf}]]+$")
 
 
 def folded(text: str, lower: bool) -> str:
@@ -37,6 +38,11 @@ def folded(text: str, lower: bool) -> str:
     text = text.lower() if lower else text.replace("<UNK>", "<unk>")
     text = text if is_ascii else unicodedata.normalize("NFC", DOT.sub("", text) if lower else text)
     return text.translate(QUOTES)
+
+
+def bare(text: str) -> str:
+    "The text without white space and characters of no width at its ends."
+    return EDGES.sub("", text)
 
 # %% ../nbs/01_vocab.ipynb #0c7f1ea8
 WORD = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*+"              # letters of any script
@@ -82,6 +88,10 @@ class Vocab:
     tokens: "str | PieceRule" = "unicode"   # the rule for `tokenize`
     lower: bool = True             # whether words were made lower-case
 
+    def __post_init__(self):
+        if self.tokens in NEWEST:                                              # from here on by its exact name
+            object.__setattr__(self, "tokens", NEWEST[self.tokens])
+
     def __len__(self) -> int: return len(self.words)
 
     @cached_property
@@ -118,7 +128,7 @@ class Vocab:
     @property
     def rule(self) -> str:
         "The tokenization rule as a run folder names it: `unicode-2`, `notes` or the file `tokenizer.json`."
-        return NEWEST.get(self.tokens, self.tokens) if isinstance(self.tokens, str) else TOKENIZER
+        return self.tokens if isinstance(self.tokens, str) else TOKENIZER
 
 # %% ../nbs/01_vocab.ipynb #76d221d4
 def make_vocab(counts: Mapping[str, int],   # word → how often it was seen
