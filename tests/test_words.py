@@ -103,9 +103,9 @@ def test_what_holds_of_any_text(text, lower):
 
 
 def test_every_character_alone_and_inside():
-    for i in [i for i in range(0x110000) if not 0xD800 <= i < 0xE000]:
-        tokens = tokenize(f"{chr(i)} a{chr(i)}b")
-        assert tokenize(" ".join(tokens)) == tokens and not UNSEEN.search("".join(tokens)), hex(i)
+    for start in range(0, 0x110000, 0x400):
+        tokens = tokenize(" ".join(f"{chr(i)} a{chr(i)}b" for i in range(start, start + 0x400)))
+        assert tokenize(" ".join(tokens)) == tokens and not UNSEEN.search("".join(tokens)), hex(start)
 
 
 def test_the_course_reads_as_before():
