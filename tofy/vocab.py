@@ -10,7 +10,8 @@ __all__ = ['TOKEN_RULES', 'SPECIALS', 'PAD', 'UNK', 'MASK', 'TOKENIZER', 'tokeni
 import difflib
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -186,9 +187,34 @@ def open_tokenizer(content: str) -> Any:   # tokenizers.Tokenizer
     except ModuleNotFoundError:
         raise MissingPackage("Reading a tokenizer file needs the package tokenizers, which is not installed; "
                              "it comes with: pip install tokenizers") from None
-    inner = Tokenizer.from_str(content)
-    inner.encode_special_tokens = True                        # no text can spell a special token
+    inner = without_extras(Tokenizer.from_str(content))
+    inner.decode(inner.encode("The cat's café, 42 �!").ids)   # a broken pattern shows only when it is used
     return inner
+
+
+def without_extras(inner: Any) -> Any:
+    "The same tokenizer, which from now on only cuts: it adds no padding, drops no piece, and draws nothing at random."
+    inner.encode_special_tokens = True                        # no text can spell a special token
+    inner.no_padding()                                        # what some files do for batches, this package does itself
+    inner.no_truncation()
+    if getattr(inner.model, "dropout", None) is not None:     # of a BPE: merges left out at random
+        inner.model.dropout = None
+    return inner
+
+
+@contextmanager
+def faults_of_tokenizers(what: str,                           # the message's beginning
+                         cure: str,                           # its end
+                         kind: type[TofyError] = UsageError) -> Iterator[None]:
+    "In this block an error of the `tokenizers` library, even a panic of its Rust code, becomes one of ours."
+    try:
+        yield
+    except TofyError:
+        raise
+    except BaseException as error:                            # a panic is no Exception; but let Ctrl-C pass
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
+        raise kind(f"{what} ({error}); {cure}") from None
 
 
 def show_piece(token: str, inner: Any) -> str:
@@ -210,8 +236,9 @@ class PieceRule:
 
     def cut(self, text: str) -> list[str]:
         "The subword pieces of a text; a space at the text's end is dropped if it would belong to the next piece."
-        text = text[:-1] if self.spaced and text.endswith(" ") else text
-        return [self.shown[i] for i in self.inner.encode(text, add_special_tokens=False).ids]
+        with faults_of_tokenizers(f"The tokenizer cannot cut the text {text[:40]!r}", "use another tokenizer file."):
+            text = text[:-1] if self.spaced and text.endswith(" ") else text
+            return [self.shown[i] for i in self.inner.encode(text, add_special_tokens=False).ids]
 
     def join(self, pieces: Iterable[str]) -> str:
         "The text that the pieces spell; a string that is not a piece is kept unchanged."
@@ -253,15 +280,10 @@ def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tok
     if not path.is_file():
         raise UsageError(f"There is no tokenizer file {path}; copy one there, "
                          "or make one with: tofy lab tokenizer train.")
-    try:
+    with faults_of_tokenizers(f"{path} is not a tokenizer file", "make one with: tofy lab tokenizer train."):
         content = path.read_bytes().decode()
         open_tokenizer(content)
-        return PieceRule(content)
-    except TofyError:
-        raise
-    except Exception as error:                            # the library raises nothing more precise
-        raise UsageError(f"{path} is not a tokenizer file ({error}); "
-                         "make one with: tofy lab tokenizer train.") from None
+    return PieceRule(content)
 
 
 def token_rule(tokens: str | Path) -> str | PieceRule:
