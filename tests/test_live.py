@@ -29,6 +29,10 @@ from tools.npm import package
 
 PHRASES = ["did you _ the soup at the cafe ?", "the peaches i _ yesterday were terribly salty .", "_ you",
            "Hey MARIA, don't you like the _?", "we’re at the café with zzyzx and _", "_ 你好 , naïve ½ tom's cat"]
+LETTERS = [chr(i) for i in range(0x110000) if unicodedata.category(chr(i)) not in ("Cn", "Cs")]
+TEXTS = [*PHRASES, "don't  stop--now!", "’tis ΟΔΥΣΣΕΥΣ İstanbul I\u0307stanbul", "e\u0301 ﬁ 2½ x_y\u0085z\x1cw\ufeffv",
+         "‘Twas the night’s end,’ “a” «b» o'clock", "می\u200cخواهم co\u00adop ❤\ufe0f👍🏽🇩🇪#\ufe0f\u20e3 a\u200bb <unk> <UNK> << unk>",
+         *(" ".join(f"a{c}b{c}" for c in LETTERS[i:i + 2000]) for i in range(0, len(LETTERS), 2000))]
 DRAWS = 300
 
 
@@ -185,12 +189,13 @@ class TestPage:
             assert [float(row[2]) for row in got] == pytest.approx([cosine for _, cosine in want.top], abs=6e-4), phrase
             assert page.inner_text("#phrase .blank").endswith(want.top[0][0])
 
-    def test_tokens_are_those_of_the_package(self, page):
-        letters = [chr(i) for i in range(0x110000) if unicodedata.category(chr(i)) not in ("Cn", "Cs")]
-        texts = [*PHRASES, "don't  stop--now!", "’tis ΟΔΥΣΣΕΥΣ İstanbul", "e\u0301 ﬁ 2½ x_y\u0085z\x1cw\ufeffv",
-                 *(" ".join(f"a{c}b{c}" for c in letters[i:i + 2000]) for i in range(0, len(letters), 2000))]
-        for text, got in zip(texts, page.evaluate("texts => texts.map(tofy.tokenize)", texts), strict=True):
-            assert got == tokenize(text), text[:40]
+    def test_tokens_are_those_of_the_package(self, page, latents):
+        for rule in ("unicode-1", "unicode-2"):
+            found = page.evaluate("([texts, rule]) => texts.map(text => tofy.tokenize(text, rule))", [TEXTS, rule])
+            for text, got in zip(TEXTS, found, strict=True):
+                assert got == tokenize(text, rule), (rule, text[:40])
+        typed = "‘Twas a <unk> night’ ❤\ufe0f"
+        assert page.evaluate("text => tofy.tokenize(text)", typed) == latents["tofy"].vocab.tokenize(typed)
 
     def test_what_is_wrong_is_said(self, page, latents):
         for phrase in ("", "   ", "no blank here", "_ two _", "_", "[MASK]", "a [mask] b __ c", "_ " + "word " * 80):

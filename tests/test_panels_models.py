@@ -104,7 +104,7 @@ def test_hiding_another_word_brings_the_first_one_back(question, place, result):
 def test_words_of_a_phrase():
     vocab = untrained().vocab
     assert phrase_words(vocab, "") == [] and phrase_words(vocab, "_") == ["_"]
-    assert phrase_words(vocab, "a_b [mask]") == ["a", "_", "b", "_"]
+    assert phrase_words(vocab, "a_b [mask]") == ["a", "_", "b", "[MASK]"]
 
 
 # a blank

@@ -15,15 +15,15 @@ from tofy import sharing
 from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
 from tofy.corpus import lines
 from tofy.data import context, load_data
-from tofy.errors import UsageError
+from tofy.errors import RunError, UsageError
 from tofy.gap import parity
 from tofy.inference import fill, heldout_phrases, hide_word, load, one_token, phrase_words, question_for, read_blank
-from tofy.lab.tokenizers import fingerprint, save_tokenizer, train_tokenizer
+from tofy.lab.tokenizers import fingerprint, load_tokenizer, save_tokenizer, train_tokenizer
 from tofy.panels.training import SettingsForm
 from tofy.plan import as_command, plan, read_plan
 from tofy.run_folder import MODEL, STATE, load_model, load_settings
 from tofy.training import recipe, train
-from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, make_vocab, read_rule
+from tofy.vocab import MASK, SPECIALS, TOKENIZER, UNK, PieceRule, faults_of_tokenizers, make_vocab, read_rule
 
 TEXT = [context(line) for line in lines(300)]
 ODD = ["naïve café, über €5", "日本語 and 😀😀", "don't we're  two  spaces", "a\u00a0b\u2028c", "mid·dot � \\xc3 end", "<unk> <mask> _x"]
@@ -288,3 +288,65 @@ def test_the_library_does_the_same(tmp_path):
     assert f"{len(data.vocab) - len(SPECIALS):,} pieces" in (tmp_path / "shared" / "README.md").read_text()
     with pytest.raises(UsageError, match="is not the one that"):
         list(train(load_data("builtin:400"), *recipe(dim=16, layers=1, heads=2, steps=9), out=tmp_path / "run", resume=True))
+
+
+# ---- what files hold beside the cutting
+
+PADDING = dict(direction="Right", pad_to_multiple_of=None, pad_id=0, pad_type_id=0, pad_token="<end>")
+LIMIT = dict(direction="Right", strategy="LongestFirst")
+EXTRAS = {
+    "padding": dict(padding=PADDING | dict(strategy=dict(Fixed=64))),
+    "padding of a batch": dict(padding=PADDING | dict(strategy="BatchLongest", pad_to_multiple_of=8)),
+    "padding without end": dict(padding=PADDING | dict(strategy=dict(Fixed=10**10))),
+    "a limit": dict(truncation=LIMIT | dict(max_length=3, stride=0)),
+    "a limit of nothing": dict(truncation=LIMIT | dict(max_length=0, stride=0)),
+    "a limit that panics": dict(truncation=LIMIT | dict(max_length=3, stride=5)),
+    "merges left out at random": dict(model=dict(dropout=.9)),
+    "two of them": dict(padding=PADDING | dict(strategy=dict(Fixed=64)), truncation=LIMIT | dict(max_length=3, stride=0)),
+}
+PANICS = {
+    "a pattern that matches nothing": dict(normalizer=dict(type="Replace", pattern=dict(String=""), content="y")),
+    "pieces of no length": dict(pre_tokenizer=dict(type="FixedLength", length=0)),
+    "a prefix that no merge has": dict(model=dict(continuing_subword_prefix="####")),
+    "a pattern that is none": dict(normalizer=dict(type="Replace", pattern=dict(Regex="("), content="y")),
+    "padding beyond all numbers": dict(padding=PADDING | dict(strategy=dict(Fixed=10**30))),
+}
+
+
+def changed_file(changes: dict) -> str:
+    "The tokenizer file of 300 pieces, with changes."
+    content = json.loads(FILES["bpe 300"].json)
+    return json.dumps(content | {name: content[name] | value if name == "model" else value for name, value in changes.items()})
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
+def test_what_a_file_holds_beside_the_cutting_changes_nothing(tmp_path, extra):
+    "The same pieces, the same data: no padding is learned, no phrase is cut short, nothing is drawn."
+    (tmp_path / "text.txt").write_text("\n".join(TEXT))
+    save_tokenizer(FILES["bpe 300"], tmp_path / "plain.json")
+    (tmp_path / "extra.json").write_text(changed_file(EXTRAS[extra]))
+    plain, found = (load_data(tmp_path / "text.txt", tokens=tmp_path / name) for name in ("plain.json", "extra.json"))
+    assert found.hash == plain.hash and found.vocab.counts == plain.vocab.counts and found.heldout == plain.heldout
+    assert "<end>" not in found.vocab.words
+    lab = load_tokenizer(tmp_path / "extra.json")
+    assert [lab.encode(text) for text in TEXT[:20]] == [FILES["bpe 300"].encode(text) for text in TEXT[:20]]
+
+
+@pytest.mark.parametrize("panic", PANICS)
+def test_a_file_that_makes_the_library_panic_is_a_sentence(tofy, text, panic):
+    path = text.parent / "panics.json"
+    path.write_text(changed_file(PANICS[panic]))
+    with pytest.raises(UsageError, match="panics.json is not a tokenizer file"):
+        read_rule(path)
+    with pytest.raises(RunError, match="panics.json is not a tokenizer file"):
+        load_tokenizer(path)
+    tofy("train", text, 5, *SIZES, "--tokenizer", path, "--out", "run").says(2, "is not a tokenizer file")
+    assert not (text.parent / "run" / MODEL).exists()
+
+
+def test_a_panic_later_is_a_sentence_and_ctrl_c_is_not_caught():
+    with pytest.raises(UsageError, match="cannot cut the text 'the cat'"):
+        PieceRule(changed_file(PANICS["pieces of no length"])).cut("the cat")
+    for stop in (KeyboardInterrupt, SystemExit, GeneratorExit):
+        with pytest.raises(stop), faults_of_tokenizers("", ""):
+            raise stop

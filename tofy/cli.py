@@ -7,9 +7,11 @@ __all__ = ['app', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
 import errno
+import io
 import logging
 import math
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -43,6 +45,7 @@ from tofy.terminal import (
 from . import __version__
 from .errors import TofyError, UsageError, command_line, extra, readable
 from .lab.cli import app as lab
+from .vocab import bare
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # All commands; `main` runs one of them.
@@ -285,13 +288,38 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
 def split_folder(words: list[str]) -> tuple[Path, list[str]]:
     "Split arguments into the run folder (runs/latent, unless the first one is a folder) and the phrases."
     first = words[0] if words else ""
-    if first and "=>" not in first and (Path(first).is_dir() or not any(c in first for c in " _[")):
+    if first and is_folder(first):
         return Path(first), words[1:]
+    if first and names_folder(first, words[1:]):
+        raise UsageError(f"There is no folder {first}; train first (tofy train --out {shlex.quote(first)}), or name "
+                         "another run folder before the phrases.")
     return Path("runs/latent"), words
+
+
+def is_folder(name: str) -> bool:
+    "Whether there is a folder of this name; a text that can be no name is none."
+    try:
+        return Path(name).is_dir()
+    except (OSError, ValueError):                                # too long, or with a null character
+        return False
+
+
+def names_folder(first: str, rest: list[str]) -> bool:
+    "Whether the first argument looks like a path and not like a phrase: by a separator, or as the only single word."
+    from tofy.inference import blank_of
+    blank, parts = blank_of(first), first.split()
+    if "=>" in first or blank.fullmatch(first.strip()):
+        return False
+    separated = [part for part in parts if set(part) & set("/\\")]
+    if not blank.search(first):                                   # no phrase, so a folder, or a phrase without its blank
+        return bool(separated or rest) or len(parts) == 1
+    if len(parts) == 1:
+        return bool(separated) or all(len(other.split()) > 1 for other in rest)
+    return all(part in separated for part in parts if blank.search(part))
 
 # %% ../nbs/16_cli.ipynb #b0699da6
 def answer_all(words: list[str], ask: Callable, as_json: bool) -> None:
-    "Print the answer to each phrase; without phrases, to each one typed at a prompt, until an empty line."
+    "Print the answer to each phrase; without phrases, to each one typed at a prompt or read from a pipe."
     from tofy.inference import Answers, load
     folder, phrases = split_folder(words)
     latent = load(folder)
@@ -300,7 +328,7 @@ def answer_all(words: list[str], ask: Callable, as_json: bool) -> None:
         texts = [*map(repr, answers), *([repr(answers)] if len(answers) > 1 else [])]
         return show(dict(answers=[asdict(a) for a in answers]), as_json, "\n\n".join(texts))
     say(f"{latent}. Type a phrase with _ where a word is missing; an empty line ends.")
-    while phrase := next_phrase():
+    for phrase in typed_phrases():
         try:
             answer = ask(latent, phrase)
             show(asdict(answer), as_json, repr(answer))
@@ -308,12 +336,15 @@ def answer_all(words: list[str], ask: Callable, as_json: bool) -> None:
             say(str(error))
 
 # %% ../nbs/16_cli.ipynb #03750474
-def next_phrase() -> str:
-    "The next phrase from the terminal or the pipe; empty at the end."
-    try:
-        return input("phrase> " if sys.stdin.isatty() else "").strip()
-    except EOFError:
-        return ""
+def typed_phrases() -> Iterator[str]:
+    "The phrases from the terminal, until an empty line, or all of a pipe's."
+    at_prompt = sys.stdin.isatty()
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")
+    with suppress(EOFError):
+        while (phrase := bare(input("phrase> " if at_prompt else ""))) or not at_prompt:
+            if phrase:
+                yield phrase
 
 
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])

@@ -33,7 +33,7 @@ from .corpus import builtin_sizes
 from .corpus import lines as builtin_lines
 from .errors import RunError, UsageError
 from .settings import check, setting, settings_of, takes
-from .vocab import PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
+from .vocab import NEWEST, PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -295,8 +295,8 @@ class DataConfig:
                         group="Run")
     split: str = setting("none", "Split each text into sentences or windows; none: keep its first --max-seq tokens.",
                          choices=("none", "sentences", "windows"), group="Text")
-    tokens: str | Path = setting("unicode", "How a text is cut into tokens: unicode or notes for words, "
-                                 "or a tokenizer.json for subword pieces.", group="Text")
+    tokens: str | Path = setting("unicode-2", "How a text is cut into tokens: unicode (now unicode-2) or notes for "
+                                 "words, or a tokenizer.json for subword pieces.", group="Text")
     lower: bool = setting(True, "Make all words lower-case.", group="Text", rare=True)
     cache: str | Path | None = setting(None, "A folder that keeps the text as ids: for texts larger than memory, "
                                        "and for a quick start.", group="Text", rare=True, none="keep nothing")
@@ -308,6 +308,7 @@ class DataConfig:
             if isinstance(value := getattr(self, name), Path):      # a path is as good as its name
                 setattr(self, name, str(value))
         check(self)
+        self.tokens = NEWEST.get(self.tokens, self.tokens)
 
 
 @dataclass

@@ -24,7 +24,7 @@ from .checkpoint import HELDOUT, measured
 from .colours import BLUE, COLOURS, DARK, FAILED, NAMES, PASSED, RED, SKY, UNCHECKED
 from .data import Data, Phrases, pack
 from .errors import RunError, UsageError
-from .inference import BLANK, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
+from .inference import MASKS, Latent, diff, heldout_phrases, load, question_for, read_blank, run_baselines, run_data
 from .layers import Positions
 from .masking import Blanks, Masked, all_blanks, ask
 from .metrics import Bigram, Scorer, baseline_scorers, draw_baselines, rank_batches, rank_blanks, ranks, summary
@@ -476,7 +476,7 @@ def check_typing(latent: Latent, heldout: Phrases, texts: list[str], blanks: Bla
     latent = replace(latent, bigram=None)                                       # only the model is checked
     for i, (row, place) in enumerate(zip(blanks.rows.tolist(), blanks.positions.tolist())):
         tokens = texts[row].split() if latent.vocab.unit == "words" else latent.vocab.tokenize(texts[row])
-        if not BLANK.search(texts[row]) and "�" not in "".join(tokens):         # a _ of its own, half a letter
+        if not MASKS.search(texts[row]) and "�" not in "".join(tokens):         # a blank of its own, half a letter
             answer = diff(latent, question_for(latent.vocab, tokens, place))
             same = answer.rank == ranks(scores[i:i + 1], targets[i:i + 1]).item()
             differ += not same and abs(answer.cosine - scores[i, targets[i]].item()) > 1e-5   # else a tie by rounding

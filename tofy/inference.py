@@ -9,7 +9,7 @@ __all__ = ['READY', 'Latent', 'load', 'Answer', 'fill', 'nearest_words', 'plot_a
 # %% ../nbs/10_inference.ipynb #549ae370
 import html
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,27 +27,47 @@ from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
-from .vocab import MASK, SPECIALS, UNK, Vocab, nearest_spellings, vocab_hash
+from .vocab import MASK, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
-BLANK = re.compile(r"_+|\[MASK\]", re.IGNORECASE)   # how a blank may be written
+UNDERSCORES, MASKS = re.compile(r"_+"), re.compile(r"\[MASK\]", re.IGNORECASE)   # how a blank may be written
+
+
+def blank_of(phrase: str) -> re.Pattern:
+    "How the blank in a phrase is written: as [MASK] if that occurs (underscores are then text), else as underscores."
+    return MASKS if MASKS.search(phrase) else UNDERSCORES
+
+
+def blank_mark(tokens: Iterable[str]) -> str:
+    "How to write a blank among these tokens: as _, or as [MASK] if one of them has an underscore."
+    return "[MASK]" if any("_" in token for token in tokens) else "_"
+
+
+def phrase_tokens(vocab: Vocab, phrase: str) -> list[str | None]:
+    "The tokens of a phrase, with None for each blank."
+    sides = blank_of(phrase).split(phrase.rstrip())
+    return [token for side in sides for token in (*vocab.tokenize(side), None)][:-1]
 
 
 def check_text(phrase: str) -> None:
-    "Raise a `UsageError` if what should be a phrase is not a text."
+    "Raise an error if what should be a phrase is not a text, or holds bytes that were no UTF-8."
     if not isinstance(phrase, str):
         raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
+    if any("\ud800" <= letter <= "\udfff" for letter in phrase):
+        raise RunError(f"{phrase.strip()!r} holds bytes that are not UTF-8; type the phrase again, or save the file that "
+                       "it comes from as UTF-8.")
 
 
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
     "The token ids of a phrase with exactly one blank; `<mask>` takes the blank's place."
     check_text(phrase)
-    pieces = BLANK.split(phrase.rstrip())
+    pieces = blank_of(phrase).split(phrase.rstrip())
     if len(pieces) == 1:
         raise RunError(f"no blank found in {phrase.strip()!r}; write _ or [MASK] where the word is missing."
                       if phrase.strip() else "the phrase is empty; type some words with _ where one is missing.")
     if len(pieces) > 2:
-        raise RunError(f"{len(pieces) - 1} blanks found in {phrase.strip()!r}; leave exactly one.")
+        hint = "" if MASKS.search(phrase) else ", or write it as [MASK], and underscores are text"
+        raise RunError(f"{len(pieces) - 1} blanks found in {phrase.strip()!r}; leave exactly one{hint}.")
     left, right = map(vocab.encode, pieces)
     if not left and not right:
         raise RunError("there is nothing around the blank to go by; type some words beside it.")
@@ -204,7 +224,7 @@ def baseline_ranks(latent: Latent, phrase: str, word: str) -> dict[str, float]:
     found = dict(chance=(len(vocab) - len(SPECIALS) + 1) / 2)
     found |= {name: ranks(scorer(question), target).item() for name, scorer in scorers.items()}
     if sizes := corpus.builtin_sizes(latent.exact_source):
-        left, right = map(vocab.tokenize, BLANK.split(phrase))
+        left, right = map(vocab.tokenize, blank_of(phrase).split(phrase))
         with suppress(ValueError):                                                       # the grammar can't make it
             exact_source = list(corpus.posterior([*left, word, *right], len(left), sizes[1]))
             found |= {"best possible": exact_source.index(word) + 1}
@@ -223,11 +243,19 @@ def plot_answer(answer: Answer, ax=None):
 # %% ../nbs/10_inference.ipynb #d45e8a9b
 def answer_tokens(vocab: Vocab, phrase: str, answer: str) -> list[str]:
     "The tokens of `answer` at the blank in `phrase`; a subword piece can also be typed with · for its space."
-    text = answer.strip()
+    text = bare(answer)
     if vocab.unit == "words" or not text or text[0] in "·�" and text in vocab.ids:
         return vocab.tokenize(text) if vocab.unit == "words" or not text else [text]
-    begins = " " if vocab.spaced and BLANK.split(phrase)[0].endswith(" ") else ""
+    begins = " " if vocab.spaced and blank_of(phrase).split(phrase)[0].endswith(" ") else ""
     return vocab.tokenize(begins + text)
+
+
+def phrase_and_answer(question: str) -> tuple[str, str | None]:
+    "A question's phrase, and the answer after its last =>: '' if nothing follows it, None if there is no =>."
+    if found := re.fullmatch(r"(.*)=>\s*(\S.*)", question, re.DOTALL):
+        return found[1], found[2]
+    phrase, arrow, rest = question.rpartition("=>")
+    return (phrase, rest) if arrow else (question, None)
 
 
 def question_for(vocab: Vocab,
@@ -235,28 +263,28 @@ def question_for(vocab: Vocab,
                  place: int,              # index of the token to hide
                 ) -> str:
     'Write tokens as a question, "phrase with _ => answer", whose blank hides the token at `place`.'
-    hidden = tokens[place]
+    hidden, mark = tokens[place], blank_mark([*tokens[:place], *tokens[place + 1:]])
     if vocab.unit == "words":
-        return f"{vocab.join([*tokens[:place], '_', *tokens[place + 1:]])} => {hidden}"
+        return f"{vocab.join([*tokens[:place], mark, *tokens[place + 1:]])} => {hidden}"
     left, right = vocab.join(tokens[:place]), vocab.join(tokens[place + 1:])
     if vocab.spaced and hidden[0] == "·" and hidden.strip("·"):          # its space stands before the blank
         left, hidden = left + " ", hidden[1:]
     elif vocab.spaced and hidden[0] in "·�" and left.endswith(" "):      # asking will drop one space: add another
         left += " "
-    return f"{left}_{right} => {hidden}"
+    return f"{left}{mark}{right} => {hidden}"
 
 
 def one_token(vocab: Vocab, phrase: str, answer: str) -> tuple[str, str]:
     "The phrase and its answer as one token; raises a `RunError` if the answer is not exactly one token."
     tokens = answer_tokens(vocab, phrase, answer)
     if vocab.unit == "pieces" and len(tokens) > 1 and tokens[0] == "·":   # if the space is a piece by itself,
-        phrase, tokens = BLANK.sub(" _", phrase), tokens[1:]              # do not hide it
+        phrase, tokens = blank_of(phrase).sub(lambda blank: f" {blank[0]}", phrase), tokens[1:]   # do not hide it
     if len(tokens) == 1:
         return phrase, tokens[0]
     if vocab.unit == "words" or not tokens:
         raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} words; give exactly one after =>.")
     read_blank(vocab, phrase + " x")                                      # an error unless there is exactly one blank
-    left, right = map(vocab.tokenize, BLANK.split(phrase.rstrip()))
+    left, right = map(vocab.tokenize, blank_of(phrase).split(phrase.rstrip()))
     raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} pieces here ({' '.join(tokens)}), and a blank "
                   f"hides one; give the others, such as: {question_for(vocab, [*left, *tokens, *right], len(left))}")
 
@@ -268,10 +296,10 @@ def diff(latent: Latent,
         ) -> Answer:
     "Ask a question with a blank, and rank the expected answer among all words."
     check_text(question)
-    phrase, arrow, word = question.partition("=>")
+    phrase, word = phrase_and_answer(question)
     if not question.strip():
         raise RunError("the phrase is empty; type some words with _ where one is missing, => and the answer.")
-    if not arrow:
+    if word is None:
         raise RunError("the answer is missing (use =>), for example: how are _ ? => you")
     phrase, token = one_token(latent.vocab, phrase, word)
     note = None
@@ -279,11 +307,13 @@ def diff(latent: Latent,
         phrase, removed = strip_word(latent.vocab, phrase, token)
         note = f"removed {removed} of {token!r} from the phrase" if removed else None
     ids = read_blank(latent.vocab, phrase)
+    if token in SPECIALS:
+        raise RunError(f"{token} stands for every unknown word, so it cannot be the answer; give a word after =>.")
     if latent.row(token) is None:
         near = nearest_spellings(latent.vocab, token)
         hint = f"; spelt most like it: {', '.join(near)}." if near else "."
         raise RunError(f"answer token {token!r} not in vocab{hint}")
-    unknown = [t for piece in BLANK.split(phrase) for t in latent.vocab.tokenize(piece) if t not in latent.vocab.ids]
+    unknown = [t for t in phrase_tokens(latent.vocab, phrase) if t is not None and t not in latent.vocab.ids]
     answer = rank_answer(latent, phrase, token, top)
     outside = f"{token} is not in the vocabulary; its embedding comes from its spelling"
     notes = [answer.note, note, None if token in latent.vocab.ids else outside,
@@ -327,11 +357,11 @@ def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     if vocab.unit == "pieces":
         raise UsageError("strip_answer works only with whole words, and this run reads pieces of words; leave it out.")
     kept, removed = [], 0
-    for piece in re.split(f"({BLANK.pattern})", phrase, flags=re.IGNORECASE):
-        tokens = [piece] if BLANK.fullmatch(piece) else vocab.tokenize(piece)
-        removed += tokens.count(word)
-        kept += [t for t in tokens if t != word]
-    return " ".join(kept), removed
+    for token in phrase_tokens(vocab, phrase):
+        removed += token == word
+        kept += [] if token == word else [token]
+    mark = blank_mark(token for token in kept if token)
+    return " ".join(mark if token is None else token for token in kept), removed
 
 # %% ../nbs/10_inference.ipynb #87278c84
 def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, with another seed than in training
@@ -401,11 +431,11 @@ def run_data(folder: str | Path) -> Data:
 # %% ../nbs/10_inference.ipynb #f7fcf37c
 def twins(folder: Path) -> Iterator[Path]:
     "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
-    def asked(run: Path) -> tuple:                                           # () for a run that cannot be read
+    def asked(run: Path) -> tuple:                  # () for a run that cannot be read; its words say how text was cut
         with suppress(TofyError), checkpoint.reading(run):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
-            return settings["data"], blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
+            return settings["data"] | dict(tokens=""), blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
         return ()
 
     own = asked(folder)
@@ -516,8 +546,10 @@ def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
 
 # %% ../nbs/10_inference.ipynb #95af4db1
 def phrase_words(vocab: Vocab, phrase: str) -> list[str]:
-    "The tokens of a phrase, with _ for each blank."
-    return [word for piece in BLANK.split(phrase.rstrip()) for word in (*vocab.tokenize(piece), "_")][:-1]
+    "The tokens of a phrase, with _ for each blank, or with [MASK] if a token has an underscore."
+    tokens = phrase_tokens(vocab, phrase)
+    mark = blank_mark(token for token in tokens if token)
+    return [mark if token is None else token for token in tokens]
 
 # %% ../nbs/10_inference.ipynb #7f1da752
 def plot_attention(looks: Tensor,      # (layers,H,T) from `attention`
@@ -550,11 +582,12 @@ def hide_word(vocab: Vocab,
               filler: str = "_",   # fills an earlier blank whose answer was not given
              ) -> str:
     "The question with the token at `place` hidden and any earlier blank filled; if `place` is the blank, just fill it."
-    phrase, _, answer = question.partition("=>")
-    words = phrase_words(vocab, phrase)
-    given = answer_tokens(vocab, phrase, answer) or [filler]
-    left, right = ([t for word in part for t in (given if word == "_" else [word])] for part in
+    phrase, answer = phrase_and_answer(question)
+    words = phrase_tokens(vocab, phrase)
+    given = answer_tokens(vocab, phrase, answer or "") or [filler]
+    left, right = ([t for word in part for t in (given if word is None else [word])] for part in
                    (words[:place], words[place + 1:]))
-    if words[place] == "_":
+    hidden = words[place]
+    if hidden is None:
         return vocab.join([*left, *given, *right])
-    return question_for(vocab, [*left, words[place], *right], len(left))
+    return question_for(vocab, [*left, hidden, *right], len(left))

@@ -25,7 +25,7 @@ from .encoder import LatentModel, ModelConfig
 from .errors import RunError, UsageError, command_line
 from .masking import all_blanks
 from .metrics import Bigram, judge, model_scorer
-from .vocab import TOKEN_RULES, TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
+from .vocab import OLDEST, TOKEN_RULES, TOKENIZER, PieceRule, Vocab, load_vocab, read_rule, vocab_bytes, vocab_hash
 
 # %% ../nbs/08d_run_folder.ipynb #7418bc4e
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
@@ -53,11 +53,20 @@ def save_model(folder: str | Path,
                  {key: json.dumps(value) for key, value in {**(about or {}), **own}.items()})
 
 # %% ../nbs/08d_run_folder.ipynb #6ca55787
+def name_rule(stored: object) -> None:
+    "Give the token rule in a run's stored settings its exact name, if they are from before it had versions."
+    if isinstance(stored, dict) and stored.get("tokens") == "unicode":
+        stored["tokens"] = OLDEST["unicode"]
+
+
 def stored_rule(folder: Path,
                 name: str,            # of the rule, from the header
                 sha256: str | None,   # of the tokenizer, if there is one
                ) -> str | PieceRule:
     "The rule that split a run's text into tokens: a name, or the tokenizer in the run's folder."
+    if sha256 is None and str(name) not in TOKEN_RULES:
+        raise RunError(f"The words of {folder} are cut by the rule {name!r}, which this version of tofy does not have; "
+                       f"install the newest with: pip install -U tofy")
     if sha256 is None:
         return name
     rule = read_rule(folder / TOKENIZER)
@@ -86,6 +95,8 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     path = folder / MODEL
     tensors, texts = load_tensors(path)
     header = store.read_header(texts, path)
+    name_rule(header)
+    name_rule(header.get("data"))
     with store.reading(path, "was not written by this version of tofy"):
         config, counts = ModelConfig(**header["config"]), read_counts(tensors.pop("vocab.counts"), header)
         vocab = stored_vocab(folder, header, counts)
@@ -204,6 +215,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
     "Read the tables of a settings file; if `tokens` names the run's own tokenizer, it becomes that file's path."
     tables = load_tables(path)
     data = tables.get("data")
+    name_rule(data)
     if isinstance(data, dict) and data.get("tokens") == TOKENIZER:
         data["tokens"] = str(Path(path).parent / TOKENIZER)
     return tables

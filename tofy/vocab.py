@@ -10,7 +10,8 @@ __all__ = ['TOKEN_RULES', 'SPECIALS', 'PAD', 'UNK', 'MASK', 'TOKENIZER', 'tokeni
 import difflib
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,9 +22,40 @@ import regex
 from .colours import BLUE, DARK, GREY, RED
 from .errors import MissingPackage, RunError, TofyError, UsageError
 
+# %% ../nbs/01_vocab.ipynb #fc80c760
+SINGLE = "`´‘’‚‛‹›′❛❜❟ʼ՚＇"        # quotation marks, apostrophes and what is typed for them
+DOUBLE = "“”„‟«»″〝〞〟❝❞❠⹂＂"
+QUOTES = {**dict.fromkeys(map(ord, SINGLE), "'"), **dict.fromkeys(map(ord, DOUBLE), '"'),
+          **dict(zip(map(ord, "｢｣﹁﹂﹃﹄"), "「」「」『』"))}
+UNSEEN = regex.compile(r"(?!\u200B)\p{DI}")   # Unicode's default ignorable characters; U+200B stands for a space
+DOT = regex.compile(r"(?<=i\p{M}*)\u0307")    # what becomes of the dot of İ in lower case
+EDGES = regex.compile(r"(?V1)^[\s[\p{DI}&&\p{Cf}]]+|[\s[\p{DI}&&\p{Cf}]]+$")
+
+
+def folded(text: str, lower: bool) -> str:
+    "The text in lower case if wanted, composed (NFC), without characters that nobody sees, all quotation marks alike."
+    is_ascii = text.isascii()                       # then there is little to do
+    text = text if is_ascii else unicodedata.normalize("NFD", UNSEEN.sub("", text))
+    text = text.lower() if lower else text.replace("<UNK>", "<unk>")
+    text = text if is_ascii else unicodedata.normalize("NFC", DOT.sub("", text) if lower else text)
+    return text.translate(QUOTES)
+
+
+def bare(text: str) -> str:
+    "The text without white space and characters of no width at its ends."
+    return EDGES.sub("", text)
+
+# %% ../nbs/01_vocab.ipynb #0c7f1ea8
+WORD = r"[\p{L}\p{N}][\p{L}\p{M}\p{N}]*+"              # letters of any script
+MARKED = r"[^\s\p{Cc}\p{Cs}\u200B][\p{M}\p{EMod}]*+"   # any character that is seen, with its marks or its skin tone
+RULE_NAMES = "unicode, notes"       # that a user chooses from
+NEWEST = {"unicode": "unicode-2"}   # what "unicode" means to a user; a run stores the exact name
+OLDEST = {"unicode": "unicode-1"}   # what it means in a run folder, from before version 2
+
 # %% ../nbs/01_vocab.ipynb #fd05c84e
-# How a text is cut: letters of any script, or ASCII letters only, as in the original.
-TOKEN_RULES = {"unicode": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
+# How a text is cut: letters of any script (version 2, version 1), or ASCII letters only, as in the original.
+TOKEN_RULES = {"unicode-2": regex.compile(rf"<unk>|{WORD}(?:'{WORD})*+|\p{{RI}}{{2}}|{MARKED}"),   # two RI: a flag
+               "unicode-1": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
                "notes": regex.compile(r"[A-Za-z0-9']+|\S")}
 
 
@@ -34,10 +66,13 @@ def tokenize(text: str,                             # a phrase, any script
     "Cut a phrase into tokens by the rule `tokens`: words and punctuation marks, or a tokenizer's subword pieces."
     if not isinstance(tokens, str):
         return tokens.cut(text)
+    tokens = NEWEST.get(tokens, tokens)
     if tokens not in TOKEN_RULES:
-        raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}.")
+        raise UsageError(f"There is no token rule {tokens!r}; choose one of {RULE_NAMES}.")
+    if tokens == "unicode-2":
+        return TOKEN_RULES[tokens].findall(folded(text, lower))
     text = text.lower() if lower else text
-    if tokens == "unicode" and not text.isascii():
+    if tokens == "unicode-1" and not text.isascii():
         text = unicodedata.normalize("NFC", text).replace("’", "'")
     return TOKEN_RULES[tokens].findall(text)
 
@@ -54,11 +89,15 @@ class Vocab:
     tokens: "str | PieceRule" = "unicode"   # the rule for `tokenize`
     lower: bool = True             # whether words were made lower-case
 
+    def __post_init__(self):
+        if self.tokens in NEWEST:                                              # from here on by its exact name
+            object.__setattr__(self, "tokens", NEWEST[self.tokens])
+
     def __len__(self) -> int: return len(self.words)
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        "Word → id, without the specials, which no text can contain."
+        "Word → id, without the specials: a text that contains one means no word."
         return {word: i for i, word in enumerate(self.words) if i >= len(SPECIALS)}
 
     def tokenize(self, text: str) -> list[str]:
@@ -89,7 +128,7 @@ class Vocab:
 
     @property
     def rule(self) -> str:
-        "The tokenization rule as a run folder names it: `unicode`, `notes` or the file `tokenizer.json`."
+        "The tokenization rule as a run folder names it: `unicode-2`, `notes` or the file `tokenizer.json`."
         return self.tokens if isinstance(self.tokens, str) else TOKENIZER
 
 # %% ../nbs/01_vocab.ipynb #76d221d4
@@ -148,9 +187,34 @@ def open_tokenizer(content: str) -> Any:   # tokenizers.Tokenizer
     except ModuleNotFoundError:
         raise MissingPackage("Reading a tokenizer file needs the package tokenizers, which is not installed; "
                              "it comes with: pip install tokenizers") from None
-    inner = Tokenizer.from_str(content)
-    inner.encode_special_tokens = True                        # no text can spell a special token
+    inner = without_extras(Tokenizer.from_str(content))
+    inner.decode(inner.encode("The cat's café, 42 �!").ids)   # a broken pattern shows only when it is used
     return inner
+
+
+def without_extras(inner: Any) -> Any:
+    "The same tokenizer, which from now on only cuts: it adds no padding, drops no piece, and draws nothing at random."
+    inner.encode_special_tokens = True                        # no text can spell a special token
+    inner.no_padding()                                        # what some files do for batches, this package does itself
+    inner.no_truncation()
+    if getattr(inner.model, "dropout", None) is not None:     # of a BPE: merges left out at random
+        inner.model.dropout = None
+    return inner
+
+
+@contextmanager
+def faults_of_tokenizers(what: str,                           # the message's beginning
+                         cure: str,                           # its end
+                         kind: type[TofyError] = UsageError) -> Iterator[None]:
+    "In this block an error of the `tokenizers` library, even a panic of its Rust code, becomes one of ours."
+    try:
+        yield
+    except TofyError:
+        raise
+    except BaseException as error:                            # a panic is no Exception; but let Ctrl-C pass
+        if not isinstance(error, Exception) and type(error).__module__ != "pyo3_runtime":
+            raise
+        raise kind(f"{what} ({error}); {cure}") from None
 
 
 def show_piece(token: str, inner: Any) -> str:
@@ -172,8 +236,9 @@ class PieceRule:
 
     def cut(self, text: str) -> list[str]:
         "The subword pieces of a text; a space at the text's end is dropped if it would belong to the next piece."
-        text = text[:-1] if self.spaced and text.endswith(" ") else text
-        return [self.shown[i] for i in self.inner.encode(text, add_special_tokens=False).ids]
+        with faults_of_tokenizers(f"The tokenizer cannot cut the text {text[:40]!r}", "use another tokenizer file."):
+            text = text[:-1] if self.spaced and text.endswith(" ") else text
+            return [self.shown[i] for i in self.inner.encode(text, add_special_tokens=False).ids]
 
     def join(self, pieces: Iterable[str]) -> str:
         "The text that the pieces spell; a string that is not a piece is kept unchanged."
@@ -215,24 +280,19 @@ def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tok
     if not path.is_file():
         raise UsageError(f"There is no tokenizer file {path}; copy one there, "
                          "or make one with: tofy lab tokenizer train.")
-    try:
+    with faults_of_tokenizers(f"{path} is not a tokenizer file", "make one with: tofy lab tokenizer train."):
         content = path.read_bytes().decode()
         open_tokenizer(content)
-        return PieceRule(content)
-    except TofyError:
-        raise
-    except Exception as error:                            # the library raises nothing more precise
-        raise UsageError(f"{path} is not a tokenizer file ({error}); "
-                         "make one with: tofy lab tokenizer train.") from None
+    return PieceRule(content)
 
 
 def token_rule(tokens: str | Path) -> str | PieceRule:
     "The rule for `tokenize` called `tokens`, or that of the tokenizer file `tokens`; a `UsageError` if there is none."
-    if isinstance(tokens, str) and tokens in TOKEN_RULES:
-        return tokens
+    if isinstance(tokens, str) and NEWEST.get(tokens, tokens) in TOKEN_RULES:
+        return NEWEST.get(tokens, tokens)
     if isinstance(tokens, Path) or Path(tokens).suffix or Path(tokens).exists():
         return read_rule(tokens)
-    raise UsageError(f"There is no token rule {tokens!r}; choose one of {', '.join(TOKEN_RULES)}, or a tokenizer file.")
+    raise UsageError(f"There is no token rule {tokens!r}; choose one of {RULE_NAMES}, or a tokenizer file.")
 
 # %% ../nbs/01_vocab.ipynb #fbe59de5
 def vocab_stats(vocab: Vocab) -> dict[str, float]:

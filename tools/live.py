@@ -88,7 +88,10 @@ def page_data(models: dict[str, Latent], draws: int) -> dict:
     for name, latent in models.items():
         if latent.vocab.words != vocab.words:
             raise RunError(f"The run {RUNS[name]} has other words than {RUNS['tofy']}; the page compares them word by word.")
-    return dict(words=vocab.words, counts=vocab.counts, specials=len(SPECIALS), max_seq=models["tofy"].model.config.max_seq,
+        if latent.vocab.tokens != vocab.tokens:
+            raise RunError(f"The run {RUNS[name]} cuts a text by another rule than {RUNS['tofy']}; the page needs the same.")
+    return dict(words=vocab.words, rule=vocab.rule, counts=vocab.counts, specials=len(SPECIALS),
+                max_seq=models["tofy"].model.config.max_seq,
                 runs={name: about(latent) for name, latent in models.items()},
                 phrases=ready_phrases(READY / RUNS["tofy"], vocab),
                 ranks=rank_counts(models, vocab, draws))

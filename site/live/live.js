@@ -74,8 +74,8 @@ function hide(place) {
 }
 
 function show(tokens, place, ready, word = tokens[place]) {
-  const blanked = tokens.with(place, null);
-  at("typed").value = blanked.map(token => token ?? "_").join(" ");
+  const blanked = tokens.with(place, null), mark = tokens.some(token => token.includes("_")) ? "[MASK]" : "_";
+  at("typed").value = blanked.map(token => token ?? mark).join(" ");
   at("trouble").textContent = "";
   return ask(blanked, word, ready);
 }

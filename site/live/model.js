@@ -5,20 +5,36 @@
 const tofy = (() => {
   // Python's white space, which is not quite JavaScript's.
   const SPACE = "\\t-\\r\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000";
-  const TOKEN = new RegExp(`[\\p{L}\\p{M}\\p{N}']+|[^${SPACE}]`, "gu");
-  const BLANK = /_+|\[MASK\]/giu;
+  const WORD = "[\\p{L}\\p{N}][\\p{L}\\p{M}\\p{N}]*";
+  const RULES = {
+    "unicode-1": new RegExp(`[\\p{L}\\p{M}\\p{N}']+|[^${SPACE}]`, "gu"),
+    "unicode-2": new RegExp(
+      `<unk>|${WORD}(?:'${WORD})*|\\p{RI}{2}|[^${SPACE}\\p{Cc}\\p{Cs}\\u200B][\\p{M}\\p{EMod}]*`, "gu")};
   const [UNK, MASK] = [1, 2];
+  let rule = "unicode-2";                        // that of the models
+
+  // As tofy.vocab.folded: lower case, composed, without characters that nobody sees, all quotation marks alike.
+  const folded = text => text.replace(/(?!\u200B)\p{DI}/gu, "").normalize("NFD").toLowerCase()
+    .replace(/(?<=i\p{M}*)\u0307/gu, "").normalize("NFC")
+    .replace(/[`´‘’‚‛‹›′❛❜❟ʼ՚＇]/gu, "'").replace(/[“”„‟«»″〝〞〟❝❞❠⹂＂]/gu, '"')
+    .replace(/[｢｣﹁﹂﹃﹄]/gu, mark => "「」「」『』"["｢｣﹁﹂﹃﹄".indexOf(mark)]);
 
   // Words and single punctuation marks, lower-case, as tofy.vocab.tokenize cuts them.
-  const tokenize = text => text.toLowerCase().normalize("NFC").replaceAll("’", "'").match(TOKEN) ?? [];
+  function tokenize(text, by = rule) {
+    const ready = by === "unicode-2" ? folded(text) : text.toLowerCase().normalize("NFC").replaceAll("’", "'");
+    return ready.match(RULES[by]) ?? [];
+  }
+
+  // How the blank is written: [MASK], and where it stands an underscore is text; else underscores.
+  const blank = phrase => /\[MASK\]/iu.test(phrase) ? /\[MASK\]/giu : /_+/gu;
 
   // A phrase with exactly one blank → its tokens, null at the blank. Anything else is an Error with a sentence.
   function readBlank(phrase) {
-    const pieces = phrase.split(BLANK);
+    const pieces = phrase.split(blank(phrase));
     if (!phrase.trim()) throw new Error("Type some words, with _ where one is missing.");
     if (pieces.length === 1) throw new Error("There is no blank yet: write _ where the word is missing.");
     if (pieces.length > 2) throw new Error(`There are ${pieces.length - 1} blanks; leave exactly one.`);
-    const [left, right] = pieces.map(tokenize);
+    const [left, right] = pieces.map(piece => tokenize(piece));
     if (!left.length && !right.length) throw new Error("There is nothing around the blank to go by; type some words beside it.");
     return [...left, null, ...right];
   }
@@ -34,6 +50,7 @@ const tofy = (() => {
     const data = JSON.parse(new TextDecoder().decode(await unpack("data.json")));
     data.ids = new Map(data.words.map((word, i) => [word, i]).slice(data.specials));   // no text can spell a special
     data.count = data.words.length - data.specials;                                    // words that are ranked
+    rule = data.rule;
     return data;
   }
 

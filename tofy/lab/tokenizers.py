@@ -26,7 +26,7 @@ from torch import Tensor
 from .. import checkpoint as store
 from ..colours import PALE_BLUE, PALE_ORANGE
 from ..errors import RunError, UsageError
-from ..vocab import TOKENIZER, Vocab, vocab_hash
+from ..vocab import TOKENIZER, Vocab, faults_of_tokenizers, open_tokenizer, vocab_hash, without_extras
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #18283afe
 @runtime_checkable
@@ -45,8 +45,7 @@ END, UNKNOWN = "<end>", "<unk>"   # <end> stands between documents and is always
 class TextTokenizer:
     "A tokenizer made with the `tokenizers` library."
     def __init__(self, inner: tokenizers.Tokenizer):
-        self.inner = inner
-        inner.encode_special_tokens = True               # no text can spell <end>
+        self.inner = without_extras(inner)               # no text can spell <end>, and nothing is added or dropped
 
     def __len__(self) -> int: return self.inner.get_vocab_size()
 
@@ -55,7 +54,8 @@ class TextTokenizer:
 
     def encode(self, text: str) -> list[int]:
         "The ids of a text's tokens, a list of ints."
-        return self.inner.encode(text, add_special_tokens=False).ids
+        with faults_of_tokenizers(f"The tokenizer cannot cut the text {text[:40]!r}", "use another tokenizer file."):
+            return self.inner.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
         "The text that the ids spell; bytes that form no complete letter become �."
@@ -231,10 +231,8 @@ def load_tokenizer(path: str | Path) -> TextTokenizer:
     path = path / TOKENIZER if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"There is no file {path}; make one with tofy lab tokenizer train, or name a run folder.")
-    try:
-        return TextTokenizer(tokenizers.Tokenizer.from_str(path.read_text(encoding="utf-8")))
-    except Exception as error:                            # the library raises nothing more precise
-        raise RunError(f"{path} is not a tokenizer file ({error}); copy it again or train it again.") from error
+    with faults_of_tokenizers(f"{path} is not a tokenizer file", "copy it again or train it again.", RunError):
+        return TextTokenizer(open_tokenizer(path.read_text(encoding="utf-8")))
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -64,7 +64,7 @@ class Side(VBox):
         "Ask the model, and show its answer and attention; if that is not possible, show why."
         self.looks.layout.visibility = "hidden"
         try:
-            latent, phrase = self.chosen(), question.partition("=>")[0]
+            latent, phrase = self.chosen(), inference.phrase_and_answer(question)[0]
             ask = inference.diff if "=>" in question else inference.fill
             self.answer = ask(latent, question, top)
             looks, words = inference.attention(latent, phrase), inference.phrase_words(latent.vocab, phrase)
@@ -112,8 +112,9 @@ class FillPanel(Panel):
         texts = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         self.asked += 1
         phrase = texts[self.asked % len(texts)] if texts else "david has _ to london ."
-        known = [i for i, word in enumerate(inference.phrase_words(vocab, phrase)) if word in vocab.ids]
-        self.question.value = inference.hide_word(vocab, phrase, known[len(known) // 2]) if texts and known else phrase
+        words = vocab.tokenize(phrase)
+        known = [i for i, word in enumerate(words) if word in vocab.ids]
+        self.question.value = inference.question_for(vocab, words, known[len(known) // 2]) if texts and known else phrase
 
     def hide(self, place: int) -> None:
         "Hide the word at `place`; an earlier blank is filled with its answer, or with the model's if none was given."
@@ -126,13 +127,14 @@ class FillPanel(Panel):
         self.second.body.layout.display = "" if self.second.run.value else "none"
         for side in (self.first, self.second) if self.second.run.value else (self.first,):
             side.show(self.question.value, self.top.value)
-        words = inference.phrase_words(self.first.chosen().vocab, self.question.value.partition("=>")[0])
+        words = inference.phrase_words(self.first.chosen().vocab, inference.phrase_and_answer(self.question.value)[0])
         for place in range(len(self.buttons), len(words)):
             self.buttons.append(widgets.Button(layout=Layout(width="auto")))
             self.when(self.buttons[place], do=partial(self.hide, place))
+        blank = "[MASK]" if "[MASK]" in words else "_"
         for button, word in zip(self.buttons, words):
-            button.description, button.button_style = word, "primary" if word == "_" else ""
-            button.tooltip = "put the word back" if word == "_" else f"hide {word}, and expect it as the answer"
+            button.description, button.button_style = word, "primary" if word == blank else ""
+            button.tooltip = "put the word back" if word == blank else f"hide {word}, and expect it as the answer"
         self.words.children = self.buttons[:len(words)]
 
 # %% ../../nbs/15b_panel_models.ipynb #60335f75
