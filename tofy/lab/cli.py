@@ -48,6 +48,7 @@ RUN = Path("runs/decoder")
 Source = Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of source code, stdlib or builtin[:N].")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
+Column = option("Column to read of a table or a data set from the Hub.", str, "text, or the only one with text")
 Delimiter = Annotated[str | None, typer.Option(
     help="The string between the documents of one file, such as '<|endoftext|>'.")]
 
@@ -62,6 +63,7 @@ def train_tokenizer(
     sample: option("Learn from this many lines, drawn at random.", default="all", least=1) = None,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
     delimiter: Delimiter = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
     as_json: AsJson = False,
 ) -> None:
@@ -75,7 +77,7 @@ def train_tokenizer(
     """
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    rows = (line for text in read_documents(data, delimiter).values() for line in text.splitlines(keepends=True))
+    rows = (line for text in read_documents(data, delimiter, column).values() for line in text.splitlines(keepends=True))
     learned = tokenizers.train_tokenizer(rows, kind, vocab_size, reserved, lower, sample, seed)
     out.parent.mkdir(parents=True, exist_ok=True)
     tokenizers.save_tokenizer(learned, out)
@@ -89,6 +91,7 @@ def count_tokens(
     tokenizer: TokenizerFile = Path("tokenizer.json"),
     top: Annotated[int, typer.Option(help="How many tokens to show.", min=1)] = 20,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Count how often a text uses each token, and how many tokens it never uses.
@@ -99,7 +102,7 @@ def count_tokens(
     """
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    texts = list(read_documents(data, delimiter).values())
+    texts = list(read_documents(data, delimiter, column).values())
     loaded = tokenizers.load_tokenizer(tokenizer)
     counts = tokenizers.count_tokens(loaded, texts)
     total, size = sum(counts), sum(len(text.encode()) for text in texts)
@@ -276,6 +279,7 @@ def loss(
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: the run's held-out text.")] = None,
     limit: option("Measure at most this many windows, evenly spread.", default="all", least=1) = None,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure loss, perplexity and bits per byte of a text.
@@ -295,7 +299,7 @@ def loss(
     else:
         from tofy.lab.tokenizers import encode_texts
         from tofy.lab.training import join
-        found = list(read_documents(data, delimiter).values())
+        found = list(read_documents(data, delimiter, column).values())
         size = sum(len(text.encode()) for text in found)
         figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
     show(figures, as_json, f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
