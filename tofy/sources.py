@@ -119,7 +119,7 @@ def refuse_others(kind: str, name: object) -> None:
     if kind in OTHERS:
         path, what = Path(str(name)), dict(utf16="UTF-16 text").get(kind[1:], f"a {kind} file")
         command = OTHERS[kind].format(shlex.quote(str(path)), shlex.quote(str(path.with_suffix(""))))
-        raise UsageError(f"{name} is {what}, not UTF-8 text with a phrase per line; convert it first: {command}")
+        raise UsageError(f"{name} is not text in UTF-8 but {what}; convert it first: {command}")
 
 # %% ../nbs/01a_sources.ipynb #1510342e
 def pick_column(found: Mapping[str, bool],   # column → whether it holds text
@@ -290,6 +290,8 @@ HEADERS = {"text", "sentence", "question", "answer", "context", "response", "pro
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
     "The kind of table that a first line betrays, and its columns; (`\"\"`, []) for a phrase."
     text = first.strip()
+    if len(text) > 10**5:                                  # no header, and too long for a first record
+        return "", []
     if text[:1] in ("{", "["):
         try:
             record = json.loads(text)
@@ -304,6 +306,22 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
         if named and column is None or column in cells:
             return kind, cells
     return "", []
+
+
+def kind_by_line(first: str, column: str | None, name: object, optional: bool) -> str:
+    "The kind of table that a first line begins, if its column is asked for; `\"\"` for plain text."
+    kind, cells = betrayed(first, column)
+    if column is not None and (kind.startswith(".json") or column in cells):
+        return kind
+    kind, cells = betrayed(first, None)
+    if kind:
+        wanted = next((c for c in cells if c.lower() in HEADERS), (cells or ["NAME"])[0])
+        what = "a JSON record" if kind.startswith(".json") else "the header of a table"
+        raise UsageError(f"The first line of {name} is {what}, not a phrase; its columns are {', '.join(cells)}. To "
+                         f"read one: tofy train {shlex.quote(str(name))} --column {shlex.quote(wanted)}")
+    if column is not None and not optional:
+        logging.getLogger("tofy").warning("%s is plain text and has no column %r; all of it is read.", name, column)
+    return ""
 
 
 def checked_lines(file: BinaryIO, kind: str, name: object) -> tuple[Iterator[str], str]:
@@ -322,16 +340,8 @@ def checked_lines(file: BinaryIO, kind: str, name: object) -> tuple[Iterator[str
 def stream_lines(file: BinaryIO, kind: str, column: str | None, name: object, optional: bool) -> Iterator[str]:
     "The phrases in the bytes of a text or a table."
     lines, first = checked_lines(file, kind, name)
-    if kind not in TABLES:
-        kind, cells = betrayed(first, column)
-        if kind and column is None:
-            wanted = next((c for c in cells if c.lower() in HEADERS), (cells or ["NAME"])[0])
-            what = "a JSON record" if kind.startswith(".json") else "the header of a table"
-            raise UsageError(f"The first line of {name} is {what}, not a phrase; to read one of its columns: "
-                             f"tofy train {shlex.quote(str(name))} --column {shlex.quote(wanted)}")
-        if column is not None and not kind and not optional:
-            raise UsageError(f"{name} has no column {column!r}; its first line is {first!r:.60}.")
-    if not kind or kind not in TABLES:
+    kind = kind if kind in TABLES else kind_by_line(first, column, name, optional)
+    if not kind:
         return lines
     records = (json_records(lines, kind, name) if kind in (".jsonl", ".ndjson", ".json")
                else csv_table(lines, name, "\t" if kind == ".tsv" else None)[1])
@@ -362,7 +372,7 @@ def folder_files(folder: Path) -> list[Path]:
         raise UsageError(f"{folder} holds a model, not a text; give a text file or a folder of text files.")
     found = [p for p in seen if kind_of(p) in TEXTS | TABLES]
     if not found:
-        raise UsageError(f"There is no text in {folder}; in a folder, only files with these endings are read: "
+        raise UsageError(f"There is no file with text in {folder}; in a folder, files with these endings are read: "
                          f"{' '.join(sorted((TEXTS | TABLES) - {''}))}.")
     if left := [p.as_posix() for p in seen if p not in found]:
         logging.getLogger("tofy").warning("%d files in %s have other endings and are not read, such as %s.",
