@@ -238,12 +238,14 @@ def read_phrases(lines: Iterable[str],       # the rows of a phrase file
     for row, line in enumerate(lines, base):
         report["rows"] += 1
         pieces, text = 0, context(line)
-        report["unspaced"] += not text.isascii() and bool(UNSPACED.search(text))
+        if not text.isascii() and UNSPACED.search(text):
+            report["unspaced"] += 1
         for piece in split_text(text, split, max_seq, tokens, lower):
             pieces += 1
             if len(piece) < 2:
                 report["short" if piece else "blank"] += 1
-                report["no context"] += not piece and bool(line.strip())
+                if not piece and line.strip():
+                    report["no context"] += 1
                 continue
             report["cut"] += len(piece) > max_seq
             ids = array("i", [words[t] for t in piece[:max_seq]])

@@ -236,6 +236,22 @@ def _owned(
     return name if "/" in name else _MOVED.get(name) or HfApi().dataset_info(name).id
 
 # %% ../nbs/02a_hub.ipynb #39cf3577
+# Ids that are configurations: a pattern, the data set's own id, and the configuration (\\0: all, \\1: a group).
+_CONFIGURATIONS = ((r"wikitext-?(2|103)(-raw)?(-v1)?", "wikitext", r"wikitext-\1-raw-v1"),
+                   (r"\d{8}\.[a-z-]+", "wikimedia/wikipedia", r"\g<0>"),
+                   (r"(ax|cola|mnli|mrpc|qnli|qqp|rte|stsb|wnli)", "nyu-mll/glue", r"\1"))
+
+
+def _no_configuration(
+    hub: HubId,  # what was asked for
+) -> None:
+    "Raise a `UsageError` if the id is a configuration of a known data set; the message has the full address."
+    for pattern, name, config in _CONFIGURATIONS:
+        if found := re.fullmatch(pattern, hub.id):
+            whole = hub.id if hub.id.endswith("-v1") else found.expand(config)
+            raise UsageError(f"{hub.id} is a configuration of the data set {name}: write hub:{name}:{whole}.")
+
+
 def _converted(
     hub: HubId,  # a data set that comes as a script
     name: str,   # its full id
@@ -266,6 +282,8 @@ def _builder(
     "The `datasets` builder of a data set: it knows the files but has not downloaded them yet."
     import datasets
     place, found, configs = hub.id, None, []
+    if root is None:
+        _no_configuration(hub)
     try:
         place = _owned(hub.id) if root is None else str(Path(root).resolve() / hub.id)
         if root is None and ("/" not in place or Path(place).exists()):

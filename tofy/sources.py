@@ -65,6 +65,14 @@ def exists(path: Path) -> bool:
     except (OSError, ValueError):                          # too long, or with a NUL
         return False
 
+
+def is_folder(path: Path) -> bool:
+    "Whether there is such a folder; False for a name that no folder can have."
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
 # %% ../nbs/01a_sources.ipynb #d3ac5faa
 def read_lines(path: str | Path) -> Iterator[str]:
     "The lines of a UTF-8 text file, without newlines, whatever they hold; a `UsageError` if it is missing or not UTF-8."
@@ -352,7 +360,7 @@ def file_lines(path: Path, column: str | None = None, optional: bool = False) ->
     "The phrases of a text file or a table; with `optional`, a text file need not have the column."
     kind = kind_of(path)
     with opened(path) as file:
-        if file.read(4) != b"PAR1":
+        if file.read(4) != b"PAR1" and kind != ".parquet":
             file.seek(0)
             yield from stream_lines(file, kind, column, path, optional)
             return
@@ -496,7 +504,7 @@ def source_lines(source: str | Path | Iterable[Any],   # a file, a folder, a tab
             raise UsageError(f"{source} has no columns; leave out the column {column!r}.")
         return builtin_lines(sizes[0], seed=seed, names=sizes[1])
     path = Path(source)
-    if path.is_dir():
+    if is_folder(path):
         return chain.from_iterable(file_lines(p, column, True) for p in folder_files(path))
     return file_lines(path, column, optional)
 
@@ -521,7 +529,7 @@ def fingerprint(source: str | Path, column: str | None = None) -> str:
     if isinstance(source, Given) or sizes_of(source):
         return str(source)
     path = kept_file(source, column) or Path(source)
-    if path.is_dir():
+    if is_folder(path):
         files = "".join(f"{file_hash(p)}  {p.relative_to(path).as_posix()}\n" for p in folder_files(path))
         return hashlib.sha256(files.encode()).hexdigest()
     with opened(path):

@@ -45,7 +45,8 @@ app.add_typer(tokenizer_app, name="tokenizer")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #15acf00d
 RUN = Path("runs/decoder")
-Source = Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of source code, stdlib or builtin[:N].")]
+Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a folder of source "
+                                                       "code, or stdlib.")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
 Column = option("Column to read of a table or a data set from the Hub.", str, "text, or the only one with text")
@@ -141,7 +142,7 @@ TextDataConfig, DecoderConfig, TextConfig = (light_class(*home) for home in (   
 @app.command(cls=GroupedCommand)
 @with_settings(TextDataConfig, DecoderConfig, TextConfig, but=("source",))
 def train(
-    data: word("[DATA]", "A file, a folder of source code, stdlib or builtin[:N].") = None,
+    data: word("[DATA]", "A text in any form that tofy train takes, a folder of source code, or stdlib.") = None,
     preset: option("The shape: nano, tiny, small, medium or large.", str, "tiny") = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Begin with the decoder in this folder.")] = None,
     config: ConfigFile = None,
@@ -199,7 +200,11 @@ def planned(preset: str | None, file: Path | None, given: dict[str, Any]) -> tup
     from tofy.lab.stretches import asked_as
     from tofy.lab.training import load_texts
     data, model, train = configs_for(preset, file, given)
-    return asked_as(data, load_texts(data), model.context), model, train
+    texts = load_texts(data)
+    if (asked := given.get("vocab_size")) and asked != len(texts.tokenizer):
+        say(f"The tokenizer has {len(texts.tokenizer):,} tokens, not the {asked:,} of --vocab-size, which only a new "
+            "bpe tokenizer can have.")
+    return asked_as(data, texts, model.context), model, train
 
 
 def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -> tuple:

@@ -31,7 +31,7 @@ from ..errors import UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import Given, as_source, hidden, source_lines, whole_text
+from ..sources import as_source, hidden, is_folder, source_lines, whole_text
 from ..vocab import TOKENIZER
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
@@ -53,7 +53,7 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
         found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines)}
     elif source == "stdlib":
         found = read_files(Path(sysconfig.get_path("stdlib")), "*.py", {".py"})
-    elif not isinstance(source, Given) and Path(source).is_dir():
+    elif is_folder(Path(source)):
         found = read_files(Path(source), "**/*", SOURCE_CODE)
     else:
         text = whole_text(source, column)
