@@ -9,12 +9,15 @@ import os
 import pickle
 import random
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import SIZES
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import tofy.sources as sources
 from tofy.data import load_data
@@ -24,7 +27,7 @@ from tofy.lab.tokenizers import train_tokenizer
 from tofy.lab.training import load_texts, read_documents
 from tofy.sources import NAME, Given, as_source, fingerprint, read_lines, source_lines
 from tofy.training import recipe, train
-from tofy.vocab import vocab_hash
+from tofy.vocab import tokenize, vocab_hash
 
 WORDS = ["tea", "milk", "żółty", "can't", '"so"', "5,5", "über", "the", "a", "{x}", "it's", "naïve"]
 
@@ -287,13 +290,13 @@ def test_a_usual_text_has_no_such_warning():
 # ---- a text in memory
 
 def test_the_name_of_a_text_in_memory():
-    given = as_source(line for line in PHRASES)
-    assert isinstance(given, Given) and NAME.fullmatch(given) and given.startswith("<generator of 121 phrases, sha256 ")
-    for same in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):
-        assert same == given and same.phrases == given.phrases
-    assert as_source(given) is given and fingerprint(given) == str(given)
+    named = as_source(line for line in PHRASES)
+    assert isinstance(named, Given) and NAME.fullmatch(named) and named.startswith("<generator of 121 phrases, sha256 ")
+    for same in (copy.deepcopy(named), pickle.loads(pickle.dumps(named))):
+        assert same == named and same.phrases == named.phrases
+    assert as_source(named) is named and fingerprint(named) == str(named)
     other = as_source(PHRASES[1:])
-    assert other[-18:] != given[-18:]
+    assert other[-18:] != named[-18:]
 
 
 def test_a_text_in_memory_has_a_cache_and_is_read_again_from_its_settings(tmp_path):
@@ -319,8 +322,8 @@ def test_the_same_bytes_under_another_ending_have_another_cache(tmp_path):
 @pytest.fixture(scope="module")
 def in_memory(tmp_path_factory):
     out = tmp_path_factory.mktemp("run") / "r"
-    shape, settings = recipe(steps=3, batch=8, dim=16, layers=1, heads=2, threads=1)
-    list(train(load_data(PHRASES, valid=10), shape, settings, out=out))
+    shape, config = recipe(steps=3, batch=8, dim=16, layers=1, heads=2, threads=1)
+    list(train(load_data(PHRASES, valid=10), shape, config, out=out))
     return out
 
 
@@ -332,8 +335,8 @@ def test_a_run_on_a_list_tells_its_source_and_how_to_go_on(tofy, in_memory):
 
 
 def test_a_run_on_a_list_can_be_resumed_in_python(in_memory):
-    shape, settings = recipe(steps=5, batch=8, dim=16, layers=1, heads=2, threads=1)
-    assert list(train(load_data(PHRASES, valid=10), shape, settings, out=in_memory, resume=True))[-1].step == 5
+    shape, config = recipe(steps=5, batch=8, dim=16, layers=1, heads=2, threads=1)
+    assert list(train(load_data(PHRASES, valid=10), shape, config, out=in_memory, resume=True))[-1].step == 5
 
 
 def test_training_from_standard_input(tofy, tmp_path):
@@ -352,10 +355,10 @@ def test_standard_input_that_is_empty_or_a_table_is_said(tofy):
 
 def test_held_out_phrases_that_look_like_a_table_are_read_by_every_command(tofy, tmp_path):
     odd = ['{ "text" : "the milk" }', "question,answer", '"unclosed, the milk', "[ 1 ]"]
-    shape, settings = recipe(steps=3, batch=8, dim=16, layers=1, heads=2, threads=1)
+    shape, config = recipe(steps=3, batch=8, dim=16, layers=1, heads=2, threads=1)
     data = load_data(odd + PHRASES[1:], valid=odd)
     assert len(data.heldout) == 4 and json.loads(data.heldout[0])
-    list(train(data, shape, settings, out=tmp_path / "run"))
+    list(train(data, shape, config, out=tmp_path / "run"))
     assert len(heldout_phrases(tmp_path / "run", load(tmp_path / "run"))) == 4
     assert tofy("eval", "run").code == 0 and tofy("diagnose", "run").code == 0
 
@@ -396,8 +399,8 @@ def test_the_laboratory_reads_each_form(opened):
 
 def test_a_decoder_from_a_table_and_from_a_list(tofy, tmp_path):
     (tmp_path / "t.jsonl").write_bytes(json_lines("said"))
-    table, given = load_texts(tmp_path / "t.jsonl", column="said"), load_texts(PHRASES)
-    assert table.hash == given.hash and torch.equal(table.train, given.train)
+    rows, listed = load_texts(tmp_path / "t.jsonl", column="said"), load_texts(PHRASES)
+    assert rows.hash == listed.hash and torch.equal(rows.train, listed.train)
     assert tofy("lab", "train", "t.jsonl", "--column", "said", "--preset", "nano", "--steps", 2, "--out", "d").code == 0
     assert tofy("lab", "loss", "d").code == 0
     assert tofy("lab", "loss", "d", "t.jsonl", "--column", "said").code == 0
@@ -474,3 +477,30 @@ def test_errors_are_sentences():
     for source in ("x" * 400, "a\0b", "nowhere.txt", "<list of 3 phrases, sha256 0123456789abcdef>"):
         with pytest.raises(TofyError):
             load_data(source)
+
+
+# ---- any letters in any form
+
+LETTERS = st.characters(codec="utf-8", exclude_characters="\n\0\ufeff")
+
+
+@settings(max_examples=20, derandomize=True)
+@given(lines=st.lists(st.text(LETTERS, max_size=20), min_size=1, max_size=8), form=st.sampled_from(
+    ["txt", "txt.gz", "jsonl", "csv", "tsv", "json", "list"]), crlf=st.booleans(), column=st.sampled_from(["text", "two words", "ütf", "a,b"]))
+def test_any_letters_are_read_alike_in_any_form(lines, form, crlf, column):
+    lines = ["a plain first line", *lines]
+    with tempfile.TemporaryDirectory() as home:
+        path = Path(home) / f"t.{form}"
+        end = "\r\n" if crlf else "\n"
+        if form.startswith("txt"):
+            content = "".join(line + end for line in lines).encode()
+            path.write_bytes(gzip.compress(content) if form.endswith("gz") else content)
+        elif form in ("csv", "tsv"):
+            path.write_bytes(csv_bytes([("n", column), *((i, line) for i, line in enumerate(lines))], "\t" if form == "tsv" else ","))
+        elif form == "json":
+            path.write_text(json.dumps([{column: line} for line in lines], ensure_ascii=crlf), encoding="utf-8")
+        else:
+            path.write_bytes("".join(json.dumps({column: line}, ensure_ascii=crlf) + end for line in lines).encode())
+        source = list(lines) if form == "list" else path
+        found = list(source_lines(source, column=None if form in ("txt", "txt.gz", "list") else column))
+    assert [tokenize(line) for line in found] == [tokenize(line) for line in lines]
