@@ -13,6 +13,7 @@ import tempfile
 import threading
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
 from conftest import SIZES
@@ -189,7 +190,7 @@ REFUSED = {
     "NUL in a record": ("t.jsonl", b'{"text": "a \\u0000 b"}\n', ["NUL"]),
     "pdf": ("t.txt", b"%PDF-1.7\n", ["pdftotext"]), "zip": ("t.txt", b"PK\3\4....", ["unzip"]),
     "docx": ("t.docx", b"PK\3\4....", ["unzip"]), "html": ("t.txt", b"<!DOCTYPE HTML>\n<p>how are you", ["pandoc"]),
-    "page": ("page.html", b"<p>how are you", ["pandoc"]), "zst": ("t.zst", b"(\xb5/\xfd....", ["zstd -d"]),
+    "xml": ("t.txt", b"<?xml version='1.0'?>\n<a>how are you</a>", ["xmllint"]), "page": ("page.html", b"<p>how are you", ["pandoc"]), "zst": ("t.zst", b"(\xb5/\xfd....", ["zstd -d"]),
     "tar": ("t.tar.gz", gzip.compress(b"a.txt"), ["tar xf"]), "utf-16": ("t.txt", "a b c\n".encode("utf-16"), ["iconv -f utf-16"]),
     "a gz cut short": ("t.gz", gzip.compress(PLAIN)[:-30], ["cut short"]), "a gz with a wrong byte": (
         "t.gz", gzip.compress(PLAIN)[:60] + b"??" + gzip.compress(PLAIN)[62:], ["damaged"]),
@@ -230,10 +231,21 @@ def test_objects_that_are_no_text(kind):
     assert words in error_of(lambda: load_data(**how))
 
 
-def test_missing_values_are_counted_as_blank(tmp_path):
+def test_missing_values_are_counted_as_blank():
     pandas = pytest.importorskip("pandas")
-    data = load_data(pandas.Series(["a b c", None, float("nan"), "b c d", "c d e"]), valid=1)
-    assert (data.report["rows"], data.report["blank"], len(data.train)) == (5, 2, 2)
+    for missing in (None, float("nan"), pandas.NA, numpy.nan):
+        texts = ["a b c", None, missing, "b c d", "c d e"]
+        for values in (texts, pandas.Series(texts), pandas.Series(texts, dtype="string"), numpy.array(texts, dtype=object)):
+            data = load_data(values, valid=1)
+            assert (data.report["rows"], data.report["blank"], len(data.train)) == (5, 2, 2)
+
+
+def test_lists_of_texts_in_arrays_and_tables():
+    pa = pytest.importorskip("pyarrow")
+    assert as_source(numpy.array(PHRASES)).phrases == as_source(PHRASES).phrases
+    assert as_source(pa.array(PHRASES)).phrases == as_source(PHRASES).phrases
+    assert as_source([numpy.array(["a b", "c d"]), ["e f"]]).phrases == ("a b", "c d", "e f")
+    assert "not a text" in error_of(lambda: as_source(numpy.arange(3)))
 
 
 def test_parquet_without_its_package(tmp_path, monkeypatch):
@@ -404,6 +416,10 @@ def test_a_decoder_from_a_table_and_from_a_list(tofy, tmp_path):
     assert tofy("lab", "train", "t.jsonl", "--column", "said", "--preset", "nano", "--steps", 2, "--out", "d").code == 0
     assert tofy("lab", "loss", "d").code == 0
     assert tofy("lab", "loss", "d", "t.jsonl", "--column", "said").code == 0
+    assert tofy("lab", "train", "--resume", "--out", "d", "--steps", 3).code == 0
+    assert tofy("lab", "train", "-", "--preset", "nano", "--steps", 2, "--out", "e", stdin=PLAIN).code == 0
+    tofy("lab", "train", "--resume", "--out", "e").says(2, "came from a pipe", "in no file")
+    tofy("lab", "train", "--from", "e", "--steps", 1, "--out", "f").says(2, "came from a pipe")
     tofy("lab", "loss", "d", "t.jsonl").says(2, "--column")
 
 

@@ -254,7 +254,7 @@ def next_phrase() -> str:
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
-Column = option("Column to read of a table or a data set from the Hub.", str, "text, or the only one with text")
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 
 # %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()

@@ -282,8 +282,6 @@ def _builder(
     "The `datasets` builder of a data set: it knows the files but has not downloaded them yet."
     import datasets
     place, found, configs = hub.id, None, []
-    if root is None:
-        _no_configuration(hub)
     try:
         place = _owned(hub.id) if root is None else str(Path(root).resolve() / hub.id)
         if root is None and ("/" not in place or Path(place).exists()):
@@ -323,6 +321,7 @@ def open_hub(
     root: str | Path | None = None,          # a folder to use instead of the Hub; None: the Hub
 ) -> tuple[list, list[str]]:                 # the splits (`datasets.Dataset`, on disk), and the columns picked
     "Download the splits of a data set into the Hub's own cache; returns them, and the columns that `pick` chose."
+    _no_configuration(hub)
     builder = _builder(hub, root)
     there = [str(s) for s in builder.config.data_files or builder.info.splits or hub.splits]
     if absent := [s for s in hub.splits if s not in there]:

@@ -107,13 +107,14 @@ def plain_lines(file: BinaryIO, name: object) -> Iterator[str]:
 TABLES = {".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet"}   # endings of tables that we can read
 TEXTS = {"", ".txt", ".text", ".md", ".rst"}                          # endings of text files in a folder
 OTHERS = {".pdf": "pdftotext {0} {1}.txt", ".zip": "unzip {0}", ".tar": "tar xf {0}", ".tgz": "tar xf {0}",
-          ".zst": "zstd -d {0}", ".7z": "7z x {0}", ".utf16": "iconv -f utf-16 -t utf-8 {0} > {1}-utf8.txt",
+          ".zst": "zstd -d {0}", ".xml": "xmllint --xpath '//text()' {0} > {1}.txt",
+          ".7z": "7z x {0}", ".utf16": "iconv -f utf-16 -t utf-8 {0} > {1}-utf8.txt",
           ".xlsx": "libreoffice --convert-to csv {0}", ".xls": "libreoffice --convert-to csv {0}",
           ".ods": "libreoffice --convert-to csv {0}", **dict.fromkeys(
               (".docx", ".odt", ".epub", ".rtf", ".html", ".htm"), "pandoc -t plain {0} -o {1}.txt")}
 SIGNS = {b"%PDF": ".pdf", b"PK\3\4": ".zip", b"{\\rtf": ".rtf", b"(\xb5/\xfd": ".zst", b"7z\xbc\xaf": ".7z",
          b"\xff\xfe": ".utf16", b"\xfe\xff": ".utf16", b"PAR1": ".parquet",
-         b"<!doctype html": ".html", b"<html": ".html"}
+         b"<!doctype html": ".html", b"<html": ".html", b"<?xml": ".xml"}
 
 
 def kind_of(path: Path) -> str:
@@ -161,11 +162,13 @@ def cell_texts(value: object, where: str) -> Iterator[str]:
     "The texts of a cell: one, none (an empty line) or the elements of a list; a `UsageError` for anything else."
     if isinstance(value, str):
         yield phrase_of(str(value), where)
-    elif value is None or value != value:                  # missing: None, NaN
-        yield ""
+    elif hasattr(value, "tolist"):                         # a NumPy number or array
+        yield from cell_texts(value.tolist(), where)
     elif isinstance(value, (list, tuple)):
         for element in value:
             yield from cell_texts(element, where)
+    elif value is None or str(value) in ("nan", "<NA>", "NaT"):   # missing, as pandas says it
+        yield ""
     else:
         raise UsageError(f"{where} is {value!r:.60}, not a text; give texts, or the column that holds them.")
 
@@ -418,6 +421,8 @@ def given(phrases: Iterable[str], what: str) -> Given:
 def given_object(values: Any, column: str | None) -> Given:
     "The phrases in a list, a generator, a Series, a data set with a column, or any other iterable with an order."
     what = type(values).__name__
+    for method in ("to_pylist", "to_dicts"):                                       # tables of pyarrow and polars
+        values = getattr(values, method)() if hasattr(values, method) else values
     if isinstance(values, (Mapping, set, frozenset, bytes, bytearray)):
         raise UsageError(f"A {what} is no text: give its phrases in order, such as a list, or one of its parts.")
     if (hasattr(values, "column_names") or hasattr(values, "iterrows")) and hasattr(values, "__len__") and len(values):

@@ -49,7 +49,7 @@ Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form 
                                                        "code, or stdlib.")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
-Column = option("Column to read of a table or a data set from the Hub.", str, "text, or the only one with text")
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 Delimiter = Annotated[str | None, typer.Option(
     help="The string between the documents of one file, such as '<|endoftext|>'.")]
 

@@ -124,7 +124,7 @@ class TextDataConfig:
     cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
                                 none="keep nothing")
     column: str | None = setting(None, "Column to read of a table (.jsonl, .csv, .tsv, .parquet) or a data set from "
-                                 "the Hub.", group="Text", rare=True, none="text, or the only one with text")
+                                 "the Hub.", group="Text", rare=True, none="the one that fits")
 
     def __post_init__(self):
         if isinstance(self.source, (Path, Iterable)):
