@@ -69,14 +69,16 @@ DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for
     ("data", "DataConfig"), ("encoder", "ModelConfig"), ("training", "TrainConfig")))
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
 Recipe = option("Settings to start from: tofy, or notes (the original program).", str, "tofy")
-Data = word("DATA", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]] (default: builtin).")
+Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
+            "(default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
 
 
 def named(given: dict[str, Any], data: str | None, tokenizer: Path | None) -> dict[str, Any]:
     "The settings in `given`, together with those that the arguments `data` and `tokenizer` stand for."
     if data:
-        given = given | dict(source=data)
+        from tofy.sources import as_source
+        given = given | dict(source=as_source(data, given.get("column")))   # standard input: all of its text
     if tokenizer:
         if "tokens" in given:
             raise UsageError("Give either tokens or tokenizer, not both: one cuts words, the other subword pieces.")
@@ -147,11 +149,14 @@ def train(
         run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms)
 
 # %% ../nbs/16_cli.ipynb #81a00072
-def say_data(data: Any) -> None:
-    "Print what was read, and the warnings about it."
+def say_data(data: Any, given: dict[str, Any]) -> None:
+    "Print what was read, the warnings about it, and what was asked for and is not there."
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
+    if (asked := given.get("max_vocab") or 0) > len(data.vocab):
+        say(f"The text has only {len(data.vocab):,} {data.vocab.unit}, the special tokens included; "
+            f"{asked:,} were asked for.")
 
 
 def say_model(data: Any, plan: Any) -> None:
@@ -184,7 +189,7 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     plan = plan_for(recipe, config, given)
     read = partial(source_data, process_rank=processes.process_rank(), all_gather=processes.all_gather)
     data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
-    say_data(data)
+    say_data(data, given)
     say_model(data, plan)
     if processes.world_size() > 1:
         batch = plan.train.batch or suited_batch(data.train)
@@ -350,7 +355,7 @@ def typed_phrases() -> Iterator[str]:
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
-Column = option("Column to read of a data set from the Hub.", str)
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 
 # %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()
@@ -387,7 +392,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
 @app.command("eval")
 def evaluate(
     folder: Folder = Path("runs/latent"),
-    data: word("[DATA]", "A file, hub:<id> or builtin[:N]; default: the held-out phrases.") = None,
+    data: word("[DATA]", "A text in any form that train takes; default: the held-out phrases.") = None,
     max_queries: option("Test at most this many blanks, drawn with seed 0.", default="all", least=1) = None,
     column: Column = None,
     as_json: AsJson = False,
@@ -402,9 +407,8 @@ def evaluate(
 
       tofy eval runs/mine other.txt --max-queries 5000 --json
     """
-    from tofy.hub import resolve
     from tofy.inference import evaluate_run
-    figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
+    figures = evaluate_run(folder, data or None, max_queries, column)
     lines = {name: figures[name] for name in BASELINE_NAMES if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     unit = figures.get("unit", "words")
@@ -415,12 +419,14 @@ def evaluate(
         text.append("best: the best possible, measured on 20,000 fresh draws")
     if "bigram" not in figures:
         text.append("no bigram baseline: the training text can no longer be read")
+    if max_queries and figures["queries"] < max_queries:
+        say(f"There are no more blanks; {max_queries:,} were asked for.")
     show(figures, as_json, "\n".join(text))
 
 # %% ../nbs/16_cli.ipynb #f9198cc7
 @app.command("data")
 def prepare(
-    source: Annotated[str, typer.Argument(metavar="casual|builtin[:N]|hub:<id>", help="What to prepare.")],
+    source: Annotated[str, typer.Argument(metavar="casual|DATA", help="What to prepare: casual, or a text in any form that train takes.")],
     output: Annotated[Path, typer.Option(help="The phrase file to write.")],
     input: option("casual: a CSV with question and answer columns.", Path, "the Hub's") = None,
     min_tokens: option("casual: fewest words in question and in answer, split at spaces.", default="2") = 2,
@@ -442,16 +448,19 @@ def prepare(
     """
     from itertools import islice
 
-    from tofy.data import source_lines
-    from tofy.hub import CASUAL, casual_pairs, read_qa, resolve, whole
+    from tofy.hub import CASUAL, casual_pairs, read_qa, whole
+    from tofy.sources import source_lines
     if source == "casual":
         rows = casual_pairs(read_qa(input or CASUAL), min_tokens, lower, max_pairs, count=str.split)
     else:
-        rows = islice((line.lower() if lower else line for line in source_lines(resolve(source, column))), max_pairs)
+        lines = source_lines(source, column=column)
+        rows = islice((line.lower() if lower else line for line in lines), max_pairs)
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole(output) as file:
         count = sum(bool(file.write(line + "\n")) for line in rows)
     print(readable(f"{count:,} lines in {output}"))
+    if max_pairs and count < max_pairs:
+        say(f"The source has no more; {max_pairs:,} were asked for.")
 
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()

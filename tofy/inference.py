@@ -20,13 +20,14 @@ from torch import Tensor
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
 from .colours import BLUE, RED, plain
-from .data import Data, Phrases, load_data, numbered, read_phrases, source_lines
+from .data import Data, Phrases, load_data, numbered, read_phrases
 from .encoder import LatentModel
 from .errors import RunError, TofyError, UsageError, readable, whole_number
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
+from .sources import as_source, read_lines, source_lines
 from .vocab import MASK, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
@@ -364,13 +365,19 @@ def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     return " ".join(mark if token is None else token for token in kept), removed
 
 # %% ../nbs/10_inference.ipynb #87278c84
-def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, with another seed than in training
+def encode_phrases(source: str | Path | Iterable[str],   # as for `load_data`; builtin: with another seed than in training
                    vocab: Vocab,
                    max_seq: int,
                    split: str = "none",    # as in training
+                   column: str | None = None,
                   ) -> tuple[Phrases, dict[str, int]]:
     "Read and encode the phrases of a source, duplicates included; also returns counts of what was cut or skipped."
-    lines = source_lines(source, seed=1)
+    return encode_lines(source_lines(source, 1, column), vocab, max_seq, split)
+
+
+def encode_lines(lines: Iterable[str], vocab: Vocab, max_seq: int,
+                 split: str = "none") -> tuple[Phrases, dict[str, int]]:
+    "Encode lines, duplicates included; also returns counts of what was cut or skipped."
     reading = read_phrases(lines, max_seq, split, vocab.tokens, vocab.lower, unique=False)
     return numbered(reading, vocab), dict(reading.report)
 
@@ -496,17 +503,19 @@ def heldout_phrases(folder: str | Path, latent: Latent) -> Phrases:
     if not (held.is_file() and held.stat().st_size):
         raise UsageError(f"{folder} holds no held-out phrases; name a file to evaluate on.")
     run_folder.check_heldout(folder, latent.header)
-    return encode_phrases(held, latent.vocab, latent.model.config.max_seq)[0]
+    return encode_lines(read_lines(held), latent.vocab, latent.model.config.max_seq)[0]     # our own file: no table
 
 
-def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queries: int | None = None) -> dict:
+def evaluate_run(folder: str | Path, source: str | Path | Iterable[str] | None = None, max_queries: int | None = None,
+                 column: str | None = None) -> dict:
     "Metrics of a run, and of the baselines, on the phrases of a file or (by default) on the run's held-out phrases."
     latent, known = load(folder), {}
     if source is None:
         phrases = heldout_phrases(folder, latent)
     else:
         split = latent.header.get("data", {}).get("split", "none")
-        phrases = encode_phrases(source, latent.vocab, latent.model.config.max_seq, split)[0]
+        source = as_source(source, column)
+        phrases = encode_phrases(source, latent.vocab, latent.model.config.max_seq, split, column)[0]
     with suppress(UsageError):                                               # raised if nothing was held out
         known = run_baselines(folder)
     latent = load(folder)                                                    # the folder now has the bigram counts

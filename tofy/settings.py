@@ -164,7 +164,7 @@ def bounds(told: Setting) -> str:
 def type_words(told: Setting) -> str:
     "The type of the allowed values in words, such as `a whole number`."
     named = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", Path: "a path"}
-    named = {**named, tuple: "numbers with commas between them", dict: "WORD=NUMBER"}
+    named = {**named, Iterable: "phrases", tuple: "numbers with commas between them", dict: "WORD=NUMBER"}
     parts = [named.get(get_origin(kind) or kind, str(kind)) for kind in told.kinds if kind is not type(None)]
     return " or ".join(parts)
 

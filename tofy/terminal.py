@@ -14,7 +14,7 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,7 +239,8 @@ def light_class(module: str,   # in the package, such as training or lab.trainin
     node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
     home = ModuleType(f"{__name__}.{module}")
     vars(home).update(dataclass=dataclass, setting=setting, again=again, check=check, settings_of=settings_of,
-                      LoopConfig=LoopConfig, SPECIALS=SPECIALS, UsageError=UsageError, Path=Path)
+                      LoopConfig=LoopConfig, SPECIALS=SPECIALS, UsageError=UsageError, Path=Path,
+                      Iterable=Iterable)
     sys.modules.setdefault(home.__name__, home)                   # where dataclasses looks for a class
     exec(compile(ast.Module([node], []), str(path), "exec"), vars(home))
     return vars(home)[name]

@@ -46,10 +46,12 @@ app.add_typer(tokenizer_app, name="tokenizer")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #15acf00d
 RUN = Path("runs/decoder")
-Source = Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of source code, stdlib or builtin[:N].")]
+Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a folder of source "
+                                                       "code, or stdlib.")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
 ReplaceFile = flag("--overwrite", "Replace a file of this name.")
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 Delimiter = Annotated[str | None, typer.Option(
     help="The string between the documents of one file, such as '<|endoftext|>'.")]
 
@@ -64,6 +66,7 @@ def train_tokenizer(
     sample: option("Learn from this many lines, drawn at random.", default="all", least=1) = None,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
     delimiter: Delimiter = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
     overwrite: ReplaceFile = False,
     as_json: AsJson = False,
@@ -79,7 +82,7 @@ def train_tokenizer(
     from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    rows = (line for text in read_documents(data, delimiter).values() for line in text.splitlines(keepends=True))
+    rows = (line for text in read_documents(data, delimiter, column).values() for line in text.splitlines(keepends=True))
     learned = tokenizers.train_tokenizer(rows, kind, vocab_size, reserved, lower, sample, seed)
     write_new(out, learned.json.encode(), overwrite)
     show(dict(out=str(out), kind=kind, tokens=len(learned), sha256=tokenizers.fingerprint(learned)), as_json,
@@ -92,6 +95,7 @@ def count_tokens(
     tokenizer: TokenizerFile = Path("tokenizer.json"),
     top: Annotated[int, typer.Option(help="How many tokens to show.", min=1)] = 20,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Count how often a text uses each token, and how many tokens it never uses.
@@ -102,7 +106,7 @@ def count_tokens(
     """
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    texts = list(read_documents(data, delimiter).values())
+    texts = list(read_documents(data, delimiter, column).values())
     loaded = tokenizers.load_tokenizer(tokenizer)
     counts = tokenizers.count_tokens(loaded, texts)
     total, size = sum(counts), sum(len(text.encode()) for text in texts)
@@ -141,7 +145,7 @@ TextDataConfig, DecoderConfig, TextConfig = (light_class(*home) for home in (   
 @app.command(cls=GroupedCommand)
 @with_settings(TextDataConfig, DecoderConfig, TextConfig, but=("source",))
 def train(
-    data: word("[DATA]", "A file, a folder of source code, stdlib or builtin[:N].") = None,
+    data: word("[DATA]", "A text in any form that tofy train takes, a folder of source code, or stdlib.") = None,
     preset: option("The shape: nano, tiny, small, medium or large.", str, "tiny") = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Begin with the decoder in this folder.")] = None,
     config: ConfigFile = None,
@@ -200,7 +204,11 @@ def planned(preset: str | None, file: Path | None, given: dict[str, Any]) -> tup
     from tofy.lab.stretches import asked_as
     from tofy.lab.training import load_texts
     data, model, train = configs_for(preset, file, given)
-    return asked_as(data, load_texts(data), model.context), model, train
+    texts = load_texts(data)
+    if (asked := given.get("vocab_size")) and asked != len(texts.tokenizer):
+        say(f"The tokenizer has {len(texts.tokenizer):,} tokens, not the {asked:,} of --vocab-size, which only a new "
+            "bpe tokenizer can have.")
+    return asked_as(data, texts, model.context), model, train
 
 
 def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -> tuple:
@@ -316,6 +324,7 @@ def loss(
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: the run's held-out text.")] = None,
     limit: option("Measure at most this many windows, evenly spread.", default="all", least=1) = None,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure loss, perplexity and bits per byte of a text.
@@ -338,7 +347,7 @@ def loss(
     else:
         from tofy.lab.tokenizers import encode_texts
         from tofy.lab.training import join
-        found = list(read_documents(data, delimiter).values())
+        found = list(read_documents(data, delimiter, column).values())
         size = sum(len(text.encode()) for text in found)
         figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
         text = data

@@ -131,12 +131,18 @@ def _learn_merges(texts: Iterable[str], first: list[str], vocab_size: int, lower
     inner = _shaped(models.BPE(), lower, by_bytes=True, use_regex=True)     # merges stay inside words
     inner.train_from_iterator(texts, trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=first, initial_alphabet=alphabet, show_progress=False))
+    if (learned := inner.get_vocab_size()) < vocab_size:
+        logging.getLogger("tofy").warning("The text has pieces for only %s tokens; %s were asked for. Give more text, "
+                                          "or a smaller vocab_size.", f"{learned:,}", f"{vocab_size:,}")
     return inner
 
 
 def sample_texts(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
     "`n` of the texts, drawn by the seed and kept in their order; all of them if there are fewer."
     texts = list(texts)
+    if len(texts) < n:
+        logging.getLogger("tofy").warning("The text has only %s lines; a sample of %s was asked for.",
+                                          f"{len(texts):,}", f"{n:,}")
     chosen = random.Random(seed).sample(range(len(texts)), min(n, len(texts)))
     return [texts[i] for i in sorted(chosen)]
 

@@ -10,10 +10,11 @@ __all__ = ['read_documents', 'split_documents', 'TextDataConfig', 'TextData', 'l
 # %% ../../nbs/lab/02_training.ipynb #d0910ab2
 import hashlib
 import json
+import logging
 import math
 import random
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -27,12 +28,12 @@ from torch import Generator, Tensor
 from .. import checkpoint as store
 from .. import loop
 from ..checkpoint import NAN
-from ..corpus import builtin_sizes, lines
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
+from ..sources import as_source, hidden, is_folder, source_lines, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
@@ -42,25 +43,23 @@ from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_dec
 SOURCE_CODE = {".py", ".c", ".h", ".cpp", ".rs", ".go", ".js", ".ts", ".java", ".rb", ".sh", ".md", ".txt"}
 
 # %% ../../nbs/lab/02_training.ipynb #5571696b
-def read_documents(source: str | Path,             # a file, a folder, stdlib, or builtin[:N]
+def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, or any source of `load_data`
                    delimiter: str | None = None,   # the string between the documents of one file
+                   column: str | None = None,      # of a table, in which every row is a document
                   ) -> dict[str, str]:             # name → text
     "Read the documents of a source, without empty and repeated ones."
-    if str(source).startswith("builtin"):
-        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines(builtin_lines(str(source))))}
-    elif str(source) == "stdlib":
-        found = {p.name: read_text(p) for p in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))}
-    elif Path(source).is_dir():
-        paths = [p.relative_to(source) for p in sorted(Path(source).rglob("*")) if p.is_file()]
-        found = {str(p): read_text(Path(source) / p) for p in paths if p.suffix in SOURCE_CODE and not hidden(p)}
-    elif Path(source).is_file():
-        text = read_text(Path(source))
-        if text is None:
-            raise UsageError(f"{source} is not a text in UTF-8; convert it first.")
-        parts = text.split(delimiter) if delimiter else [text]
-        found = {f"document {i}": part for i, part in enumerate(parts)}
+    source = as_source(source, column)
+    if source.startswith("builtin"):
+        lines = source_lines(source if ":" in source else f"{source}:3000")
+        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines)}
+    elif source == "stdlib":
+        found = read_files(Path(sysconfig.get_path("stdlib")), "*.py", {".py"})
+    elif is_folder(Path(source)):
+        found = read_files(Path(source), "**/*", SOURCE_CODE)
     else:
-        raise UsageError(f"There is no {source}; give a file, a folder, stdlib or builtin.")
+        text = whole_text(source, column)
+        parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
+        found = {f"document {i}": part for i, part in enumerate(parts)}
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
         raise UsageError(f"There is no text in {source}; in a folder, only files with these endings are read: "
@@ -68,25 +67,20 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
-def builtin_lines(source: str) -> int:
-    "How many lines of the built-in corpus a source such as builtin:500 asks for; 3,000 if it does not say."
-    try:
-        return 3000 if source == "builtin" else builtin_sizes(source)[0]
-    except (TypeError, ValueError):
-        raise UsageError(f"{source} should be builtin or builtin:LINES, with at most 10,000,000 lines.") from None
-
-
-def hidden(path: Path) -> bool:
-    "Whether the name of a file or folder in the path begins with `.` or `_`; `__init__.py` does not count."
-    return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
-
-
-def read_text(path: Path) -> str | None:
-    "The text of a file, its line ends unchanged; None if it is not UTF-8."
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+def read_files(folder: Path, pattern: str, endings: set[str]) -> dict[str, str]:
+    "The texts of a folder's files by name, their line ends unchanged; warns of those that are not UTF-8."
+    found, odd = {}, []
+    for path in sorted(p for p in folder.glob(pattern) if p.is_file() and p.suffix in endings):
+        name = path.relative_to(folder)
+        if not hidden(name):
+            try:
+                found[name.as_posix()] = path.read_bytes().decode()
+            except UnicodeDecodeError:
+                odd.append(name.as_posix())
+    if odd:
+        logging.getLogger("tofy").warning("%d files in %s are not UTF-8 and not read, such as %s.", len(odd), folder,
+                                          odd[0])
+    return found
 
 # %% ../../nbs/lab/02_training.ipynb #6f587bc6
 def split_documents(documents: Mapping[str, str],
@@ -110,7 +104,9 @@ def split_documents(documents: Mapping[str, str],
 @dataclass
 class TextDataConfig:
     "Where the documents come from, how they are cut into tokens, and which windows of them are trained on."
-    source: str = setting("builtin", "A file, a folder of source code, stdlib or builtin[:N].", group="Text")
+    source: str | Path | Iterable = setting("builtin", "A text file or table, a folder of source code, stdlib, "
+                                            "builtin[:N], hub:<id>, - for standard input, or (in Python) texts.",
+                                            group="Text")
     tokenizer: str = setting("character", "A kind to train (character, byte, ascii or bpe), or a tokenizer.json.",
                              group="Text")
     vocab_size: int = setting(1024, "Tokens of the bpe tokenizer to train.", unit="tokens", least=1, group="Text")
@@ -128,8 +124,12 @@ class TextDataConfig:
                                  most=1, group="Text", rare=True)
     cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
                                 none="keep nothing")
+    column: str | None = setting(None, "Column to read of a table (.jsonl, .csv, .tsv, .parquet) or a data set from "
+                                 "the Hub.", group="Text", rare=True, none="the one that fits")
 
     def __post_init__(self):
+        if isinstance(self.source, (Path, Iterable)):
+            self.source = as_source(self.source, self.column)
         check(self)
 
 
@@ -155,7 +155,7 @@ class TextData:
         return windows[:, :-1], windows[:, 1:]
 
 
-def load_texts(source: str | Path | TextDataConfig,        # as for `read_documents`, or a complete config
+def load_texts(source: str | Path | Iterable | TextDataConfig,   # as for `read_documents`, or a complete config
                tokenizer: Tokenizer | str | None = None,   # a ready one, or the kind to train on this text
                documents: Mapping[str, str] | None = None,   # those of the source, if they are read already
                **changes: Any,                             # any other field of `TextDataConfig`
@@ -164,8 +164,8 @@ def load_texts(source: str | Path | TextDataConfig,        # as for `read_docume
     if isinstance(tokenizer, str):
         changes["tokenizer"] = tokenizer
     config = (replace(source, **changes) if isinstance(source, TextDataConfig)
-              else TextDataConfig(str(source), **changes))
-    documents = documents or read_documents(config.source, config.delimiter)
+              else TextDataConfig(source, **changes))
+    documents = documents or read_documents(config.source, config.delimiter, config.column)
     parts = split_documents(documents, config.valid, config.seed)
     sides = [list(part.values()) for part in parts]
     settings = {name: value for name, value in asdict(config).items() if value is not None and name != "cache"}

@@ -117,7 +117,7 @@ def from_control(told: Setting, value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value   # a slider in a browser turns .1 into .0999999
 
 # %% ../../nbs/15c_panel_training.ipynb #efe0ea1f
-ELSEWHERE = ("source", "column", "cache", "steps", "seconds")   # outside the groups, or not on the panel at all
+ELSEWHERE = ("source", "cache", "steps", "seconds")   # outside the groups, or not on the panel at all
 
 
 class SettingsForm:
@@ -152,7 +152,7 @@ class SettingsForm:
 
     def show(self, plan: Plan) -> None:
         "Set every control to the value in a plan."
-        self.beside = dict(column=plan.data.column, cache=plan.data.cache)
+        self.beside = dict(cache=plan.data.cache)
         values = asdict(plan.data) | asdict(plan.model) | asdict(plan.train)
         if values["dim"] not in self["dim"].options:
             self["dim"].options = sorted({*self["dim"].options, values["dim"]})
@@ -433,9 +433,9 @@ class TrainingPanel(Panel):
         narrow, wrap = Layout(width="15em"), Layout(flex_flow="row wrap")
         self.source = widgets.Combobox(value=source, options=["builtin", "builtin:20000", "builtin:3700:2000"],
                                        ensure_option=False, description="data", continuous_update=False,
-                                       tooltip="a text file, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
-        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv", description="upload",
-                                         tooltip="a text file with one phrase per line")
+                                       tooltip="a text file or table, a folder of them, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
+        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv,.jsonl,.ndjson,.json,.parquet,.gz,.bz2,.xz", description="upload",
+                                         tooltip="a text file with one phrase per line, or a table")
         self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", layout=narrow,
                                        tooltip="the settings to start from").add_class("tofy-recipe")
         self.size = widgets.Dropdown(options=list(SIZES), description="size", layout=narrow,
