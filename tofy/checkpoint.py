@@ -232,7 +232,7 @@ def replacing(folder: Path,
             waiting(folder / name).unlink(missing_ok=True)
         raise
     new = STAGED.pop(folder)
-    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - {*new}), new=new)).encode())
+    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - set(new)), new=new)).encode())
     finish_replacing(folder)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -404,7 +405,7 @@ def evaluate(latent: Latent,
 MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a header says so
 
 
-def trusted_setting(folder: str | Path, header: Mapping, name: str) -> object:
+def trusted_setting(folder: str | Path, header: Mapping, name: str) -> Any:
     "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
     given, told = header["data"][name], header.get("text", {}).get(name)
     if name not in ("source", "valid") or not isinstance(given, str):
@@ -423,8 +424,7 @@ def run_data(folder: str | Path) -> Data:
     _, vocab, header = load_model(folder)
     try:
         with checkpoint.reading(Path(folder) / run_folder.MODEL):
-            settings = {name: trusted_setting(folder, header, name) for name in header.get("data", {})
-                        if name not in ("cache", "column")}
+            settings = {name: trusted_setting(folder, header, name) for name in header.get("data", {}) if name != "cache"}
             if vocab.unit == "pieces":
                 settings["tokens"] = Path(folder) / vocab.rule
             data = load_data(**settings)
