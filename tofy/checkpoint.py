@@ -231,8 +231,8 @@ def replacing(folder: Path,
         for name in STAGED.pop(folder):
             waiting(folder / name).unlink(missing_ok=True)
         raise
-    new = STAGED.pop(folder)
-    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - set(new)), new=new)).encode())
+    written = STAGED.pop(folder)
+    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - {*written}), new=written)).encode())
     finish_replacing(folder)
 
 

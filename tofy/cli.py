@@ -249,12 +249,12 @@ def question_of(data) -> str:
 
 def can_be_asked(data, tokens: list[str], place: int) -> str:
     "The question that hides the token at `place`; an empty text if asking it would not hide just this one."
-    from tofy.inference import BLANK, one_token, question_for, read_blank
+    from tofy.inference import blank_of, one_token, question_for, read_blank
     with suppress(TofyError):
         question = question_for(data.vocab, tokens, place)
         phrase, arrow, answer = question.partition("=>")
         phrase, token = one_token(data.vocab, phrase, answer)
-        plain = "=>" not in answer and len(BLANK.findall(phrase)) == 1 and question.isprintable()
+        plain = "=>" not in answer and len(blank_of(phrase).findall(phrase)) == 1 and question.isprintable()
         if plain and token == tokens[place] and len(read_blank(data.vocab, phrase)) <= data.settings["max_seq"]:
             return question
     return ""
