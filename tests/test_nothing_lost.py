@@ -373,7 +373,7 @@ def test_the_loss_of_a_strangers_decoder_is_not_measured_on_a_text_of_mine(place
 def test_a_text_is_read_where_its_hash_is_the_headers(place):
     shutil.move("text.txt", "../moved.txt")
     header = load_model("run")[2]
-    with pytest.raises(RunError, match="is not the text"):
+    with pytest.raises(RunError, match="cannot be read again"):
         run_data("run")
     told = header["text"]["source"] | dict(path=str(Path("../moved.txt").resolve()))
     altered(place / "run", text=dict(source=told))
