@@ -14,7 +14,7 @@ import pytest
 from conftest import make_text
 
 from tofy import checkpoint, data, inference, loop, training
-from tofy.checkpoint import HELDOUT, LOCK, SETTINGS, load_tensors, save_tables, save_tensors
+from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors, save_tables, save_tensors
 from tofy.data import DataConfig, load_data
 from tofy.encoder import ModelConfig
 from tofy.errors import RunError, TofyError, UsageError
@@ -426,7 +426,5 @@ def test_samples_do_not_repeat_steps_after_a_resume(tmp_path):
     assert steps == [0, 2, 4, 6, 8]
 
 
-def test_the_lock_is_no_part_of_what_is_shared(place):
-    assert Path("run", LOCK).exists()
-    Tofy.from_pretrained("run").save_pretrained("shared")
-    assert not Path("shared", LOCK).exists()
+def test_a_run_leaves_no_lock_in_its_folder(home):
+    assert not [p.name for folder in ("run", "decoder") for p in (home / folder).iterdir() if p.name.startswith(".")]
