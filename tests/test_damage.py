@@ -165,7 +165,7 @@ def attack(home: Path, scratch: Path, name: str, number: int) -> None:
             try:
                 reader(home)
             except TofyError as error:
-                assert "\n" not in str(error) and len(str(error)) < 1500, str(error)
+                assert "\n" not in str(error) and len(str(error)) < 9000, str(error)
             except BaseException as error:
                 raise AssertionError(f"{name}, damage {number}: {type(error).__name__}: {error}") from error
     finally:

@@ -334,7 +334,7 @@ def test_read_again_gives_data_or_a_reason(run, copy):
     data, why = g.read_again(run[0])
     assert isinstance(data, Data) and why == ""
     tensors, header = load_tensors(copy / MODEL)
-    save_tensors(copy / MODEL, tensors, header | dict(data=json.dumps(dict(source="nowhere.txt"))))
+    save_tensors(copy / MODEL, tensors, header | dict(data=json.dumps(dict(source="nowhere.txt")), text="{}"))
     assert g.read_again(copy)[0] is None and "nowhere.txt" in g.read_again(copy)[1]
     (copy / "vocab_latent.txt").unlink()
     with pytest.raises(RunError):

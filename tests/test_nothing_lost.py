@@ -14,7 +14,7 @@ import pytest
 from conftest import make_text
 
 from tofy import checkpoint, data, inference, loop, training
-from tofy.checkpoint import HELDOUT, LOCK, SETTINGS, load_tensors, save_tables, save_tensors
+from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors, save_tables, save_tensors
 from tofy.data import DataConfig, load_data
 from tofy.encoder import ModelConfig
 from tofy.errors import RunError, TofyError, UsageError
@@ -373,7 +373,7 @@ def test_the_loss_of_a_strangers_decoder_is_not_measured_on_a_text_of_mine(place
 def test_a_text_is_read_where_its_hash_is_the_headers(place):
     shutil.move("text.txt", "../moved.txt")
     header = load_model("run")[2]
-    with pytest.raises(RunError, match="is not the text"):
+    with pytest.raises(RunError, match="cannot be read again"):
         run_data("run")
     told = header["text"]["source"] | dict(path=str(Path("../moved.txt").resolve()))
     altered(place / "run", text=dict(source=told))
@@ -426,7 +426,5 @@ def test_samples_do_not_repeat_steps_after_a_resume(tmp_path):
     assert steps == [0, 2, 4, 6, 8]
 
 
-def test_the_lock_is_no_part_of_what_is_shared(place):
-    assert Path("run", LOCK).exists()
-    Tofy.from_pretrained("run").save_pretrained("shared")
-    assert not Path("shared", LOCK).exists()
+def test_a_run_leaves_no_lock_in_its_folder(home):
+    assert not [p.name for folder in ("run", "decoder") for p in (home / folder).iterdir() if p.name.startswith(".")]

@@ -273,7 +273,9 @@ def at_work(folder: Path | None,   # None: nothing is written, so nothing is loc
         yield
     finally:
         for lock in held:
-            (folder / HOLDER).unlink(missing_ok=True)
+            for name in (HOLDER, LOCK):
+                with suppress(OSError):                              # Windows keeps an open file
+                    (folder / name).unlink(missing_ok=True)
             lock.release()
 
 

@@ -129,7 +129,7 @@ def read_counts(counts: torch.Tensor, header: Mapping[str, Any]) -> list[int]:
     if not all(isinstance(table, dict) for table in tables) or counts.dtype != torch.int64 or (
             counts.dim() != 1 or (counts < 0).any()):
         raise ValueError("its header or its counts are of another kind")
-    if isinstance(header["tokens"], str) and header["tokens"] not in (*TOKEN_RULES, TOKENIZER):
+    if header["tokens"] not in (*TOKEN_RULES, TOKENIZER):
         raise ValueError(f"it names the token rule {header['tokens']!r}")
     queries, step = tables[2].get("eval_queries", 2000), header.get("step", 0)
     if not all(isinstance(n, int) and n >= 0 for n in (queries, step)):
@@ -186,14 +186,16 @@ def check_heldout(folder: str | Path, header: Mapping[str, Any]) -> None:
 
 def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
     "The file with the text that a run was trained on: the one given, or where it lay then; a `RunError` if it is gone."
-    for place in (Path(str(given)), Path(told["path"])):
+    places = dict.fromkeys([Path(str(given)).absolute(), Path(told["path"])])
+    for place in places:
         if place.is_file() and place.stat().st_size == told["bytes"] and file_hash(place) == told["sha256"]:
             if place.resolve() != Path(str(given)).resolve():
                 logging.getLogger("tofy").info("The text of %s is read from %s, where it was when the run began.",
                                                folder, place)
             return str(place)
-    raise RunError(f"{Path(str(given)).absolute()} is not the text that {folder} was trained on, which was "
-                   f"{told['path']} (SHA-256 {told['sha256'][:12]}…); put that text back, or train again.")
+    raise RunError(f"The text that {folder} was trained on cannot be read again: {' and '.join(map(str, places))} "
+                   f"{'hold' if len(places) > 1 else 'holds'} another text or none (its SHA-256 is "
+                   f"{told['sha256'][:12]}…); put it back, or train again.")
 
 
 def own_data(folder: str | Path,

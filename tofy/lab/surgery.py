@@ -246,6 +246,7 @@ def save_writer(folder: str | Path, writer: Writer, overwrite: bool = False) -> 
 def reset_optimizer(folder: str | Path) -> int:
     "Delete the optimizer's saved moments from a run folder; returns how many weight tensors had moments."
     path = Path(folder) / TextRun.STATE
+    store.load_tensors(path)                                                    # is there one at all?
     with store.reading(path), store.at_work(Path(folder), True, False, TextRun.STATE):
         tensors, header = store.load_tensors(path)
         kept = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
