@@ -252,7 +252,9 @@ def test_a_tokenizer_that_changed_is_noticed(tofy, pieces):
 
 
 def test_a_resumed_run_takes_no_other_tokenizer(tofy, pieces):
-    tofy("train", "--resume", "--tokenizer", "bpe.json", "--out", "run").says(2, "tokenizer cannot be given with --resume")
+    save_tokenizer(FILES["bpe 300"], pieces.parent / "other.json")
+    tofy("train", "--resume", "--tokenizer", "other.json", "--out", "run").says(2, "tokens is other.json", "--resume")
+    assert tofy("train", "--resume", "--tokenizer", "bpe.json", "--out", "run").code == 0      # its own
 
 
 def test_without_the_library_words_work_and_pieces_are_a_sentence(tofy, text):

@@ -99,7 +99,8 @@ def log_line(r, terms: bool = False) -> str:
     "A log record as a line of text, without the metrics that were not measured; with the loss's terms, if asked for."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}"]
     labels = dict(valid_top1="held-out top-1", valid_mrr="MRR", valid_median_rank="median rank")
-    for name in ("loss", *(("mse", "rank", "aux") * terms), "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels):
+    shown = "loss", *(("mse", "rank", "aux") * terms), "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels
+    for name in shown:
         value = getattr(r, name)
         if not math.isnan(value):
             parts.append(f"{labels.get(name, name)} {value:.3f}")
@@ -237,7 +238,7 @@ def same_rule(one: str, other: str) -> bool:
 
 # %% ../nbs/16_cli.ipynb #dd950119
 def question_of(data) -> str:
-    "A first question that the model can answer: a held-out phrase with its longest known word hidden; or an empty text."
+    "A first question that the model can answer: a held-out phrase with a known word hidden, or an empty text."
     for phrase in sorted(data.heldout, key=lambda phrase: not 3 < len(data.vocab.tokenize(phrase)) <= 12):
         tokens = data.vocab.tokenize(phrase)
         places = [place for place, token in enumerate(tokens) if token in data.vocab.ids]

@@ -444,7 +444,8 @@ def plot_map(xy: Tensor,      # (n,2)
     for i in counts.argsort(descending=True, stable=True).tolist() if label else ():
         if len(named) < label and all(((xy[i] - xy[j]).abs() > room).any() for j in named):
             named.append(i)
-            ax.annotate(plain(vocab.words[i + len(SPECIALS)]), xy[i].tolist(), (4, 3), fontsize=8, textcoords="offset points")
+            ax.annotate(plain(vocab.words[i + len(SPECIALS)]), xy[i].tolist(), (4, 3), fontsize=8,
+                        textcoords="offset points")
     ax.set(xticks=[], yticks=[], aspect="equal")
     return ax
 

@@ -256,7 +256,7 @@ def check_ready(build: Callable[[Any], nn.Module], config: Any, smaller: str, de
         raise UsageError(f"PyTorch's default device is {torch.get_default_device()} here; call "
                          "torch.set_default_device('cpu') first, and choose the device in the training settings.")
     free = free_memory(device)
-    if free is not None and 16. * at_most(config) > free:             # else there is no need to count: that takes a second
+    if free is not None and 16. * at_most(config) > free:             # else no need to count, which takes a second
         numbers = numbers_in(build, config)
         check_room(numbers, 16. * numbers, smaller, device)           # four numbers of four bytes each
 

@@ -85,7 +85,7 @@ class TrainConfig(LoopConfig):
         if min(self.corrupt) < 0:
             raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
         if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
-            raise UsageError("mse_weight, rank_weight and aux_weight are all 0, so there is no loss; give one a weight.")
+            raise UsageError("mse_weight, rank_weight and aux_weight are 0, so there is no loss; give one a weight.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -395,5 +395,5 @@ def fit(data: Data,
         quiet: bool = False,          # show no bar
        ) -> list[LogRecord]:          # the log lines
     "Train a model to the end, with a progress bar; see `train`."
-    records = train(data, model_config, config, out, resume, overwrite)
-    return loop.watched(records, loop.ProgressBar(config or recipe()[1], quiet=quiet))
+    bar = loop.ProgressBar(config := config or recipe()[1], quiet=quiet)
+    return loop.watched(train(data, model_config, config, out, resume, overwrite), bar)

@@ -185,7 +185,7 @@ def decoder_folders(home: str | Path) -> list[Path]:
     return sorted(path.parent for path in Path(home).glob(f"*/{DECODER}"))
 
 # %% ../../nbs/lab/06a_lineage.ipynb #fam17ly0
-def open_family(home: str | Path) -> tuple[dict[str, Writer], dict[str, str]]:   # name → decoder; name → what is wrong
+def open_family(home: str | Path) -> tuple[dict[str, Writer], dict[str, str]]:   # by name
     "The decoders in a folder of runs, and what is wrong with those that cannot be read."
     found, faults = {}, {}
     for folder in decoder_folders(home):

@@ -99,7 +99,8 @@ class PlaygroundPanel(Panel):
         self.tree = Picture(8.5, 3)
         asked = self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens
         super().__init__(side_by_side(*asked), side_by_side(self.generate), self.text, self.words,
-                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree, self.faults)
+                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree,
+                         self.faults)
         self.mark("playground", "run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds",
                   "generate", "layer", "head", "back", "train", "text", "words", "tree")
         self.when(*asked, self.generate, do=self.write)

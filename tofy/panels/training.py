@@ -392,7 +392,7 @@ def button(name: str, tooltip: str, **more) -> widgets.Button:
 
 # %% ../../nbs/15c_panel_training.ipynb #toolarge
 def too_large(source: str) -> bool:
-    "Whether reading a source would keep the panel waiting: a run reads it in a process of its own, which can be stopped."
+    "Whether reading a source would keep the panel waiting; a run reads it in its own process, which can be stopped."
     with suppress(ValueError):                                 # a malformed source is told when it is read
         if sizes := builtin_sizes(source):
             return max(sizes) > 50_000
