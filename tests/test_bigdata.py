@@ -193,7 +193,7 @@ def test_a_changed_text_is_read_again_even_if_its_size_and_date_are_the_same(cac
 
 def test_a_changed_tokenizer_or_table_of_words_does_not_get_the_old_ids(cached, tmp_path, monkeypatch):
     text, cache, _ = cached
-    for name in ("__init__", "corpus", "corpus_tables", "vocab", "data"):
+    for name in ("__init__", "corpus", "corpus_tables", "vocab", "sources", "data"):
         (tmp_path / f"{name}.py").write_bytes((ROOT / "tofy" / f"{name}.py").read_bytes())
     settings = load_data(text).settings
     was = module.cache_place(cache, settings)

@@ -77,6 +77,7 @@ def test_a_run_from_start_to_stop(show, lab):
     page = show(None, START.format(seconds=300), wait=".tofy-training")
     before = page.locator(".tofy-estimate").inner_text()
     page.get_by_role("tab", name="Settings").click()
+    page.get_by_text("Model", exact=True).click()                   # the group of settings that has the slider
     page.locator(".tofy-layers .noUi-handle").focus()
     page.keyboard.press("ArrowRight")                               # by keyboard: two layers
     wait_for(page, lambda: page.locator(".tofy-estimate").inner_text() != before)

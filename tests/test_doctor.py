@@ -2,7 +2,9 @@
 
 import json
 import math
+import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from tofy import doctor, run_folder
 from tofy.data import load_data
 from tofy.doctor import Case, Known, diagnose, open_case, read_columns, unigram_loss
 from tofy.errors import RunError, UsageError
+from tofy.inference import READY, run_figures
 from tofy.run_folder import LogRecord
 from tofy.training import open_run, recipe, train
 from tofy.vocab import make_vocab
@@ -115,7 +118,7 @@ def test_data_that_cannot_be_judged(tmp_path):
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("runs") / "run", "builtin", dim=64, steps=500, log_every=20)
+    return shutil.copytree(READY / "healthy", tmp_path_factory.mktemp("runs") / "run")
 
 
 def test_a_sound_run_has_no_finding(sound):
@@ -124,6 +127,33 @@ def test_a_sound_run_has_no_finding(sound):
     assert diagnose(sound / run_folder.LOG, run=sound) == []
     assert diagnose(run_folder.read_log(sound), sound) == []
     assert repr(diagnose(sound)) == doctor.NOTHING and doctor.NOTHING in diagnose(sound)._repr_html_()
+
+
+def small_text(path: Path, lines: int) -> Path:
+    "Phrases whose words are drawn without any rule, so that nothing but counts can be learnt."
+    draw = random.Random(0)
+    words = [w for i, w in enumerate("anna ben tea milk soup bread likes hates on and at with".split()) for _ in range(12 - i)]
+    path.write_text("".join(" ".join(draw.choices(words, k=6)) + "\n" for _ in range(lines)))
+    return path
+
+
+@pytest.mark.parametrize("lines, settings, advice", [
+    (400, dict(steps=60), "The text has only about"), (4000, dict(steps=60), "times: train longer")])
+def test_worse_than_a_baseline_comes_first(lines, settings, advice, tmp_path):
+    found = diagnose(run(tmp_path / "run", small_text(tmp_path / "text.txt", lines), lr=1e-5, **settings))
+    assert names(found)[0] == "worse than a baseline" and advice in found[0].advice
+    figures, sentence = run_figures(tmp_path / "run"), found[0].evidence
+    assert f"{figures['model']['mrr']:.3f}" in sentence and f"{figures['model']['queries']:,} held-out" in sentence
+    assert f"{max(figures[name]['mrr'] for name in ('unigram', 'bigram')):.3f}" in sentence
+    assert figures["model"]["queries"] == figures["bigram"]["queries"] == figures["unigram"]["queries"]
+
+
+def test_behind_a_baseline_is_no_fault_while_it_trains(sound):
+    log = doctor.open_case(sound)
+    log.held, log.lines = dict(mrr=.2, queries=100), dict(unigram=dict(mrr=.1), bigram=dict(mrr=.5))
+    assert doctor.below_baseline(log).name == "worse than a baseline"
+    log.columns["steps"] = torch.full_like(log.columns["step"], 10_000.)           # a quarter of the plan
+    assert doctor.below_baseline(log) is None
 
 
 def test_a_text_of_ones_own(tmp_path):

@@ -352,7 +352,7 @@ def test_read_qa_from_csv(tmp_path):
 
 @pytest.mark.parametrize("content,words", [
     (b"q,a\n1,2\n", "it has: 'q', 'a'"), (b"", "question"), (b"question,answer\n\xff\xfe,x\n", "UTF-8"),
-    (None, "No such file"),
+    (None, "There is no file"),
 ])
 def test_read_qa_errors(tmp_path, content, words):
     file = tmp_path/"qa.csv"

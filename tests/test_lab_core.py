@@ -331,7 +331,7 @@ def test_a_decoder_from_the_command_line(tofy, tmp_path):
     assert one == two and one.startswith("we ")
     assert len(tofy("lab", "generate", "run", "we ", "--tokens", 4, "--why").out.splitlines()) == 4
     tofy("lab", "train", *options, "--out", "run").says(2, "already holds a run")
-    tofy("lab", "train", "--resume", "--out", "run", "--dim", 8).says(2, "dim cannot be given")
+    tofy("lab", "train", "--resume", "--out", "run", "--dim", 8).says(2, "dim is 8 here and 64 in the run")
     assert tofy("lab", "train", "--resume", "--out", "run", "--steps", 15).code == 0
     tofy("diff", "run", "how are _ => you").says(2)
 

@@ -237,7 +237,7 @@ def test_the_slider_ends_at_all_words_even_when_there_are_fewer_than_33(runs):
     latent = inference.load(runs / "all")
     whole = gap.standings(latent, inference.heldout_phrases(runs / "all", latent), None)["heldout"]
     assert f"model, held out {(whole.ranks == 1).double().mean():.2f}" in panel.said.value
-    panel.candidates.value = 2.2
+    panel.candidates.value = 2
     assert "among 2 candidates" in panel.said.value and "chance 0.50" in panel.said.value
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HANG, SIZES, hurry, make_text
+from conftest import HANG, SIZES, hurry, make_text, ticking
 
 from tofy import checkpoint, loop, run_folder, training
 from tofy.checkpoint import load_tensors
@@ -264,6 +264,7 @@ def test_ctrl_c_in_the_middle_of_a_step(data, whole, tmp_path, monkeypatch, hurr
     same(whole, tmp_path / "run")
 
 
+def test_ctrl_c_before_the_last_best_model_is_saved(data, whole, tmp_path, monkeypatch, hurried):
     real, last = run_folder.save_model, max(r.step for r in read_log(whole) if r.saved)
 
     def interrupted(folder, model, vocab, about):
@@ -277,6 +278,18 @@ def test_ctrl_c_in_the_middle_of_a_step(data, whole, tmp_path, monkeypatch, hurr
     monkeypatch.setattr(run_folder, "save_model", real)
     list(go(data, tmp_path / "run", resume=True))
     same(whole, tmp_path / "run")
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_the_model_that_is_kept_hangs_on_the_steps_alone(data, tmp_path, monkeypatch, kind):
+    "With a length in steps, a machine a thousand times slower validates at the same steps and keeps the same model."
+    for name, tick in (("fast", 1e-4), ("slow", .1)):
+        ticking(monkeypatch.setattr, tick)
+        list(go(data, tmp_path / name, eval_every=None, **RECIPES[kind]))
+    told = [[(r.step, r.valid_mrr == r.valid_mrr, r.saved) for r in read_log(tmp_path / name)] for name in ("fast", "slow")]
+    assert told[0] == told[1] and sum(measured for _, measured, _ in told[0]) > 9
+    fast, slow = (load_tensors(tmp_path / name / MODEL)[0] for name in ("fast", "slow"))
+    assert fast.keys() == slow.keys() and all(torch.equal(fast[name], slow[name]) for name in fast)
 
 
 @pytest.mark.parametrize("place", ["AdamW.step", "Tensor.backward"])

@@ -65,7 +65,7 @@ def test_the_reader_of_imports_sees_every_form():
 
 
 def test_the_order_is_that_of_the_notebooks():
-    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "vocab", "data"]
+    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "vocab", "sources"]
     assert len(set(ORDER)) == len(ORDER)
 
 
@@ -119,6 +119,7 @@ def test_the_surface_is_small():
     modules = [path for path in (ROOT / "tofy").rglob("*.py") if path.name != "__init__.py"]
     assert 300 < sum(len(offers(path.read_text(encoding="utf-8"))) for path in modules) <= 450
     assert offers(read("cli")) == ["app", "main"] and len(tofy.__all__) == 20
+    assert offers((ROOT / "tofy" / "__init__.py").read_text()) == ["__version__", *tofy._HOMES]
 
 
 def long_bodies(source: str, limit: int = 25) -> list[str]:

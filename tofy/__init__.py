@@ -14,7 +14,11 @@ _HOMES = dict(
     diagnose="doctor", diff="inference", evaluate_run="inference", fill="inference", fit="training",
     load="inference", load_data="data", load_source="hub", plot_answer="inference", plot_log="curves",
     plot_runs="curves", read_log="run_folder", recipe="training", train="training")
-__all__ = ["__version__", *_HOMES]
+__all__ = [
+    "__version__", "READY", "Tofy", "TofyError", "UsageError", "advise", "diagnose", "diff", "evaluate_run",
+    "fill", "fit", "load", "load_data", "load_source", "plot_answer", "plot_log", "plot_runs", "read_log",
+    "recipe", "train",
+]
 
 if TYPE_CHECKING:
     from .curves import plot_log as plot_log

@@ -1,6 +1,20 @@
-"`python -m tofy`: the command line. Written by hand; all it starts comes from the notebooks."
+"`python -m tofy` and the command `tofy`. Written by hand; all it starts comes from the notebooks."
 
-from tofy.cli import main
+import sys
+
+def main() -> None:
+    "Run a command; Ctrl-C while the program is still being loaded ends it without a traceback, too."
+    try:
+        from tofy.cli import main as run
+    except BaseException as error:
+        cause: BaseException | None = error
+        while cause and not isinstance(cause, KeyboardInterrupt):
+            cause = cause.__cause__ or cause.__context__
+        if cause is None:
+            raise
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

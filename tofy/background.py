@@ -6,6 +6,7 @@
 __all__ = ['Background', 'rename_run']
 
 # %% ../nbs/14a_background.ipynb #23e4d6b5
+import _thread
 import atexit
 import itertools
 import json
@@ -17,6 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO
@@ -29,7 +31,7 @@ from .errors import RunError, TofyError, UsageError
 from .hub import source_data
 from .inference import known_baselines
 from .plan import Plan
-from .run_folder import LogRecord, read_log
+from .run_folder import LogRecord, own_data, read_log
 from .training import SMALLER, TrainConfig, train
 
 # %% ../nbs/14a_background.ipynb #c7061851
@@ -61,7 +63,8 @@ def tell(**what) -> None:
 
 def follow_orders(order: dict, commands: Commands) -> str:
     "Train as `order` says, report every record, and obey the commands; returns `stopped` or `finished`."
-    data = source_data(DataConfig(**order["plan"]["data"]))
+    given = DataConfig(**order["plan"]["data"])
+    data = own_data(order["out"], given, source_data) if order["resume"] else source_data(given)
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
     records = train(data, model, config, order["out"], order["resume"], order["overwrite"])
@@ -100,9 +103,10 @@ class Background:
                  out: str | Path,        # the run folder
                  resume: bool = False,
                  overwrite: bool = False):
-        self.records = read_log(out) if resume else []           # all log lines, and the latest progress record
+        self.lines = read_log(out) if resume else []             # all log lines so far
+        self.latest = self.lines[-1] if self.lines else None     # the latest record: a line, or how far the run is
         self.state, self.error, self.traceback = "starting", "", None
-        self.about, self.warnings, self.out = "", [], Path(out)
+        self.about, self.warnings, self.out, self.cancelled = "", [], Path(out), False
         order = dict(plan=asdict(plan), out=str(out), resume=resume, overwrite=overwrite)
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = start_python("from tofy.background import main; main()", self.errors)
@@ -128,13 +132,19 @@ class Background:
             for name in ("about", "warnings", "error", "traceback", "state"):
                 setattr(self, name, told.get(name, getattr(self, name)))
         self.process.wait()
-        if self.state not in ENDED:
+        if self.state not in ENDED and self.cancelled:
+            self.state = "stopped"
+        elif self.state not in ENDED:
             self.error, self.traceback, self.state = self._last_words(), self._printed(), "failed"
+        close_pipes(self.process, self.errors)
 
     def _keep(self, record: LogRecord) -> None:
         self.state = "training" if self.state == "starting" else self.state
-        kept = (r for r in self.records if r.is_line and (r.step < record.step or not record.is_line))
-        self.records = [*kept, record]
+        if record.is_line:
+            while self.lines and self.lines[-1].step >= record.step:     # a resumed run writes them again
+                self.lines.pop()
+            self.lines.append(record)
+        self.latest = record
 
     def _printed(self) -> str:
         self.errors.seek(0)
@@ -148,9 +158,9 @@ class Background:
                 "still there, and the run can be resumed.")
 
     @property
-    def lines(self) -> list[LogRecord]:
-        "The log lines so far."
-        return [r for r in self.records if r.is_line]
+    def records(self) -> list[LogRecord]:
+        "The log lines so far, and the latest progress record if it came after them."
+        return [*self.lines, *([self.latest] if self.latest and not self.latest.is_line else [])]
 
     @property
     def ended(self) -> bool: return self.state in ENDED
@@ -161,6 +171,9 @@ class Background:
 
     def stop(self, patience: float = 20.) -> None:
         "Ask the run to stop, and wait until it has saved its state; kill it after `patience` seconds."
+        if self.process.poll() is None and self.state == "starting":
+            self.cancelled = True                                # it reads the text: there is nothing to save yet
+            self.process.kill()
         if self.process.poll() is None:
             self._say("stop")
             try:
@@ -183,6 +196,28 @@ class Background:
             raise RunError(self.error)
 
 # %% ../nbs/14a_background.ipynb #54e4d604
+def close_pipes(process: subprocess.Popen, *files: IO) -> None:
+    "Close the pipes of a process that has ended, and other files: an open one counts against the system's limit."
+    for pipe in (process.stdin, process.stdout, *files):
+        if pipe is not None:
+            with suppress(OSError, ValueError):                  # what was still to be written has nobody to read it
+                pipe.close()
+
+
+def end_with_parent() -> None:
+    "From now on this process ends when the one that started it does: then its standard input comes to an end."
+    given, sys.stdin = sys.stdin, None
+
+    def listen() -> None:
+        if given is not None:
+            given.read()
+        _thread.interrupt_main()                                 # an orderly end, which saves the state
+        time.sleep(20)
+        os._exit(1)
+
+    threading.Thread(target=listen, daemon=True).start()
+
+
 def start_python(code: str, errors: IO[str]) -> subprocess.Popen:
     "Run Python code in a new process that can import tofy, talks through text pipes, and is not stopped by Ctrl-C."
     package = str(Path(checkpoint.__file__).resolve().parents[1])
@@ -194,8 +229,16 @@ def start_python(code: str, errors: IO[str]) -> subprocess.Popen:
 # %% ../nbs/14a_background.ipynb #ea6c8602
 def start_baselines(folder: str | Path) -> subprocess.Popen:
     "Start a process that runs `run_baselines` on a run folder, at low priority."
-    code = f"from tofy.background import be_patient; be_patient(); run_baselines({str(folder)!r})"
-    return start_python("from tofy.inference import run_baselines; " + code, subprocess.DEVNULL)
+    code = "from tofy.background import be_patient, end_with_parent; be_patient(); end_with_parent(); "
+    process = start_python(f"{code}from tofy.inference import run_baselines; run_baselines({str(folder)!r})",
+                           subprocess.DEVNULL)
+
+    def wait() -> None:                                          # it may outlast the run, and the panel
+        process.wait()
+        close_pipes(process)
+
+    threading.Thread(target=wait, daemon=True).start()
+    return process
 
 
 def be_patient() -> None:
@@ -215,23 +258,38 @@ def find_baselines(folder: str | Path) -> Iterator[dict[str, dict]]:
     yield from itertools.repeat(lines)
 
 # %% ../nbs/14a_background.ipynb #e4939029
+def cell(name: str) -> str:
+    "A name as a cell of a CSV text that no spreadsheet takes for a formula."
+    plain = f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else name
+    return '"' + plain.replace('"', '""') + '"'
+
+
 def one_table(folders: dict[str, Path],    # name → run folder
              ) -> str:
     "The logs of several runs as one CSV text, with the run's name in the first column."
-    rows = [f'"{name}",{checkpoint.log_row(record)}' for name, folder in folders.items() for record in read_log(folder)]
+    rows = [f"{cell(name)},{checkpoint.log_row(record)}" for name, folder in folders.items()
+            for record in read_log(folder)]
     return "\n".join([",".join(("run", *run_folder.LOG_COLUMNS)), *rows]) + "\n"
+
+
+def run_name(name: str) -> str:
+    "A name for a run's folder, without blanks around it; raises a `UsageError` if it cannot be one on every system."
+    name = name.strip()
+    odd = any(c in '<>:"/\\|?*' or not c.isprintable() for c in name)
+    if odd or name in ("", ".", "..") or name.endswith(".") or len(os.fsencode(name)) > 200:
+        raise UsageError(f"{name[:60]!r} cannot be the name of a run's folder; use letters, digits and dashes, "
+                         "at most 200 of them.")
+    return name
 
 # %% ../nbs/14a_background.ipynb #59fe78e1
 def rename_run(folder: str | Path, name: str) -> Path:
     "Rename a run folder and its lines in the experiment log; returns the new path."
-    folder, name = Path(folder), name.strip()
+    folder, name = Path(folder), run_name(name)
     target = folder.parent / name
-    if name in ("", ".", "..") or target.name != name:
-        raise UsageError(f"{name!r} cannot be the name of a folder; use letters, digits and dashes.")
     if target.exists():
         raise UsageError(f"There is already a run {target.name}; choose another name.")
     folder.rename(target)
-    rows = [row | dict(run=target.name) if row.get("run") == folder.name else row
+    rows = [row | dict(run=target.name) if isinstance(row, dict) and row.get("run") == folder.name else row
             for row in read_experiments(folder.parent)]
     if rows:
         write_whole(folder.parent / checkpoint.EXPERIMENTS, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -8,49 +8,81 @@ __all__ = ['HELDOUT', 'SETTINGS', 'NAN', 'write_whole', 'make_run_folder', 'save
 
 # %% ../nbs/08_checkpoint.ipynb #24c341c3
 import errno
+import hashlib
 import json
+import logging
 import math
 import os
 import platform
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, TypeVar
 
+import filelock
 import safetensors
 import safetensors.torch
 import tomlkit
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .errors import RunError, UsageError
+from .errors import RunError, TofyError, UsageError, out_of_memory
+from .vocab import TOKENIZER
 
 # %% ../nbs/08_checkpoint.ipynb #36305d6c
 HELDOUT, SETTINGS = "heldout.txt", "run.toml"   # in a run folder: the held-out phrases, and all settings
 
 # %% ../nbs/08_checkpoint.ipynb #b0260c7d
 EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each run
+STAGED: dict[Path, list[str]] = {}  # folder → files written into it that do not yet replace the old ones
 
 # %% ../nbs/08_checkpoint.ipynb #09aa6e4f
 def write_whole(path: str | Path, content: bytes) -> None:
     "Write a file atomically: whatever happens, the file holds either its old content or the new."
-    path = Path(path)
-    temporary = path.with_name(path.name + ".tmp")
+    path, temporary = Path(path), waiting(path)
     try:
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(temporary, path)
-        sync_folder(path.parent)
+        if path.parent in STAGED:                                   # see `replacing`
+            STAGED[path.parent].append(path.name)
+        else:
+            os.replace(temporary, path)
+            sync_folder(path.parent)
     except OSError as error:
         with suppress(OSError):                                     # on a read-only disk this fails as well
             temporary.unlink(missing_ok=True)
         raise cannot_save(path, error) from error
 
 # %% ../nbs/08_checkpoint.ipynb #d819c221
+def waiting(path: str | Path) -> Path:
+    "The temporary name under which a file is written before it takes the old one's place."
+    return Path(path).with_name(Path(path).name + ".tmp")
+
+
+def write_new(path: Path, content: bytes, overwrite: bool = False) -> None:
+    "Write a file whole; a `UsageError` if there is one of this name with other content, unless `overwrite`."
+    if path.exists() and not overwrite and path.read_bytes() != content:
+        raise UsageError(f"{path} is there already, with other content; give another name, move it away, "
+                         "or replace it with --overwrite.")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path.parent} cannot be made ({error.strerror}); choose another place.") from error
+    write_changed(path, content)
+
+
+def write_changed(path: Path, content: bytes) -> None:
+    "Write a file whole, unless it holds this content already."
+    if not path.is_file() or path.read_bytes() != content:
+        write_whole(path, content)
+    elif path.parent in STAGED:
+        STAGED[path.parent].append(path.name)                       # it belongs to the new run, too
+
+
 def sync_folder(folder: Path) -> None:
     "Flush a folder's list of file names to the disk, on systems that can."
     if hasattr(os, "O_DIRECTORY"):
@@ -78,57 +110,293 @@ def add_line(path: Path, line: str) -> None:
     except OSError as error:
         raise cannot_save(path, error) from error
 
-# %% ../nbs/08_checkpoint.ipynb #03baff50
+# %% ../nbs/08_checkpoint.ipynb #ca153a1a
+WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, RuntimeError, TypeError, ValueError,
+         safetensors.SafetensorError)   # RecursionError and UnicodeError are among them
+
+
+@contextmanager
+def reading(path: str | Path, what: str = "is damaged or cut short") -> Iterator[None]:
+    "A context in which a file is read: whatever is wrong with its content becomes a `RunError` of one sentence."
+    try:
+        yield
+    except TofyError:
+        raise
+    except WRONG as error:
+        if out_of_memory(error):
+            raise
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise RunError(f"{path} {what} ({why}); copy it again or train again.") from error
+
+# %% ../nbs/08_checkpoint.ipynb #4f0f00b0
+@contextmanager
+def no_empty_folder(folder: Path | None) -> Iterator[None]:
+    "A context that, if it ends in an error, removes the folder and those above it that it made and left empty."
+    made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        yield
+    except BaseException:
+        for path in made:
+            with suppress(OSError):                                    # it is not empty, or was never made
+                path.rmdir()
+        raise
+
+# %% ../nbs/08_checkpoint.ipynb #9054bc8d
+OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
+ALSO = dict(latent=("frames.safetensors",), decoder=("samples.jsonl",))   # files of one kind of run only
+
+
+def names_of(kind: str) -> list[str]:
+    "The names of the files that a run of this kind writes, but for tokenizer.json, which only some runs write."
+    return [name.format(kind) for name in OF_A_KIND] + [HELDOUT, SETTINGS, *ALSO.get(kind, ())]
+
+
+def kinds_in(folder: Path) -> set[str]:
+    "The kinds of the runs in a folder, such as latent; a model or a state counts as a run."
+    return {path.name.partition("_")[2].removesuffix(".safetensors")
+            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
+
+
+def own_files(folder: Path) -> set[str]:
+    "The names of the files in a folder that a run of ours has written."
+    kinds, told = kinds_in(folder), {}
+    for path in folder.glob("model_*.safetensors"):
+        with suppress(TofyError):
+            told |= read_metadata(path)
+    names = {name for kind in kinds for name in names_of(kind)} | ({TOKENIZER} if "tokenizer_sha256" in told else set())
+    hashes = {HELDOUT: told.get("heldout_sha256"), TOKENIZER: told.get("tokenizer_sha256")}
+    return {name for name in names if (path := folder / name).is_file() and hashes.get(name) in (None, json.dumps(
+        sha256(path.read_bytes())))}
+
+
+def sha256(content: bytes) -> str:
+    "The SHA-256 of some bytes, in hexadecimal."
+    return hashlib.sha256(content).hexdigest()
+
+# %% ../nbs/08_checkpoint.ipynb #f43c0dc2
 def make_run_folder(folder: Path,
-                    resume: bool,      # the folder must hold a run of this kind
-                    overwrite: bool,   # the folder may hold a run of any kind
-                    state: str,        # name of this kind's state file
+                    resume: bool,                       # the folder must hold a run of this kind
+                    overwrite: bool,                    # the folder may hold a run of any kind
+                    state: str,                         # name of this kind's state file
+                    tokenizer: bytes | None = None,     # what the run will write into tokenizer.json
+                    reads: Iterable[object] = (),       # files that the run was made from
                    ) -> None:
-    "Create a run's folder; raises a `UsageError` if it has a run (unless `resume` or `overwrite`), or none to resume."
-    present = {path.name for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
-    if resume and state not in present:
+    "Create a run's folder; raises a `UsageError` if a run or somebody's file is in the way, or none is to be resumed."
+    kinds, kind = kinds_in(folder), state.removeprefix("state_").removesuffix(".safetensors")
+    if resume and not (folder / state).is_file():
         raise UsageError(f"There is no run to resume in {folder}; leave out --resume to begin one.")
-    if present and not resume and not overwrite:
+    if kinds and not resume and not overwrite:
         raise UsageError(f"{folder} already holds a run; go on with --resume, replace it with --overwrite, "
                      "or choose another --out (in Python: resume=True, overwrite=True, out=...).")
+    if not resume:
+        refuse_files(folder, kind, tokenizer, reads)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{folder} cannot be made ({error.strerror}); choose another folder with --out.") from error
 
+
+# %% ../nbs/08_checkpoint.ipynb #e611da5b
+def refuse_files(folder: Path, kind: str, tokenizer: bytes | None, reads: Iterable[object]) -> None:
+    "Raise a `UsageError` if a new run in `folder` would replace a file that no run wrote, or one that it reads."
+    own, other = own_files(folder), "choose another folder with --out, or move that file away."
+    there = [name for name in names_of(kind) if (folder / name).exists() and name not in own]
+    path = folder / TOKENIZER
+    if tokenizer is not None and path.exists() and TOKENIZER not in own and path.read_bytes() != tokenizer:
+        there.append(TOKENIZER)
+    if there:
+        raise UsageError(f"{folder} holds a {there[0]} that no run of tofy wrote, and this run would replace it; "
+                         + other)
+    places = {(folder / name).resolve() for name in {*names_of(kind), *own} - {TOKENIZER}}
+    for source in reads:
+        if isinstance(source, (str, Path)) and Path(source).resolve() in places:
+            raise UsageError(f"This run would replace {source}, which it reads; {other}")
+
+# %% ../nbs/08_checkpoint.ipynb #68ddbb94
+REPLACING = ".replacing"   # in a run folder, for a moment: which files are about to replace which
+
+
+@contextmanager
+def replacing(folder: Path,
+              new: bool = True,   # False: the run is resumed, and nothing is replaced
+             ) -> Iterator[None]:
+    "A context in which a run's first files are written; those of an older run stay until all of the new ones stand."
+    if not new or not kinds_in(folder):
+        yield
+        return
+    old, STAGED[folder] = own_files(folder), []
+    try:
+        yield
+    except BaseException:
+        for name in STAGED.pop(folder):
+            waiting(folder / name).unlink(missing_ok=True)
+        raise
+    new = STAGED.pop(folder)
+    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - {*new}), new=new)).encode())
+    finish_replacing(folder)
+
+
+def finish_replacing(folder: Path) -> None:
+    "Let the new files in a run folder take the places of the old ones, if a run was just being replaced."
+    if not (folder / REPLACING).is_file():
+        return
+    with reading(folder / REPLACING):
+        plan = json.loads((folder / REPLACING).read_bytes())
+        names = {name for kind in ALSO for name in names_of(kind)} | {TOKENIZER}
+        for name in names.intersection(plan["old"]):
+            (folder / name).unlink(missing_ok=True)
+        for name in names.intersection(plan["new"]):
+            if waiting(folder / name).is_file():
+                os.replace(waiting(folder / name), folder / name)
+    sync_folder(folder)
+    (folder / REPLACING).unlink()
+
+# %% ../nbs/08_checkpoint.ipynb #d87292b7
+LOCK, HOLDER = ".lock", ".lock-holder"   # in a run folder: what is locked, and a note about who holds it
+
+
+@contextmanager
+def at_work(folder: Path | None,   # None: nothing is written, so nothing is locked
+            resume: bool, overwrite: bool, state: str,   # as for `make_run_folder`
+            on_first: Callable = lambda do: do(),   # with several processes: `processes.on_first`
+           ) -> Iterator[None]:
+    "A context for a training: its folder is made, and locked against other trainings."
+    held: list[filelock.FileLock] = []
+
+    def begin() -> None:
+        make_run_folder(folder, resume, overwrite, state)
+        held.extend(lock_folder(folder))
+
+    if folder:
+        on_first(begin)
+    try:
+        yield
+    finally:
+        for lock in held:
+            (folder / HOLDER).unlink(missing_ok=True)
+            lock.release()
+
+
+def lock_folder(folder: Path) -> list[filelock.FileLock]:
+    "Lock a run folder; returns the lock, or none where a disk cannot lock files, and says so."
+    lock = filelock.FileLock(folder / LOCK, timeout=0, thread_local=False)
+    try:
+        lock.acquire()
+        finish_replacing(folder)                                     # if the power failed in the middle of that
+        (folder / HOLDER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        for path in folder.glob("*.tmp"):                            # of a training that was killed while saving
+            if path.is_file() and path.stem in {*own_files(folder), *names_of("latent"), *names_of("decoder")}:
+                path.unlink()
+        return [lock]
+    except (filelock.Timeout, RuntimeError) as error:
+        raise in_use(folder) from error
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EROFS, errno.ENOSPC):   # of these the first save will tell
+            logging.getLogger("tofy").warning("%s lies on a disk that cannot lock files (%s); see to it that no other "
+                                              "training writes into it.", folder, error.strerror or error)
+        return [lock] if lock.is_locked else []
+
+
+def in_use(folder: Path) -> UsageError:
+    "The error for a folder in which another training is at work: it names the process."
+    try:
+        who = (folder / HOLDER).read_text(encoding="utf-8", errors="replace")[:200]
+    except OSError:
+        who = "another process"
+    return UsageError(f"{folder} is in use: {who} trains there; wait until it has ended or stop it, "
+                      "or choose another folder with --out.")
+
+# %% ../nbs/08_checkpoint.ipynb #bbe11d99
+CHECKSUM = "sha256"
+
+
+def tensors_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    "SHA-256, in hexadecimal, of named tensors and of metadata."
+    digest = hashlib.sha256(json.dumps(sorted(metadata.items())).encode())
+    for name, t in sorted(tensors.items()):
+        digest.update(f"{name} {tuple(t.shape)} {t.dtype}\n".encode())
+        digest.update(t.contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def open_tensors(path: str | Path) -> Any:
+    "A safetensors file, opened; raises a `UsageError` if there is none."
+    path = Path(path)
+    if not path.is_file():
+        raise UsageError(f"There is no {path.name} in {path.parent}; name a folder that tofy train has made.")
+    return safetensors.safe_open(path, framework="pt")
+
 # %% ../nbs/08_checkpoint.ipynb #f392bab4
 def save_tensors(path: str | Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     "Write named tensors and text metadata to a safetensors file, atomically."
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    metadata = {**metadata, CHECKSUM: tensors_hash(plain, metadata)}
     # Ask for the memory first: if it is short, PyTorch raises an error that can be reported; safetensors would abort.
     torch.empty(2 * sum(t.nbytes for t in plain.values()) + 2**26, dtype=torch.uint8)
-    write_whole(path, safetensors.torch.save(plain, dict(metadata)))
+    write_whole(path, safetensors.torch.save(plain, metadata))
 
 
 def load_tensors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     "Read a safetensors file; returns its tensors and its metadata, each by name."
-    path = Path(path)
-    if not path.is_file():
-        raise UsageError(f"There is no {path.name} in {path.parent}; name a folder that tofy train has made.")
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise RunError(f"{path} is damaged or cut short ({error}); copy it again or train again.") from error
+    with reading(path), open_tensors(path) as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        metadata = file.metadata() or {}
+        known = metadata.pop(CHECKSUM, None)                         # older files have none
+        if known is not None and known != tensors_hash(tensors, metadata):
+            raise ValueError("its content is not what was written, by its SHA-256")
+        return tensors, metadata
+
+# %% ../nbs/08_checkpoint.ipynb #493b9096
+def read_metadata(path: str | Path) -> dict[str, str]:
+    "The metadata of a safetensors file, by name, without its tensors."
+    with reading(path), open_tensors(path) as file:
+        return {name: text for name, text in (file.metadata() or {}).items() if name != CHECKSUM}
+
+
+def read_header(metadata: Mapping[str, str], path: str | Path) -> dict[str, Any]:
+    "The values in a file's metadata, each read as JSON."
+    with reading(path):
+        return {name: json.loads(text) for name, text in metadata.items()}
 
 # %% ../nbs/08_checkpoint.ipynb #714a3c25
-def check_fit(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor], source: str | Path) -> None:
-    "Raise a `RunError` if the tensors differ from the wanted ones in a name or a shape."
+REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}   # a model may be stored in fewer bits
+
+
+def check_fit(tensors: Mapping[str, Tensor],
+              wanted: Mapping[str, Tensor],
+              source: str | Path,
+              exact: bool = False,            # numbers of as many bits
+             ) -> None:
+    "Raise a `RunError` if the tensors differ from the wanted ones in a name, a shape or a type, or are not finite."
     for name in sorted(wanted.keys() | tensors.keys()):
         have, want = (tuple(d[name].shape) if name in d else "nothing" for d in (tensors, wanted))
+        if have == want and (a := tensors[name].dtype) != (b := wanted[name].dtype) and (exact or not {a, b} <= REAL):
+            have, want = a, b
         if have != want:
             raise RunError(f"{source} does not fit the model: {name} is {have} in the file and {want} in the model.")
+        if not tensors[name].isfinite().all():
+            raise RunError(f"{source} is spoilt: {name} holds numbers that are NaN or infinite; "
+                           "copy the file again or train again.")
 
 # %% ../nbs/08_checkpoint.ipynb #9e1ceba7
 def fit_weights(model: torch.nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
     "Copy weights into a model after checking every name and shape."
     check_fit(tensors, model.state_dict(), source)
     model.load_state_dict(tensors)
+
+# %% ../nbs/08_checkpoint.ipynb #c24b7c85
+def check_size(make: Callable[[], nn.Module],        # makes the model that the file's header describes
+               tensors: Mapping[str, Tensor],        # what the file holds
+               source: str | Path,
+               layers: int,                          # by the header
+              ) -> None:
+    "Raise a `RunError` if a model of this make would not hold these tensors, before any memory is taken for it."
+    if layers > len(tensors):
+        raise RunError(f"{source} does not fit the model: {layers} layers need more than the file's {len(tensors)} "
+                       "tensors; copy the file again or train again.")
+    with reading(source), torch.device("meta"):
+        shape = make()
+    check_fit(tensors, shape.state_dict(), source)
 
 # %% ../nbs/08_checkpoint.ipynb #dc9a4eac
 NAN = float("nan")   # stands for a figure that was not measured
@@ -172,19 +440,38 @@ def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
     "The rows of a log as records; a last row that a crash cut short is dropped."
     path, names, kinds = Path(folder) / kind.file, columns(kind), {f.name: f.type for f in fields(kind)}
     read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
-    rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
-    try:
+    with reading(path, "has a damaged row"):
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
+        rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
         return [kind(**{name: read[kinds[name]](value) for name, value in zip(names, row)})
                 for row in rows if len(row) == len(names)]
-    except ValueError as error:
-        raise RunError(f"{path} has a damaged row ({error}); repair or remove it.") from error
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
 def trim_log(folder: str | Path, step: int, kind: Any) -> None:
-    "Remove the log rows after `step`, because the resumed run will write them again."
+    "Remove the log rows and samples after `step`, because the resumed run will write them again."
     kept = [log_row(record) for record in read_records(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())
+    samples = Path(folder) / getattr(kind, "samples", "")
+    if samples.is_file():
+        earlier = [line for line in samples.read_bytes().splitlines(keepends=True) if 0 <= step_of(line) <= step]
+        write_whole(samples, b"".join(earlier))
+
+
+def step_of(line: bytes) -> int:
+    "The step of a line of JSON; -1 for a line that is damaged or cut short."
+    with suppress(*WRONG):
+        return int(json.loads(line)["step"]) if line.endswith(b"\n") else -1
+    return -1
+
+
+def counters(header: Mapping[str, Any], run: object, names: Iterable[str]) -> dict[str, Any]:
+    "The counters of a saved run; raises a `ValueError` for one that is no number of the kind that the run has."
+    found = {name: header[name] for name in names}
+    for name, value in found.items():
+        kinds = (int,) if isinstance(getattr(run, name), int) else (int, float)
+        if isinstance(value, bool) or not isinstance(value, kinds) or isinstance(value, int) and value < 0:
+            raise ValueError(f"{name} is {value!r}")
+    return found
 
 # %% ../nbs/08_checkpoint.ipynb #173ab96a
 def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) -> None:
@@ -197,11 +484,15 @@ def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) ->
 def load_tables(path: str | Path) -> dict[str, Any]:
     "Read a TOML file of settings; returns its tables by name."
     try:
-        return tomlkit.parse(Path(path).read_text(encoding="utf-8")).unwrap()
+        return tomlkit.parse(Path(path).read_text(encoding="utf-8-sig")).unwrap()     # Notepad begins with a BOM
     except FileNotFoundError:
         raise UsageError(f"There is no settings file {path}; every run folder holds one, named {SETTINGS}.") from None
-    except (tomlkit.exceptions.ParseError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read as a settings file ({error.strerror}); give a TOML file, such as a "
+                         f"run's {SETTINGS}.") from None
+    except (*WRONG, tomlkit.exceptions.TOMLKitError) as error:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UsageError(f"{path} is not valid TOML: {why}.") from None
 
 # %% ../nbs/08_checkpoint.ipynb #dd45fb5c
 def machine() -> str:
@@ -215,16 +506,19 @@ def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     home = folder if folder == Path.cwd() else folder.parent         # never outside the current folder
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(run=folder.name, ended=now, machine=machine(), **row)
+    if (home / EXPERIMENTS).is_file() and (home / EXPERIMENTS).stat().st_size and not read_experiments(home):
+        logging.getLogger("tofy").warning("%s was not written by tofy, so no line is added to it.", home / EXPERIMENTS)
+        return
     add_line(home / EXPERIMENTS, json.dumps(line))
 
 # %% ../nbs/08_checkpoint.ipynb #80572a82
 def read_experiments(folder: str | Path = "runs") -> list[dict]:
-    "The lines of the experiment log in `folder`, oldest first; a line that a crash cut short is dropped."
+    "The lines of the experiment log in `folder`, oldest first; a line that a crash cut short or spoilt is dropped."
     path = Path(folder) / EXPERIMENTS
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and isinstance(row.get("run"), str):
+                rows.append(row)
     return rows

@@ -6,6 +6,7 @@
 __all__ = ['app', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
+import errno
 import io
 import logging
 import math
@@ -15,7 +16,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,10 +29,12 @@ from tofy.terminal import (
     GroupedCommand,
     Overwrite,
     Resume,
+    check_repeated,
     figure_table,
     flag,
     light_class,
     option,
+    print_everything,
     say,
     show,
     watch,
@@ -39,7 +43,7 @@ from tofy.terminal import (
 )
 
 from . import __version__
-from .errors import TofyError, UsageError, extra
+from .errors import TofyError, UsageError, command_line, extra, readable
 from .lab.cli import app as lab
 from .vocab import bare
 
@@ -65,14 +69,16 @@ DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for
     ("data", "DataConfig"), ("encoder", "ModelConfig"), ("training", "TrainConfig")))
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
 Recipe = option("Settings to start from: tofy, or notes (the original program).", str, "tofy")
-Data = word("DATA", "A text file, hub:<id>[:config][:split+split] or builtin[:N[:NAMES]] (default: builtin).")
+Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
+            "(default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
 
 
 def named(given: dict[str, Any], data: str | None, tokenizer: Path | None) -> dict[str, Any]:
     "The settings in `given`, together with those that the arguments `data` and `tokenizer` stand for."
     if data:
-        given = given | dict(source=data)
+        from tofy.sources import as_source
+        given = given | dict(source=as_source(data, given.get("column")))   # standard input: all of its text
     if tokenizer:
         if "tokens" in given:
             raise UsageError("Give either tokens or tokenizer, not both: one cuts words, the other subword pieces.")
@@ -89,11 +95,11 @@ def plan_for(recipe: str | None, file: Path | None, given: dict[str, Any]) -> An
     return start.changed(**given) if given else start
 
 # %% ../nbs/16_cli.ipynb #561278c2
-def log_line(r) -> str:
-    "A log record as a line of text, without the metrics that were not measured."
+def log_line(r, terms: bool = False) -> str:
+    "A log record as a line of text, without the metrics that were not measured; with the loss's terms, if asked for."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}"]
     labels = dict(valid_top1="held-out top-1", valid_mrr="MRR", valid_median_rank="median rank")
-    for name in ("loss", "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels):
+    for name in ("loss", *(("mse", "rank", "aux") * terms), "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels):
         value = getattr(r, name)
         if not math.isnan(value):
             parts.append(f"{labels.get(name, name)} {value:.3f}")
@@ -112,6 +118,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
+    loss_terms: flag("--loss-terms", "Print the terms of the loss in every line, unweighted.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -135,21 +142,41 @@ def train(
 
       tofy train --config runs/mine/run.toml --out runs/again
     """
+    from tofy.checkpoint import no_empty_folder
     from tofy.processes import group
     given = named(given, data, tokenizer)
-    with group():                                                # one process, unless torchrun started several
-        run_training(recipe, config, given, out, resume, overwrite, as_json)
+    with group(), no_empty_folder(out):                          # one process, unless torchrun started several
+        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms)
 
 # %% ../nbs/16_cli.ipynb #81a00072
-def say_data(data: Any) -> None:
-    "Print what was read, and the warnings about it."
+def say_data(data: Any, given: dict[str, Any]) -> None:
+    "Print what was read, the warnings about it, and what was asked for and is not there."
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
+    if (asked := given.get("max_vocab") or 0) > len(data.vocab):
+        say(f"The text has only {len(data.vocab):,} {data.vocab.unit}, the special tokens included; "
+            f"{asked:,} were asked for.")
+
+
+def say_model(data: Any, plan: Any) -> None:
+    "Print the model's parameters and the memory of a step; raises a `UsageError` if that is more than is free."
+    from tofy.processes import check_room
+    from tofy.sizing import memory, parameters
+    from tofy.training import SMALLER, suited_batch
+    shape, lengths = replace(plan.model, vocab_size=len(data.vocab)), data.train.lengths.double()
+    wanted = plan.train.batch or suited_batch(data.train)
+    batch = wanted if plan.train.replacement else max(min(wanted, len(lengths)), 1)
+    mean = max(round(lengths.mean().item()), 1) if len(lengths) else 1
+    count = sum(parameters(shape, plan.train.learn_temperature).values())
+    needed = sum(memory(shape, replace(plan.train, batch=batch), mean).values())
+    if plan.train.device == "cpu":                               # a card computes in half precision, which takes less
+        check_room(count, needed, SMALLER)
+    say(f"{count:,} parameters; about {needed / 1e6:,.1f} MB of memory a step")
 
 
 def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
-                 overwrite: bool, as_json: bool) -> None:
+                 overwrite: bool, as_json: bool, loss_terms: bool) -> None:
     "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
     from tofy import processes, run_folder
     from tofy.checkpoint import SETTINGS, make_run_folder
@@ -158,60 +185,108 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     from tofy.training import train as records
     processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
     if resume:
-        check_resume(given, config, recipe)
-        config = out / SETTINGS
+        given, config, recipe = check_resume(given, config, recipe, out), out / SETTINGS, None
     plan = plan_for(recipe, config, given)
-    data = source_data(plan.data, processes.process_rank(), processes.all_gather)
-    say_data(data)
+    read = partial(source_data, process_rank=processes.process_rank(), all_gather=processes.all_gather)
+    data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
+    say_data(data, given)
+    say_model(data, plan)
     if processes.world_size() > 1:
         batch = plan.train.batch or suited_batch(data.train)
         say(f"{processes.world_size()} processes train one model, {batch} phrases a step in all.")
     plan.train.device = processes.own_device(plan.train.device)
-    stopped = watch(records(data, plan.model, plan.train, out, resume, overwrite), plan.train, log_line, as_json,
+    stopped = watch(records(data, plan.model, plan.train, out, resume, overwrite), plan.train,
+                    partial(log_line, terms=loss_terms), as_json,
                     stop=processes.any_process)                  # all processes see the same records
     if stopped:
-        say(f"Stopped; go on with: tofy train --resume --out {out}")
+        say(f"Stopped; go on with: {command_line('tofy', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     if processes.process_rank() == 0:
         show_outcome(data, out, as_json)
 
 # %% ../nbs/16_cli.ipynb #26d811c8
-def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None) -> None:
-    "Raise a `UsageError` if `--resume` comes with anything but a new length or number of threads."
-    fixed = ["tokenizer" if name == "tokens" else name for name in given if name not in ("steps", "seconds", "threads")]
-    fixed += [name for name, value in dict(config=config, recipe=recipe).items() if value]
-    if fixed:
-        raise UsageError(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
-                         "leave it out, or begin a new run with another --out.")
+FREE = "steps", "seconds", "threads"   # settings that a resumed run may change
+
+
+def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None, out: Path) -> dict[str, Any]:
+    "What changes in a resumed run: its length and threads; a `UsageError` if another setting is not the run's own."
+    from tofy.checkpoint import SETTINGS
+    from tofy.plan import read_plan
+    from tofy.run_folder import load_settings
+    own, tables = read_plan(out), {}
+    if config:
+        read_plan(config)                                            # an error if there is a mistake in it
+        tables = load_settings(config / SETTINGS if config.is_dir() else config)
+    if recipe:
+        tables["train"] = tables.get("train", {}) | dict(recipe=recipe)
+    parts = [({k: v for k, v in table.items() if k not in given}, vars(getattr(own, name)))
+             for name, table in tables.items()]                      # the command line comes before the file
+    for asked, kept in (*parts, (given, vars(own.model) | vars(own.train) | vars(own.data))):
+        same = "tokens" in asked and same_rule(asked["tokens"], kept["tokens"])
+        check_repeated({k: v for k, v in asked.items() if k not in (*FREE, *["tokens"] * same)}, kept, out)
+    length = {} if given.keys() & {"steps", "seconds"} else tables.get("train", {})
+    return {name: value for name, value in (length | given).items() if name in FREE}
+
+
+def same_rule(one: str, other: str) -> bool:
+    "Whether two settings name the same tokenizer: files may be copies of each other."
+    from tofy.vocab import read_rule
+    with suppress(TofyError, OSError):
+        return read_rule(one) == read_rule(other)
+    return False
 
 # %% ../nbs/16_cli.ipynb #dd950119
 def question_of(data) -> str:
-    "A first question for the model: a held-out phrase with its longest known word hidden, quoted for a shell."
-    from tofy.inference import question_for
-    for phrase in data.heldout:
+    "A first question that the model can answer: a held-out phrase with its longest known word hidden; or an empty text."
+    for phrase in sorted(data.heldout, key=lambda phrase: not 3 < len(data.vocab.tokenize(phrase)) <= 12):
         tokens = data.vocab.tokenize(phrase)
-        known = [place for place, token in enumerate(tokens) if token in data.vocab.ids]
-        if known and 3 < len(tokens) <= 12 and not set(phrase) & set("\"\\$`!_"):
-            return f'"{question_for(data.vocab, tokens, max(known, key=lambda place: len(tokens[place])))}"'
-    return '"how are _ ? => you"'
+        places = [place for place, token in enumerate(tokens) if token in data.vocab.ids]
+        for place in sorted(places, key=lambda place: -len(tokens[place])):
+            if question := can_be_asked(data, tokens, place):
+                return question
+    return ""
+
+
+def can_be_asked(data, tokens: list[str], place: int) -> str:
+    "The question that hides the token at `place`; an empty text if asking it would not hide just this one."
+    from tofy.inference import BLANK, one_token, question_for, read_blank
+    with suppress(TofyError):
+        question = question_for(data.vocab, tokens, place)
+        phrase, arrow, answer = question.partition("=>")
+        phrase, token = one_token(data.vocab, phrase, answer)
+        plain = "=>" not in answer and len(BLANK.findall(phrase)) == 1 and question.isprintable()
+        if plain and token == tokens[place] and len(read_blank(data.vocab, phrase)) <= data.settings["max_seq"]:
+            return question
+    return ""
+
+
+def ask_command(data, out: Path) -> str:
+    "The command that asks a run its first question, as it can be typed."
+    question = question_of(data)
+    dashes = ["--"] if question.startswith("-") else []              # else it would be taken for an option
+    return command_line("tofy", "diff", *dashes, out, *[question][:bool(question)])
 
 # %% ../nbs/16_cli.ipynb #e6ebeb89
+BASELINE_NAMES = "chance", "unigram", "bigram", "best"
+
+
 def show_outcome(data, out: Path, as_json: bool) -> None:
-    "Print the last held-out metrics of a run beside the baselines."
-    from tofy.checkpoint import measured
-    from tofy.inference import run_baselines
-    from tofy.run_folder import read_log
+    "Print the held-out metrics of the model that was kept beside the baselines, all on the same blanks."
+    from tofy.inference import evaluate_run, run_baselines
+    from tofy.run_folder import FINAL_BLANKS, read_log
     lines = read_log(out)                                        # all lines, also from before a --resume
-    checked, saved = measured(lines, "valid_mrr"), [r for r in lines if r.saved]
-    last = lines[-1] if lines else None
-    result = dict(out=str(out), step=last and last.step, seconds=last and last.seconds)
-    text = f"The run is in {out}. Fill a blank: tofy diff {out} {question_of(data)}"
-    if checked:
-        rows = dict(model={k: getattr(checked[-1], f"valid_{k}") for k in ("top1", "top5", "mrr", "median_rank")})
-        rows |= run_baselines(out, data)
-        result |= rows | dict(best_mrr=max(r.valid_mrr for r in checked), saved_at=saved[-1].step,
-                              examples_per_second=last.examples / last.seconds)
-        text = f"{figure_table(rows)}\nThe best model was saved at step {saved[-1].step}.\n{text}"
+    last, saved = lines[-1], [r for r in lines if r.saved][-1]
+    result = dict(out=str(out), step=last.step, seconds=last.seconds)
+    text = f"The run is in {out}. Fill a blank: {ask_command(data, out)}"
+    if data.valid.known().any():
+        run_baselines(out, data)                                 # counts the pairs of words while the text is at hand
+        figures = evaluate_run(out, max_queries=FINAL_BLANKS)
+        rows = dict(model={k: figures[k] for k in ("top1", "top5", "mrr", "median_rank")})
+        rows |= {name: figures[name] for name in BASELINE_NAMES if name in figures}
+        result |= rows | dict(blanks=figures["queries"], saved_at=saved.step,
+                              examples_per_second=last.examples / max(last.seconds, 1e-9))
+        text = (f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:\n"
+                f"{figure_table(rows)}\n{text}")
     show(result, as_json, text)
 
 # %% ../nbs/16_cli.ipynb #6bc0e0b2
@@ -280,7 +355,7 @@ def typed_phrases() -> Iterator[str]:
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
-Column = option("Column to read of a data set from the Hub.", str)
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 
 # %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()
@@ -317,7 +392,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
 @app.command("eval")
 def evaluate(
     folder: Folder = Path("runs/latent"),
-    data: word("[DATA]", "A file, hub:<id> or builtin[:N]; default: the held-out phrases.") = None,
+    data: word("[DATA]", "A text in any form that train takes; default: the held-out phrases.") = None,
     max_queries: option("Test at most this many blanks, drawn with seed 0.", default="all", least=1) = None,
     column: Column = None,
     as_json: AsJson = False,
@@ -332,10 +407,9 @@ def evaluate(
 
       tofy eval runs/mine other.txt --max-queries 5000 --json
     """
-    from tofy.hub import resolve
     from tofy.inference import evaluate_run
-    figures = evaluate_run(folder, resolve(data, column) if data else None, max_queries)
-    lines = {name: figures[name] for name in ("chance", "unigram", "bigram", "best") if name in figures}
+    figures = evaluate_run(folder, data or None, max_queries, column)
+    lines = {name: figures[name] for name in BASELINE_NAMES if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     unit = figures.get("unit", "words")
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} {unit}; "
@@ -345,12 +419,14 @@ def evaluate(
         text.append("best: the best possible, measured on 20,000 fresh draws")
     if "bigram" not in figures:
         text.append("no bigram baseline: the training text can no longer be read")
+    if max_queries and figures["queries"] < max_queries:
+        say(f"There are no more blanks; {max_queries:,} were asked for.")
     show(figures, as_json, "\n".join(text))
 
 # %% ../nbs/16_cli.ipynb #f9198cc7
 @app.command("data")
 def prepare(
-    source: Annotated[str, typer.Argument(metavar="casual|builtin[:N]|hub:<id>", help="What to prepare.")],
+    source: Annotated[str, typer.Argument(metavar="casual|DATA", help="What to prepare: casual, or a text in any form that train takes.")],
     output: Annotated[Path, typer.Option(help="The phrase file to write.")],
     input: option("casual: a CSV with question and answer columns.", Path, "the Hub's") = None,
     min_tokens: option("casual: fewest words in question and in answer, split at spaces.", default="2") = 2,
@@ -372,16 +448,19 @@ def prepare(
     """
     from itertools import islice
 
-    from tofy.data import source_lines
-    from tofy.hub import CASUAL, casual_pairs, read_qa, resolve, whole
+    from tofy.hub import CASUAL, casual_pairs, read_qa, whole
+    from tofy.sources import source_lines
     if source == "casual":
         rows = casual_pairs(read_qa(input or CASUAL), min_tokens, lower, max_pairs, count=str.split)
     else:
-        rows = islice((line.lower() if lower else line for line in source_lines(resolve(source, column))), max_pairs)
+        lines = source_lines(source, column=column)
+        rows = islice((line.lower() if lower else line for line in lines), max_pairs)
     output.parent.mkdir(parents=True, exist_ok=True)
     with whole(output) as file:
         count = sum(bool(file.write(line + "\n")) for line in rows)
-    print(f"{count:,} lines in {output}")
+    print(readable(f"{count:,} lines in {output}"))
+    if max_pairs and count < max_pairs:
+        say(f"The source has no more; {max_pairs:,} were asked for.")
 
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()
@@ -400,9 +479,13 @@ def runs(
     """
     from tofy.checkpoint import read_experiments
     from tofy.inference import in_columns
-    rows = read_experiments(folder)
+    read = read_experiments(folder)
+    rows = [row for row in read if isinstance(row, dict) and isinstance(row.get("run"), str)]
+    if len(rows) < len(read):
+        say(f"{len(read) - len(rows)} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
-        raise UsageError(f"No run has ended in {folder} yet; train one with: tofy train --out {folder / 'latent'}")
+        raise UsageError(f"No run has ended in {folder} yet; train one with: "
+                         f"{command_line('tofy', 'train', '--out', folder / 'latent')}")
     latest = {row["run"]: row for row in rows}
     if missing := set(names or ()) - latest.keys():
         raise UsageError(f"There is no run {sorted(missing)[0]} in {folder}; the runs there are {', '.join(latest)}.")
@@ -423,9 +506,12 @@ RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "
 def flat_row(row: dict) -> dict:
     "A row of the experiment log as one flat dict of settings and metrics."
     flat = {k: v for k, v in row.items() if not isinstance(v, dict)}
-    budget = {f"planned {k}": row["train"][k] for k in ("steps", "seconds")}
-    figures = {k: round(v, 4) for k, v in row["figures"].items()}
-    return row["model"] | row["train"] | row["data"] | budget | flat | figures
+    model, train, data, figures = (row[k] if isinstance(row.get(k), dict) else {} for k in
+                                   ("model", "train", "data", "figures"))
+    budget = {f"planned {k}": train.get(k) for k in ("steps", "seconds")}
+    rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
+    known = flat if train else flat | dict(outcome=f"{flat.get('outcome', '?')} (this line of the log is damaged)")
+    return model | train | data | budget | known | rounded
 
 # %% ../nbs/16_cli.ipynb #39468560
 @app.command()
@@ -444,10 +530,26 @@ def notebooks() -> None:
     if not first.is_file():
         raise UsageError("There is no nbs/index.ipynb here; run this in a clone of the project.")
     notary = sign.NotebookNotary()
-    for path in first.parent.rglob("*.ipynb"):                   # else JupyterLab hides pictures until they are run
+    for path in own_notebooks(first.parent):                     # else JupyterLab hides pictures until they are run
         with suppress(ValueError, OSError):                      # skip a broken one
             notary.sign(nbformat.read(path, as_version=4))
     raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+
+# %% ../nbs/16_cli.ipynb #0789c5f0
+def own_notebooks(folder: Path) -> list[Path]:
+    "The notebooks below a folder that are the course's own: unchanged since the last commit, by the hash of each."
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True,
+                              encoding="utf-8").stdout
+
+    try:
+        recorded = [line.partition("\t") for line in git("ls-tree", "-r", "-z", "HEAD").split("\0") if line]
+        known = {folder / name: about.split()[-1] for about, _, name in recorded if name.endswith(".ipynb")}
+        there = [path for path in known if path.is_file()]
+        now = git("hash-object", *(str(path.resolve()) for path in there)).split() if there else []
+        return [path for path, sha in zip(there, now) if known[path] == sha]
+    except OSError:                                              # no git on this machine
+        return []
 
 # %% ../nbs/16_cli.ipynb #c51edaf9
 @app.command()
@@ -463,12 +565,13 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
       tofy diagnose runs/mine --json
     """
     from tofy.doctor import diagnose as examine
-    from tofy.inference import load, run_baselines
-    latent, result = load(folder), dict(findings=[], baselines={}, crowding=None, gap=None)
+    from tofy.inference import load, run_figures
+    latent, result = load(folder), dict(findings=[], baselines={}, model=None, crowding=None, gap=None)
     findings = examine(folder)
     result["findings"] = [finding.to_dict() for finding in findings]
     try:
-        result |= dict(baselines=run_baselines(folder), **measure(folder, latent))
+        figures = run_figures(folder)
+        result |= dict(model=figures.pop("model", None), baselines=figures, **measure(folder, latent))
     except UsageError as error:                                      # nothing held out: only the log can be examined
         result["why"] = str(error)
     figures = [result["why"]] if "why" in result else diagnosis(result, latent.vocab.unit)
@@ -494,17 +597,19 @@ def measure(folder: Path, latent) -> dict:
 # %% ../nbs/16_cli.ipynb #984e8c58
 def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
     "The paragraphs that `tofy diagnose` prints: ranks at held-out blanks, gap from training to use, embedding table."
-    table, gap, lines = result["crowding"], result["gap"], result["baselines"]
-    rows = {"held out": gap["heldout"]} | ({"trained on": gap["train"]} if gap["train"] else {}) | lines
-    yield f"Ranks among all {table['words']:,} {unit}, one blank at a time\n" + figure_table(rows)
+    table, gap = result["crowding"], result["gap"]
+    yield (f"Ranks among all {table['words']:,} {unit} at {result['model']['queries']:,} held-out blanks\n"
+           + figure_table(dict(model=result["model"]) | result["baselines"]))
     curve = gap["curves"]["heldout"]
     among = {k: v for k, v in zip(curve["candidates"], curve["uniform"]["top1"])}
     ways = ", ".join(f"{name} {way['mrr']:.3f}" for name, way in gap["ways"].items())
     passed = sum(check["passed"] is True for check in gap["parity"])
     failed = sum(check["passed"] is False for check in gap["parity"])
     checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is not True]
+    sides = [f"{what}: top-1 {side['top1']:.3f}, MRR {side['mrr']:.3f} ({side['queries']:,} blanks)"
+             for what, side in (("phrases trained on", gap["train"]), ("held out", gap["heldout"])) if side]
     yield "\n  ".join([
-        "From training to use", "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
+        "From training to use", *sides, "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
         f"MRR {ways}", f"training and use agree: {passed} checks passed, {failed} failed", *checks])
     beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
                      if table.get(f"crowded_{name}") is not None)
@@ -577,12 +682,34 @@ def translate_diff(words: list[str], more: list[str]) -> list[str]:
                          "leave the sizes out, the checkpoint contains them.")
     return ["diff", str(model.parent), *words[6:], *more]
 
+# %% ../nbs/16_cli.ipynb #523ece79
+def interrupted(error: BaseException | None) -> bool:
+    "Whether an error came about because of Ctrl-C."
+    return error is not None and (isinstance(error, KeyboardInterrupt)
+                                  or interrupted(error.__cause__) or interrupted(error.__context__))
+
+
+WRONG_NAME = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EINVAL}
+
+
+def unforeseen(error: Exception) -> int:
+    "Print a sentence about an error that is not one of ours; returns the exit code."
+    if interrupted(error):
+        return 130
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        said = f"{error.filename} cannot be used ({error.strerror}); check the name, or choose another."
+    else:
+        said = f"{type(error).__name__}: {error} (--debug shows where)"
+    print(readable(f"tofy: {said}"), file=sys.stderr)
+    return 2 if isinstance(error, OSError) and error.errno in WRONG_NAME else 1
+
 # %% ../nbs/16_cli.ipynb #752e1d4c
 def main(argv: list[str] | None = None) -> None:
     "Run a command, from `sys.argv` by default; an error becomes one sentence and an exit code."
     argv = list(sys.argv[1:] if argv is None else argv)
     os.environ.setdefault("GOMP_SPINCOUNT", "3000")    # waiting threads spin less: twice as fast on a busy machine
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")   # no list of C++ calls when one of several processes ends
+    print_everything()
     debug = "--debug" in argv
     argv = [a for a in argv if a != "--debug"]
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -592,7 +719,7 @@ def main(argv: list[str] | None = None) -> None:
     except TofyError as error:
         if debug:
             raise
-        print(f"tofy: {error}", file=sys.stderr)
+        print(readable(f"tofy: {error}"), file=sys.stderr)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -602,5 +729,4 @@ def main(argv: list[str] | None = None) -> None:
     except Exception as error:                                     # a bug, or something unforeseen
         if debug:
             raise
-        print(f"tofy: {type(error).__name__}: {error} (--debug shows where)", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(unforeseen(error))

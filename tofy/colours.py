@@ -20,3 +20,8 @@ SHADES = "#ffffff", "#fdebd0", "#fad7a0", "#f5b041", "#e67e22"        # from sur
 COLOURS = dict(chance=GREY, unigram=ORANGE, bigram=PINK, best=GREEN, model=BLUE)
 # The label of a baseline in a picture, where it differs from its name.
 NAMES = dict(best="best possible")
+
+# %% ../nbs/00_colours.ipynb #a427bde5
+def plain(text: str) -> str:
+    "A text for a picture: Matplotlib would read what stands between two dollar signs as a formula."
+    return text.replace("$", r"\$")

@@ -435,7 +435,10 @@ def builtin_sizes(source: object) -> tuple[int, int] | None:   # pairs and names
     if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
         raise ValueError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, "
                          "such as builtin:20000:4000.")
-    pairs, names = [int(size) for size in sizes] + [3700, 0][len(sizes):]
+    pairs, names = [int(size) if len(size) < 19 else 10**18 for size in sizes] + [3700, 0][len(sizes):]
+    if pairs > 10_000_000 or names > 1_000_000:
+        raise ValueError(f"{source} is larger than the built-in corpus can be: at most 10,000,000 pairs "
+                         "and 1,000,000 names.")
     return pairs, names
 
 # %% ../nbs/00_corpus.ipynb #1d378a12

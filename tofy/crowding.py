@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 
 from . import corpus, loop
 from .checkpoint import load_tensors, save_tensors
-from .colours import BLACK, BLUE, COLOURS, DARK, GREEN, GREY, NAMES, ORANGE, PINK, RED, SKY
+from .colours import BLACK, BLUE, COLOURS, DARK, GREEN, GREY, NAMES, ORANGE, PINK, RED, SKY, plain
 from .data import Phrases
 from .encoder import LatentModel
 from .errors import RunError, UsageError
@@ -444,7 +444,7 @@ def plot_map(xy: Tensor,      # (n,2)
     for i in counts.argsort(descending=True, stable=True).tolist() if label else ():
         if len(named) < label and all(((xy[i] - xy[j]).abs() > room).any() for j in named):
             named.append(i)
-            ax.annotate(vocab.words[i + len(SPECIALS)], xy[i].tolist(), (4, 3), fontsize=8, textcoords="offset points")
+            ax.annotate(plain(vocab.words[i + len(SPECIALS)]), xy[i].tolist(), (4, 3), fontsize=8, textcoords="offset points")
     ax.set(xticks=[], yticks=[], aspect="equal")
     return ax
 
@@ -457,7 +457,7 @@ def mark_words(ax,
     for i, word in reversed(list(enumerate(words))):
         colour, at = BLACK if i else RED, xy[vocab.ids[word] - len(SPECIALS)].tolist()
         ax.plot(*at, "o", ms=6 if i else 11, mfc="none", mec=colour, mew=1 if i else 2)
-        ax.annotate(word, at, (6, 5), fontsize=8 if i else 10, color=colour, textcoords="offset points",
+        ax.annotate(plain(word), at, (6, 5), fontsize=8 if i else 10, color=colour, textcoords="offset points",
                     weight="normal" if i else "bold", bbox=dict(facecolor="white", edgecolor="none", pad=.5, alpha=.7))
     return ax
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .checkpoint import measured
-from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY
+from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY, plain
 from .metrics import draw_baselines
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate, phases
@@ -83,7 +83,7 @@ def plot_runs(histories: Mapping[str, Sequence[LogRecord]],   # name → log lin
     for (name, records), (colour, dashes) in zip(histories.items(), itertools.cycle(STYLES)):
         checked = measured(records, "valid_mrr")
         ax.plot([r.seconds for r in checked], [r.valid_mrr for r in checked], dashes, marker="o", ms=3, color=colour,
-                label=name)
+                label=plain(name))
     draw_baselines(ax, baselines or {})
     ax.set(xlabel="seconds", ylabel="held-out MRR", ylim=(0, None))
     ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1, 1))

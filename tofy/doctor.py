@@ -159,7 +159,7 @@ class Case:
     table: Tensor | None = None                         # (V,D) as last saved
     start: Tensor | None = None                         # (V,D) before the first step
     trained: int = 0                                    # steps between the two
-    held_acc_neg: float | None = None                   # acc_neg on held-out blanks
+    held: dict = field(default_factory=dict)            # the model's metrics; of a finished run, on the same blanks
     outcome: str = ""                                   # from the experiment log
 
     def points(self, name: str) -> tuple[Tensor, Tensor]:
@@ -200,7 +200,16 @@ def open_case(log: str | Path | Sequence[LogRecord], run: str | Path | None = No
     return case
 
 # %% ../nbs/13_doctor.ipynb #fd8db72b
-HELD_BLANKS = 300   # to measure acc_neg on held-out phrases: ± .06, in a fraction of a second
+def planned(case: Case) -> float:
+    "The share of the run's planned length that the log covers; 1 if that length is not known."
+    step, steps, seconds = case.end("step"), case.end("steps"), case.end("seconds")
+    if steps:
+        return step / steps
+    limit = case.settings.seconds
+    return min(seconds / limit, 1.) if limit and seconds else 1.
+
+
+HELD_BLANKS = 300   # of a run that is not finished, for its acc_neg: ± .06, in a fraction of a second
 
 
 def add_model(case: Case, folder: Path) -> None:
@@ -209,17 +218,17 @@ def add_model(case: Case, folder: Path) -> None:
     case.vocab = latent.vocab
     case.settings = Known(**vars(case.settings) | latent.header["config"] | latent.header.get("train", {}))
     with suppress(TofyError):
-        case.lines = run_baselines(folder)
-        asked = heldout_phrases(folder, latent)
-        blanks = all_blanks(asked, HELD_BLANKS)
-        case.held_acc_neg = judge(latent.score, asked, blanks, len(case.vocab))["acc_neg"] if len(blanks.rows) else None
+        case.lines, asked = run_baselines(folder), heldout_phrases(folder, latent)
+        most = case.settings.eval_queries or 2000                              # the blanks of the baselines
+        blanks = all_blanks(asked, most if planned(case) >= 1 else HELD_BLANKS)
+        case.held = judge(latent.score, asked, blanks, len(case.vocab)) if len(blanks.rows) else {}
     held = folder / store.HELDOUT
-    lines = held.read_text(encoding="utf-8").splitlines() if held.is_file() else []
+    lines = held.read_text(encoding="utf-8", errors="replace").splitlines() if held.is_file() else []
     phrases = [case.vocab.tokenize(line) for line in lines]
     case.lengths = [len(phrase) for phrase in phrases]
     case.unknown = sum(word not in case.vocab.ids for phrase in phrases for word in phrase)
     case.table, case.trained = latent.model.table.detach(), int(latent.header.get("step", 0))
-    with suppress(TofyError, KeyError):                                        # no state, or a damaged one
+    with suppress(TofyError), store.reading(folder):                           # no state, or a damaged one
         state, header = store.load_tensors(folder / run_folder.STATE)
         case.table, case.trained = state["model.encoder.embedding.weight"], int(header["step"])
     if case.settings.seed is not None and not case.settings.init_from:
@@ -234,15 +243,6 @@ def first_table(config: ModelConfig, seed: int) -> Tensor:
 
 # %% ../nbs/13_doctor.ipynb #c3f3c733
 LINES = 10   # the fewest rows to average acc_neg over: of the original's 16 blanks each, 160
-
-
-def planned(case: Case) -> float:
-    "The share of the run's planned length that the log covers; 1 if that length is not known."
-    step, steps, seconds = case.end("step"), case.end("steps"), case.end("seconds")
-    if steps:
-        return step / steps
-    limit = case.settings.seconds
-    return min(seconds / limit, 1.) if limit and seconds else 1.
 
 # %% ../nbs/13_doctor.ipynb #1a5c3daa
 def blanks_a_line(case: Case) -> float:
@@ -337,6 +337,43 @@ def draw_shares(shares: dict[str, float], ax):
         left += share
     ax.set(yticks=[], ylim=(-.6, 1.4), xlim=(0, 1), xlabel="share")
     return ax
+
+# %% ../nbs/13_doctor.ipynb #68794e81
+PASSES = 10      # over the text: with fewer, more time may be all that is missing
+SMALL = 2000     # phrases: with fewer, counting is hard to beat
+
+
+def phrases(case: Case) -> float:
+    "About how many phrases the run was trained on, from its word counts and the length of its held-out phrases."
+    return sum(case.vocab.counts) * len(case.lengths) / max(sum(case.lengths), 1)
+
+
+def against_counting(case: Case) -> str:
+    "What a run that is worse than counting should try: it depends on the size of the text and on how often it was read."
+    passes = (case.end("examples") or 0) / max(phrases(case), 1)
+    if phrases(case) < SMALL:
+        return (f"The text has only about {phrases(case):,.0f} phrases: find more text, or begin with a model that was "
+                "trained on more (--init-from); then try a smaller model, dropout .1 to .3.")
+    if passes < PASSES:
+        return f"Each phrase was read about {passes:.1f} times: train longer (--seconds or --steps), then ask again."
+    return (f"Try more blanks a step ({settings_of(TrainConfig).mask_rate.flag} 0.3), the whole table as negatives "
+            "(--negatives all), a learning rate three times lower or higher.")
+
+# %% ../nbs/13_doctor.ipynb #8b87e9dc
+@pattern
+def below_baseline(case: Case) -> Finding | None:
+    "Finds a finished run whose held-out MRR is below that of counting words or pairs, on the same blanks."
+    labels = dict(unigram="counting words", bigram="counting pairs")
+    known = {label: case.line(name) for name, label in labels.items() if case.line(name)}
+    mrr = case.held.get("mrr")
+    if mrr is None or not known or planned(case) < 1 or mrr >= max(known.values()):
+        return None
+    label = max(known, key=lambda name: known[name])
+    return Finding("worse than a baseline",
+                   f"At the same {case.held['queries']:,} held-out blanks, MRR of the model {mrr:.3f}, "
+                   f"of {label} {known[label]:.3f}.",
+                   "A table of counts answers better than this model: as it is, it is of no use.",
+                   against_counting(case), "07_metrics", ("valid_mrr",), (known[label], label))
 
 # %% ../nbs/13_doctor.ipynb #e155c00c
 TOO_EARLY = .3    # of the planned run: until then, good runs and bad ones look alike
@@ -609,7 +646,6 @@ def counting_words(case: Case) -> Finding | None:
                        "07_metrics", ("valid_mrr",), (line, "counting words"))
 
 # %% ../nbs/13_doctor.ipynb #4067677e
-PASSES = 10      # over the text: a run with fewer needs only more time
 AS_LONG = 4      # times the second half's gain: the most that five times the steps would bring at this pace
 
 
@@ -619,9 +655,8 @@ def behind_neighbours(case: Case) -> Finding | None:
     (steps, mrr), line, examples = case.points("valid_mrr"), case.line("bigram"), case.end("examples")
     if line is None or len(mrr) < 5 or not case.lengths or not beats_counting(case) or planned(case) < TOO_EARLY:
         return None
-    phrases = sum(case.vocab.counts) * len(case.lengths) / sum(case.lengths)                     # about
     middle = mrr[steps <= (steps[0] + steps[-1]) / 2][-1]
-    if examples and examples < PASSES * phrases or mrr[-1] + AS_LONG * (mrr[-1] - middle) >= line:
+    if below_baseline(case) or examples and examples < PASSES * phrases(case) or mrr[-1] + AS_LONG * (mrr[-1] - middle) >= line:
         return None
     return Finding("no better than its neighbours",
                    f"Held-out MRR {mrr[-1]:.3f}, half-way {middle:.3f}; counting pairs of neighbours {line:.3f}.",
@@ -745,14 +780,14 @@ def highest_acc_neg(rank: float, words: int, rivals: int = 32) -> float:
 def flattery(case: Case) -> Finding | None:
     "Finds a run whose acc_neg is far higher in training than on held-out phrases."
     hits, rank = case.end("acc_neg", LINES), case.end("valid_median_rank")
-    if hits is None or case.held_acc_neg is None and (rank is None or not case.vocab):
+    if hits is None or not case.held and (rank is None or not case.vocab):
         return None
     words, sway = len(case.vocab) - len(SPECIALS), noise(case, hits, LINES)
-    held = highest_acc_neg(rank, words) if case.held_acc_neg is None else case.held_acc_neg
+    held = case.held["acc_neg"] if case.held else highest_acc_neg(rank, words)
     if hits - sway - held > FLATTERY:
         return Finding("training looks better than use",
                        f"acc_neg on training batches is {hits:.2f} ± {sway:.2f}; on held-out phrases "
-                       f"it is {held:.2f}{' at most, by their median rank' if case.held_acc_neg is None else ''}.",
+                       f"it is {held:.2f}{'' if case.held else ' at most, by their median rank'}.",
                        "The metric is measured on phrases that the model has seen; on new ones it is much worse.",
                        "Try dropout, a smaller model, more text; make sure that training and use read phrases alike.",
                        "12_gap", ("acc_neg", "valid_mrr"))

@@ -6,8 +6,12 @@
 __all__ = ['TofyError', 'UsageError', 'RunError', 'MissingPackage', 'extra', 'memory_advice']
 
 # %% ../nbs/00a_errors.ipynb #51869dfd
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Integral
+from pathlib import Path
 
 # %% ../nbs/00a_errors.ipynb #1327aa3a
 class TofyError(Exception):
@@ -36,6 +40,27 @@ def extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         package = (error.name or "a package").split(".")[0]
         raise MissingPackage(f'{package} is not installed; it comes with: pip install "tofy[{name}]"') from None
+
+# %% ../nbs/00a_errors.ipynb #914798fb
+def command_line(*words: object) -> str:
+    "A command as a shell reads it: a word with blanks or with signs of the shell is quoted."
+    told = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
+    return shlex.join(told)
+
+# %% ../nbs/00a_errors.ipynb #1b68814c
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def readable(text: str) -> str:
+    "The text with the characters that a terminal obeys (but for new line and tab) written out, such as `\\x1b`."
+    return OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
+
+# %% ../nbs/00a_errors.ipynb #9d0b295f
+def whole_number(name: str, value: object, least: int = 1) -> int:
+    "The value as an int; raises a `UsageError` if it is not a whole number, or below `least`."
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} is {value!r}; it must be a whole number, at least {least}.")
+    return int(value)
 
 # %% ../nbs/00a_errors.ipynb #60025200
 def out_of_memory(error: BaseException) -> bool:

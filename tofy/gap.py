@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['uniform_odds', 'weighted_odds', 'Standing', 'standing', 'candidate_curve', 'plot_candidates', 'broken_ways',
-           'plot_ways', 'plot_bins', 'nearest_phrases', 'calibration', 'plot_calibration', 'parity', 'standings', 'gap',
-           'plot_waterfall']
+           'plot_ways', 'plot_bins', 'nearest_phrases', 'calibration', 'plot_calibration', 'parity', 'standings',
+           'same_blanks', 'gap', 'plot_waterfall']
 
 # %% ../nbs/12_gap.ipynb #ecfc9099
 import copy
@@ -566,6 +566,14 @@ def standings(latent: Latent,
     return where | dict(chance=chance_standing(vocab))
 
 
+def same_blanks(where: dict[str, Standing],   # from `standings`
+                known: dict[str, dict],       # from `run_baselines`
+               ) -> dict[str, dict]:
+    "The baselines' metrics on the blanks of `where`; chance and the best possible do not depend on the blanks."
+    return {name: summary(where[name].ranks) if name in where and name != "chance" else line
+            for name, line in known.items()}
+
+
 def gap(folder: str | Path,
         data: Data | None = None,   # the run's own data, if at hand; None: read them again
         max_queries: int = 1000,    # most blanks to use, held out and of training each
@@ -573,9 +581,10 @@ def gap(folder: str | Path,
        ) -> dict:   # train (or None, and why), heldout, acc_neg (of the log), curves, lines, ways, parity
     "How far a run's training figures are from what a user sees, and why, as plain numbers for JSON."
     data, why = (data, "") if data else read_again(folder)
-    lines, latent = run_baselines(folder, data), load(folder)
+    known, latent = run_baselines(folder, data), load(folder)
     phrases = heldout_phrases(folder, latent)
     where = standings(latent, phrases, data, max_queries)
+    lines = same_blanks(where, known)
 
     def short(name):
         return {k: summary(where[name].ranks)[k] for k in ("queries", "top1", "mrr")}

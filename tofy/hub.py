@@ -6,7 +6,6 @@
 __all__ = ['whole', 'rows', 'fetch', 'resolve', 'load_source']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
-import csv
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from tqdm import tqdm
 from .data import Data, DataConfig, data_of
 from .errors import RunError, UsageError, extra
 from .settings import takes
+from .sources import Given, csv_table, is_text, opened, plain_lines
 from .vocab import token_rule, tokenize
 
 # %% ../nbs/02a_hub.ipynb #063e7e83
@@ -155,16 +155,6 @@ def rows(
                 yield from zip(*(table[c].to_pylist() for c in columns), strict=True)
                 bar.update(len(table))
 
-# %% ../nbs/02a_hub.ipynb #4b4c8fe8
-def _is_text(
-    kind,  # a column's Arrow type
-) -> bool:
-    "True if a column of this type holds texts, or lists of texts."
-    import pyarrow.types as types
-    if types.is_list(kind) or types.is_large_list(kind):
-        kind = kind.value_type
-    return types.is_string(kind) or types.is_large_string(kind)
-
 # %% ../nbs/02a_hub.ipynb #94006fd2
 def text_column(
     schema: Any,           # the table's `pyarrow.Schema`
@@ -173,7 +163,7 @@ def text_column(
 ) -> str:                  # the column's name
     "The name of the column to read: `want` if it is given, else `text`, else the first column that holds text."
     fields = dict(zip(schema.names, schema.types, strict=True))
-    texts = [name for name, kind in fields.items() if _is_text(kind)]
+    texts = [name for name, kind in fields.items() if is_text(kind)]
     there = ", ".join(f"{name} ({kind})" for name, kind in fields.items())
     if want is not None and want not in fields:
         raise UsageError(f"{source} has no column {want!r}; it has: {there}.")
@@ -246,6 +236,22 @@ def _owned(
     return name if "/" in name else _MOVED.get(name) or HfApi().dataset_info(name).id
 
 # %% ../nbs/02a_hub.ipynb #39cf3577
+# Ids that are configurations: a pattern, the data set's own id, and the configuration (\\0: all, \\1: a group).
+_CONFIGURATIONS = ((r"wikitext-?(2|103)(-raw)?(-v1)?", "wikitext", r"wikitext-\1-raw-v1"),
+                   (r"\d{8}\.[a-z-]+", "wikimedia/wikipedia", r"\g<0>"),
+                   (r"(ax|cola|mnli|mrpc|qnli|qqp|rte|stsb|wnli)", "nyu-mll/glue", r"\1"))
+
+
+def _no_configuration(
+    hub: HubId,  # what was asked for
+) -> None:
+    "Raise a `UsageError` if the id is a configuration of a known data set; the message has the full address."
+    for pattern, name, config in _CONFIGURATIONS:
+        if found := re.fullmatch(pattern, hub.id):
+            whole = hub.id if hub.id.endswith("-v1") else found.expand(config)
+            raise UsageError(f"{hub.id} is a configuration of the data set {name}: write hub:{name}:{whole}.")
+
+
 def _converted(
     hub: HubId,  # a data set that comes as a script
     name: str,   # its full id
@@ -315,6 +321,7 @@ def open_hub(
     root: str | Path | None = None,          # a folder to use instead of the Hub; None: the Hub
 ) -> tuple[list, list[str]]:                 # the splits (`datasets.Dataset`, on disk), and the columns picked
     "Download the splits of a data set into the Hub's own cache; returns them, and the columns that `pick` chose."
+    _no_configuration(hub)
     builder = _builder(hub, root)
     there = [str(s) for s in builder.config.data_files or builder.info.splits or hub.splits]
     if absent := [s for s in hub.splits if s not in there]:
@@ -482,12 +489,13 @@ def source_data(config: DataConfig,
                ) -> Data:
     "The training and held-out phrases that a config describes; `Data.settings` keeps the sources as given."
     token_rule(config.tokens)                                    # a wrong tokenizer file fails before a long download
-    found: dict[str, Any] = {name: str(resolve(value, config.column, process_rank=process_rank, all_gather=all_gather))
-             for name in ("source", "valid") if isinstance(value := getattr(config, name), str)}
-    data = data_of(replace(config, **found))
-    data.settings |= {name: getattr(config, name) for name in found}
-    data.settings |= dict(column=config.column) if config.column else {}
-    return data
+    several = len(all_gather(None)) > 1
+    for value in (config.source, config.valid):
+        if several and isinstance(value, Given):
+            raise UsageError(f"Several processes cannot all read {value}; write the text into a file first.")
+        if isinstance(value, str):
+            resolve(value, config.column, process_rank=process_rank, all_gather=all_gather)
+    return data_of(config)
 
 # %% ../nbs/02a_hub.ipynb #2f72428b
 CASUAL = "hub:SohamGhadge/casual-conversation"  # the data set of the original notes
@@ -516,14 +524,10 @@ def read_qa(
             parts, columns = open_hub(parse_hub(str(source)), lambda s: _qa_columns(s.names, str(source)), root)
         yield from ((q or "", a or "") for q, a in rows(parts, columns, progress))
         return
-    try:
-        with open(source, encoding="utf-8-sig", newline="") as file:
-            table = csv.DictReader(file)
-            question, answer = _qa_columns(list(table.fieldnames or []), str(source))
-            yield from ((row[question] or "", row[answer] or "") for row in table)
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        why = getattr(err, "strerror", None) or err
-        raise UsageError(f"{source} can't be read as a UTF-8 CSV file ({why}).") from err
+    with opened(Path(source)) as file:
+        header, table = csv_table(plain_lines(file, source), source)
+        question, answer = _qa_columns(header, str(source))
+        yield from ((row.get(question, ""), row.get(answer, "")) for row in table)
 
 # %% ../nbs/02a_hub.ipynb #330d744e
 def casual_pairs(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['READY', 'Latent', 'load', 'Answer', 'fill', 'nearest_words', 'plot_answer', 'diff', 'evaluate', 'known_baselines',
-           'run_baselines', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'plot_attention']
+           'run_figures', 'run_baselines', 'heldout_phrases', 'evaluate_run', 'shares', 'attention', 'plot_attention']
 
 # %% ../nbs/10_inference.ipynb #549ae370
 import html
@@ -19,15 +19,15 @@ from torch import Tensor
 
 from . import checkpoint, corpus, run_folder
 from .checkpoint import HELDOUT, write_whole
-from .colours import BLUE, RED
-from .data import Data, Phrases, numbered, read_phrases, source_lines
+from .colours import BLUE, RED, plain
+from .data import Data, Phrases, load_data, numbered, read_phrases
 from .encoder import LatentModel
-from .errors import RunError, TofyError, UsageError
-from .hub import load_source
+from .errors import RunError, TofyError, UsageError, readable, whole_number
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
-from .metrics import Bigram, baseline_scorers, judge, measure_baselines, ranks
+from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
+from .sources import as_source, read_lines, source_lines
 from .vocab import MASK, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
@@ -50,16 +50,18 @@ def phrase_tokens(vocab: Vocab, phrase: str) -> list[str | None]:
     return [token for side in sides for token in (*vocab.tokenize(side), None)][:-1]
 
 
-def check_readable(text: str) -> None:
-    "Raise a `RunError` if a text holds bytes that were no UTF-8."
-    if any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise RunError(f"{text.strip()!r} holds bytes that are not UTF-8; type the phrase again, or save the file that "
+def check_text(phrase: str) -> None:
+    "Raise an error if what should be a phrase is not a text, or holds bytes that were no UTF-8."
+    if not isinstance(phrase, str):
+        raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
+    if any("\ud800" <= letter <= "\udfff" for letter in phrase):
+        raise RunError(f"{phrase.strip()!r} holds bytes that are not UTF-8; type the phrase again, or save the file that "
                        "it comes from as UTF-8.")
 
 
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
     "The token ids of a phrase with exactly one blank; `<mask>` takes the blank's place."
-    check_readable(phrase)
+    check_text(phrase)
     pieces = blank_of(phrase).split(phrase.rstrip())
     if len(pieces) == 1:
         raise RunError(f"no blank found in {phrase.strip()!r}; write _ or [MASK] where the word is missing."
@@ -89,18 +91,20 @@ class Latent:
     @property
     def exact_source(self) -> str:
         "`source`, or '' if the model reads subword pieces, for which the best possible answer is not known."
-        return self.source if self.vocab.unit == "words" else ""
+        return self.source if self.vocab.unit == "words" and builtin(self.source) else ""
 
     @torch.no_grad()
     def predict(self, ids: list[int]) -> Tensor:
         "The predicted embedding `(D,)` at the one `<mask>` in `ids`."
         row = torch.tensor([ids])                                                       # (1,T)
-        return self.model(row, row == MASK)[0][0]
+        pred = self.model(row, row == MASK)[0][0]
+        if not pred.isfinite().all():
+            raise RunError("The model's prediction is NaN or infinite, so it has no answer; train it again.")
+        return pred
 
-    @torch.no_grad()
     def score(self, questions: Masked) -> Tensor:
         "The cosine `(M,V)` of the prediction at each blank with every word's embedding; this method is a `Scorer`."
-        return self.model.cosines(self.model(questions.inputs, questions.mask)[0])
+        return model_scorer(self.model)(questions)
 
     @torch.no_grad()
     def row(self, word: str) -> Tensor | None:
@@ -121,6 +125,13 @@ def load(folder: str | Path = "runs/latent") -> Latent:   # or a ready-made run,
     "Load the best model of a run folder, with its vocabulary."
     model, vocab, header = load_model(folder)
     return Latent(model, vocab, header, load_baselines(folder, vocab)[0])
+
+# %% ../nbs/10_inference.ipynb #aea7f8ac
+def builtin(source: object) -> tuple[int, int] | None:
+    "The numbers of pairs and names of a source that a header names; None if it is not the built-in corpus."
+    with suppress(ValueError):
+        return corpus.builtin_sizes(source)
+    return None
 
 # %% ../nbs/10_inference.ipynb #a9318da4
 @dataclass
@@ -153,7 +164,7 @@ class Answer:
     def __repr__(self) -> str:
         width = max((len(word) for word, _ in self.top), default=0)
         rows = [f"  {cosine:6.3f}  {word:{width}}  {'▪' * round(20 * max(cosine, 0))}" for word, cosine in self.top]
-        return "\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about())
+        return readable("\n".join([self.phrase] + [row.rstrip() for row in rows] + self.about()))
 
     def _repr_html_(self) -> str:
         bar = '<div style="background:{};height:.8em;width:{:.0f}px"></div>'
@@ -174,6 +185,7 @@ PIECES = "these are pieces of words; · stands for a space"
 
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
+    top = whole_number("top", top)
     vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
     cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
     row = None if word is None else latent.row(word)                                     # (D,)
@@ -198,7 +210,7 @@ def nearest_words(latent: Latent, word: str, n: int = 2) -> list[tuple[str, floa
     "The `n` other words whose embeddings have the largest cosine with this word's, each with that cosine."
     cosines = latent.model.cosines(latent.row(word)[None])[0]                            # (V,)
     cosines[[*range(len(SPECIALS)), latent.vocab.ids.get(word, 0)]] = -2.
-    best = cosines.topk(min(n, len(latent.vocab) - len(SPECIALS) - 1))
+    best = cosines.topk(min(whole_number("n", n), len(latent.vocab) - len(SPECIALS) - 1))
     return [(latent.vocab.words[i], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
 
 # %% ../nbs/10_inference.ipynb #4705b5f5
@@ -225,8 +237,8 @@ def plot_answer(answer: Answer, ax=None):
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
-    ax.barh(words, cosines, color=[RED if w == answer.word else BLUE for w in words])
-    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=answer.phrase)
+    ax.barh([*map(plain, words)], cosines, color=[RED if w == answer.word else BLUE for w in words])
+    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
     return ax
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
@@ -294,7 +306,7 @@ def diff(latent: Latent,
          strip_answer: bool = False,  # first remove every copy of the answer from the phrase, as the notes did
         ) -> Answer:
     "Ask a question with a blank, and rank the expected answer among all words."
-    check_readable(question)
+    check_text(question)
     phrase, word = phrase_and_answer(question)
     if not question.strip():
         raise RunError("the phrase is empty; type some words with _ where one is missing, => and the answer.")
@@ -320,7 +332,7 @@ def in_columns(rows: Sequence[Mapping[str, str]]) -> str:
     "Rows as text, with a line of column names and aligned columns."
     wide = {c: max(len(c), *(len(row[c]) for row in rows)) for c in rows[0]} if rows else {}
     lines = [{c: c for c in wide}, *rows]
-    return "\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines)
+    return readable("\n".join("  ".join(line[c].ljust(wide[c]) for c in wide).rstrip() for line in lines))
 
 
 class Answers(list):
@@ -358,13 +370,19 @@ def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     return " ".join(mark if token is None else token for token in kept), removed
 
 # %% ../nbs/10_inference.ipynb #87278c84
-def encode_phrases(source: str | Path,     # a file, or builtin: fresh draws, with another seed than in training
+def encode_phrases(source: str | Path | Iterable[str],   # as for `load_data`; builtin: with another seed than in training
                    vocab: Vocab,
                    max_seq: int,
                    split: str = "none",    # as in training
+                   column: str | None = None,
                   ) -> tuple[Phrases, dict[str, int]]:
     "Read and encode the phrases of a source, duplicates included; also returns counts of what was cut or skipped."
-    lines = source_lines(source, seed=1)
+    return encode_lines(source_lines(source, 1, column), vocab, max_seq, split)
+
+
+def encode_lines(lines: Iterable[str], vocab: Vocab, max_seq: int,
+                 split: str = "none") -> tuple[Phrases, dict[str, int]]:
+    "Encode lines, duplicates included; also returns counts of what was cut or skipped."
     reading = read_phrases(lines, max_seq, split, vocab.tokens, vocab.lower, unique=False)
     return numbered(reading, vocab), dict(reading.report)
 
@@ -376,7 +394,8 @@ def evaluate(latent: Latent,
             ) -> dict:   # queries, vocab, top1 … mean_rank, cos_mean, acc_neg, unknown; chance, unigram, bigram, best;
                          # for a run on pieces also unit
     "Hide every known token, one at a time, rank it among the whole vocabulary, and return metrics and baselines."
-    blanks, V = all_blanks(phrases, max_queries), len(latent.vocab)
+    most = None if max_queries is None else whole_number("max_queries", max_queries)
+    blanks, V = all_blanks(phrases, most), len(latent.vocab)
     if not len(blanks.rows):
         raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)
@@ -387,14 +406,33 @@ def evaluate(latent: Latent,
     return figures | measure_baselines(scorers, phrases, blanks, V, source)
 
 # %% ../nbs/10_inference.ipynb #85125032
+MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a header says so
+
+
+def trusted_setting(folder: str | Path, header: Mapping, name: str) -> object:
+    "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
+    given, told = header["data"][name], header.get("text", {}).get(name)
+    if name not in ("source", "valid") or not isinstance(given, str):
+        return given
+    if told:
+        return run_folder.own_text(folder, given, told)
+    sizes = builtin(given)
+    if sizes is None or sizes[0] > MOST_PAIRS:
+        raise RunError(f"{folder} keeps no hash of its text, so {given} is not read again; read it yourself, "
+                       "and give what load_data returns.")
+    return given
+
+
 def run_data(folder: str | Path) -> Data:
-    "Read again the data that a run was trained on; raises a `RunError` if the text is gone or has changed."
+    "Read again the data that a run was trained on; raises a `RunError` if the text is gone, changed or unknown."
     _, vocab, header = load_model(folder)
-    settings = header.get("data", {})
-    if vocab.unit == "pieces":
-        settings = settings | dict(tokens=Path(folder) / vocab.rule)
     try:
-        data = load_source(**settings)
+        with checkpoint.reading(Path(folder) / run_folder.MODEL):
+            settings = {name: trusted_setting(folder, header, name) for name in header.get("data", {})
+                        if name not in ("cache", "column")}
+            if vocab.unit == "pieces":
+                settings["tokens"] = Path(folder) / vocab.rule
+            data = load_data(**settings)
     except UsageError as error:
         raise RunError(f"The text that {folder} was trained on cannot be read again: {error}") from error
     if vocab_hash(data.vocab) != vocab_hash(vocab):
@@ -406,14 +444,14 @@ def run_data(folder: str | Path) -> Data:
 def twins(folder: Path) -> Iterator[Path]:
     "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
     def asked(run: Path) -> tuple:                  # () for a run that cannot be read; its words say how text was cut
-        with suppress(OSError, KeyError, TofyError):
+        with suppress(TofyError), checkpoint.reading(run):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
             return settings["data"] | dict(tokens=""), blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
         return ()
 
     own = asked(folder)
-    if own and corpus.builtin_sizes(own[0].get("source")):         # only the built-in corpus: a file may have changed
+    if own and builtin(own[0].get("source")):                      # only the built-in corpus: a file may have changed
         for found in (*folder.parent.glob(f"*/{BASELINES}"), *READY.glob(f"*/{BASELINES}")):
             if found.parent != folder and asked(found.parent) == own:
                 yield found.parent
@@ -430,6 +468,16 @@ def known_baselines(folder: str | Path) -> dict[str, dict]:
                 write_whole(folder / BASELINES, (twin / BASELINES).read_bytes())
             return lines
     return {}
+
+
+def run_figures(folder: str | Path) -> dict[str, dict]:
+    "The metrics of a run's model, as `model`, and of the baselines, all on the blanks that its validations use."
+    lines, latent = run_baselines(folder), load(folder)
+    phrases = heldout_phrases(folder, latent)
+    blanks = all_blanks(phrases, latent.header.get("train", {}).get("eval_queries", 2000))
+    if not len(blanks.rows):
+        return lines
+    return dict(model=judge(latent.score, phrases, blanks, len(latent.vocab))) | lines
 
 
 def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
@@ -459,17 +507,20 @@ def heldout_phrases(folder: str | Path, latent: Latent) -> Phrases:
     held = Path(folder) / HELDOUT
     if not (held.is_file() and held.stat().st_size):
         raise UsageError(f"{folder} holds no held-out phrases; name a file to evaluate on.")
-    return encode_phrases(held, latent.vocab, latent.model.config.max_seq)[0]
+    run_folder.check_heldout(folder, latent.header)
+    return encode_lines(read_lines(held), latent.vocab, latent.model.config.max_seq)[0]     # our own file: no table
 
 
-def evaluate_run(folder: str | Path, source: str | Path | None = None, max_queries: int | None = None) -> dict:
+def evaluate_run(folder: str | Path, source: str | Path | Iterable[str] | None = None, max_queries: int | None = None,
+                 column: str | None = None) -> dict:
     "Metrics of a run, and of the baselines, on the phrases of a file or (by default) on the run's held-out phrases."
     latent, known = load(folder), {}
     if source is None:
         phrases = heldout_phrases(folder, latent)
     else:
         split = latent.header.get("data", {}).get("split", "none")
-        phrases = encode_phrases(source, latent.vocab, latent.model.config.max_seq, split)[0]
+        source = as_source(source, column)
+        phrases = encode_phrases(source, latent.vocab, latent.model.config.max_seq, split, column)[0]
     with suppress(UsageError):                                               # raised if nothing was held out
         known = run_baselines(folder)
     latent = load(folder)                                                    # the folder now has the bigram counts
@@ -532,7 +583,7 @@ def plot_attention(looks: Tensor,      # (layers,H,T) from `attention`
                 color="w" if share > .6 else "k")
     for layer in range(1, layers):
         ax.axhline(layer * heads - .5, color=RED, lw=1.5)
-    ax.set_xticks(range(len(words)), words, rotation=45, ha="right")
+    ax.set_xticks(range(len(words)), [*map(plain, words)], rotation=45, ha="right")
     rows = [f"layer {i + 1}, head {j + 1}" for i in range(layers) for j in range(heads)]
     ax.set_yticks(range(len(rows)), rows, fontsize=7)
     ax.set_title("where the blank looks (% of its attention)", fontsize=10)

@@ -77,7 +77,6 @@ class Run:
     MODEL: ClassVar[str]                # file name of the best model
     STATE: ClassVar[str]                # file name of the state that a run is resumed from
     RECORD: ClassVar[Any]               # dataclass of a log line
-    REPORTED: ClassVar[tuple[str, ...]]             # log columns for the experiment log; needs the first one measured
     COUNTERS: ClassVar[tuple[str, ...]] = ("step", "examples", "progress", "best", "validation_seconds")
 
     def next_batch(self) -> Any:
@@ -104,6 +103,10 @@ class Run:
         "Write the model to the folder, with `more` in the file's header."
         raise NotImplementedError
 
+    def figures(self) -> dict[str, float]:
+        "The held-out metrics of the model in the run's folder, for the experiment log."
+        return {}
+
     def write_files(self) -> None:
         "Write whatever files a new run needs besides model, state and settings; by default none."
 
@@ -115,7 +118,7 @@ class Run:
         "A hook that is called after each step of the optimizer; by default it does nothing."
 
     def at_log_step(self) -> None:
-        "A hook that is called at every log line, before the record is made; by default it does nothing."
+        "A hook that is called every `log_every` steps and after the last one, before the record is made."
 
     def more_state(self) -> dict[str, Tensor]:
         "Further tensors to save in the state, by name; resuming copies the saved values into these tensors."
@@ -166,7 +169,7 @@ def run_steps(run: Run) -> Generator[Any, None, None]:
         run.clean = False                                       # 3. the step
         training_step(run, line or validating or quiet)
         run.step, run.progress = run.step + 1, after
-        if line:
+        if line or after >= 1:
             run.at_log_step()
         if line or validating:
             run.pending = run.record(is_line=True), validating
@@ -189,8 +192,8 @@ def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
     if validating:
         yield from run.validate(record)
     value = run.score(record)
-    record.saved |= value > run.best                            # already True if an interrupt came after saving
-    if record.saved and run.folder and value > run.best_on_disk:
+    record.saved |= value >= run.best      # of equals the later; already True if an interrupt came after saving
+    if record.saved and run.folder and value >= run.best_on_disk:
         run.save_model(step=run.step, best=value)
         run.best_on_disk = value
     run.best = value if record.saved else run.best
@@ -241,22 +244,23 @@ def state_tensors(run: Run, moments: dict[str, dict[str, Tensor]]) -> dict[str, 
 def load_state(run: Run) -> None:
     "Load the state saved in the run's folder into the newly made `run`."
     path = run.folder / run.STATE
-    tensors, header = store.load_tensors(path)
-    header = {key: json.loads(value) for key, value in header.items()}
-    if header["data"] != run.data.hash:
-        raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be resumed; "
-                       "give the same file and settings, or train again from the start with --overwrite.")
-    check_settings(run, header)
-    own = dict(run.model.named_parameters())
-    moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name]) for name in header["moments"]}
-    store.check_fit(tensors, state_tensors(run, moments), path)
-    run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
-    for name, state in moments.items():
-        run.optimizer.state[own[name]] = {k: tensors[f"optimizer.{name}.{k}"].to(run.config.device) for k in state}
-    run.generator.set_state(tensors["generator.masking"])
-    for name, tensor in run.more_state().items():
-        tensor.copy_(tensors[name])
-    resume_counters(run, header)
+    tensors, texts = store.load_tensors(path)
+    header, own = store.read_header(texts, path), dict(run.model.named_parameters())
+    with store.reading(path, "does not fit the model"):
+        if header["data"] != run.data.hash:
+            raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be "
+                           "resumed; give the same file and settings, or train again from the start with --overwrite.")
+        check_settings(run, header)
+        moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name])
+                   for name in header["moments"]}
+        store.check_fit(tensors, state_tensors(run, moments), path, exact=True)
+        run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
+        for name, state in moments.items():
+            run.optimizer.state[own[name]] = {k: tensors[f"optimizer.{name}.{k}"].to(run.config.device) for k in state}
+        run.generator.set_state(tensors["generator.masking"])
+        for name, tensor in run.more_state().items():
+            tensor.copy_(tensors[name])
+        resume_counters(run, header)
 
 # %% ../nbs/08c_loop.ipynb #e76d4529
 MAY_CHANGE = ("steps", "seconds", "threads", "device", "init_from")   # settings that a resumed run may change
@@ -274,15 +278,14 @@ def check_settings(run: Run, header: dict) -> None:
 # %% ../nbs/08c_loop.ipynb #3f5a2af4
 def resume_counters(run: Run, header: dict) -> None:
     "Restore step, clock, log and best score from a saved state; if the run's length was changed, update its progress."
-    for name in run.COUNTERS:
-        setattr(run, name, header[name])
+    vars(run).update(store.counters(header, run, run.COUNTERS))
     if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
         run.progress = run.step / run.config.steps if run.config.steps else header["seconds"] / run.config.seconds
     if header["pending"]:
         run.pending = run.RECORD(**header["pending"][0]), header["pending"][1]
     if (run.folder / run.MODEL).is_file():
-        run.best_on_disk = json.loads(store.load_tensors(run.folder / run.MODEL)[1].get("best", "-Infinity"))
-    run.clock = Clock(header["seconds"])
+        run.best_on_disk = float(json.loads(store.read_metadata(run.folder / run.MODEL).get("best", "-Infinity")))
+    run.clock = Clock(float(header["seconds"]))
     if process_rank() == 0:
         store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
 
@@ -295,8 +298,8 @@ def begin(run: AnyRun, resume: bool = False) -> AnyRun:
     if resume:
         load_state(run)
         done = run.progress >= 1 and not run.pending
-        message = "This run is finished (step %d); there is nothing to do." if done else "Going on from step %d."
-        logger.info(message, run.step)
+        logger.info("This run is finished (step %d); there is nothing to do." if done else "Going on from step %d.",
+                    run.step)
     else:
         run.clock = Clock()
         with torch.no_grad():
@@ -320,23 +323,20 @@ def join_processes(run: Run) -> None:
 
 def write_run_files(run: Run, resume: bool) -> None:
     "Write the settings file and, for a new run, all its other files, replacing those of an older run in the folder."
-    if not resume:
-        for name in (run.MODEL, run.STATE, run.RECORD.file):
-            (run.folder / name).unlink(missing_ok=True)
-        run.write_files()
-        save_state(run)
-        run.save_model(step=0)
-    store.save_tables(run.folder / store.SETTINGS, run.tables())
+    with store.replacing(run.folder, new=not resume):
+        if not resume:
+            save_state(run)
+            run.save_model(step=0)
+            run.write_files()
+        store.save_tables(run.folder / store.SETTINGS, run.tables())
 
 # %% ../nbs/08c_loop.ipynb #f8aef6bb
 def run(job: Run) -> Generator[Any, None, None]:   # its records
     "Train a run that `begin` prepared and yield its records; however the training ends, `close_run` saves and logs it."
-    outcome, lines, steps = "stopped", [], run_steps(job)
+    outcome, steps = "stopped", run_steps(job)
     there_is_work = job.pending is not None or job.progress < 1
     try:
         for record in steps:
-            if record.is_line:
-                lines.append(record)
             job.clock.stop()
             yield record
             job.clock.go()
@@ -347,16 +347,15 @@ def run(job: Run) -> Generator[Any, None, None]:   # its records
     finally:
         steps.close()
         if there_is_work:
-            close_run(job, outcome, lines)
+            close_run(job, outcome)
 
 # %% ../nbs/08c_loop.ipynb #7c40a665
-def close_run(run: Run, outcome: str, records: list) -> None:
-    "Save the run's state, unless a step was cut short, and add the run to the experiment log."
+def close_run(run: Run, outcome: str) -> None:
+    "Save the state, unless a step was cut short, and log the run with the metrics of the model that was kept."
     if run.clean:
         save_state(run)
-    checked = store.measured(records, run.REPORTED[0])
-    figures = {name: getattr(checked[-1], name) for name in run.REPORTED} if checked else {}
     if run.folder:
+        figures = {} if outcome.startswith("failed") else run.figures()
         store.record_experiment(run.folder, dict(
             outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
             seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),
@@ -395,5 +394,6 @@ def watched(records: Iterable[Any], bar: ProgressBar) -> list[Any]:
             if record.is_line:
                 lines.append(record)
     finally:
+        getattr(records, "close", bar.close)()     # a run lets go of its folder
         bar.close()
     return lines

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Scorer', 'ranks', 'summary', 'acc_neg', 'cos_mean', 'cos_mean_notes', 'rank_batches', 'rank_blanks', 'chance',
-           'unigram_scorer', 'Bigram', 'judge', 'baseline_scorers', 'measure_baselines', 'unigram_entropy',
-           'draw_baselines']
+           'model_scorer', 'unigram_scorer', 'Bigram', 'judge', 'baseline_scorers', 'measure_baselines',
+           'unigram_entropy', 'draw_baselines']
 
 # %% ../nbs/07_metrics.ipynb #2b7acf05
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +17,7 @@ from torch import Generator, Tensor
 from . import corpus
 from .colours import COLOURS, NAMES
 from .data import Phrases
+from .encoder import LatentModel
 from .losses import sample_negatives
 from .masking import Blanks, Masked, ask
 from .vocab import PAD, SPECIALS, Vocab
@@ -86,6 +87,14 @@ def chance(n_words: int) -> dict[str, float]:
     harmonic = sum(1 / r for r in range(1, n_words + 1))
     return dict(top1=1 / n_words, top5=min(5 / n_words, 1.), top10=min(10 / n_words, 1.), mrr=harmonic / n_words,
                 median_rank=(n_words + 1) / 2, mean_rank=(n_words + 1) / 2)
+
+
+def model_scorer(model: LatentModel) -> Scorer:
+    "A scorer that scores every word by the cosine of its embedding with the model's prediction."
+    @torch.no_grad()
+    def score(questions: Masked) -> Tensor:
+        return model.cosines(model(questions.inputs, questions.mask)[0])
+    return score
 
 
 def unigram_scorer(vocab: Vocab) -> Scorer:

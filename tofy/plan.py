@@ -114,9 +114,10 @@ def as_command(plan: Plan, out: str | Path) -> str:
     known, target = plan_settings(), f"--out {shlex.quote(again(out))}"
     if plan.data.seed != plan.train.seed:
         return f"tofy train --config {shlex.quote(str(Path(out) / checkpoint.SETTINGS))} {target}"
-    words = ["tofy train", shlex.quote(str(plan.data.source))]
+    source = str(plan.data.source)
+    words = ["tofy train", shlex.quote(f"./{source}" if source.startswith("-") else source)]   # else an option
     if plan.train.recipe != "tofy":
-        words.append(f"--recipe {plan.train.recipe}")
+        words.append(f"--recipe {shlex.quote(plan.train.recipe)}")
     words += [option_words(known[name], value) for name, value in plan.non_defaults().items() if name != "source"]
     return " ".join([*words, target])
 

@@ -12,13 +12,16 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from .errors import RunError, TofyError, UsageError
 from .masking import Masked
@@ -180,6 +183,82 @@ def _meet(size: int, timeout: timedelta):
     except (RuntimeError, ValueError) as error:
         raise RunError(f"WORLD_SIZE is {size}, but the processes have not met ({str(error).splitlines()[0]}); "
                        "start them with torchrun, or unset WORLD_SIZE.") from error
+
+# %% ../nbs/08a_processes.ipynb #47fa3f30
+class WithoutDraws(TorchFunctionMode):
+    "A context in which weights are not drawn: only their shapes are wanted."
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = kwargs or {}
+        if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
+            return args[0] if args else given["tensor"]
+        return func(*args, **given)
+
+
+def at_most(config: Any) -> int:
+    "More numbers than a model of this shape can hold."
+    told = {name: value or 0 for name, value in vars(config).items() if value is None or isinstance(value, int)}
+    width = max(told.get("dim", 0), told.get("heads", 0) * told.get("head_width", 0))
+    rows = sum(told.get(name, 0) for name in ("vocab_size", "ngrams", "max_seq", "context"))
+    return (rows + 1) * width + (told["layers"] + 1) * 32 * (width + 1)**2
+
+
+def numbers_in(build: Callable[[Any], nn.Module],
+               config: Any,                  # with a field `layers`
+              ) -> int:                      # 2**63 if there are at least so many
+    "How many numbers a model of this shape holds, counted without memory for them."
+    with torch.device("meta"), WithoutDraws():
+        try:
+            models = [build(replace(config, layers=layers)) for layers in (1, 2)]
+        except (RuntimeError, TypeError, OverflowError):               # a tensor with more numbers than can be counted
+            return 2**63
+    one, two = (sum(t.numel() for t in (*model.parameters(), *model.buffers())) for model in models)
+    return one + (config.layers - 1) * (two - one)
+
+# %% ../nbs/08a_processes.ipynb #9a485c16
+def free_memory(device: str = "cpu") -> int | None:
+    "Bytes of memory that this process may still take, on a processor or a graphics card; None if nobody knows."
+    if device != "cpu":
+        return torch.cuda.mem_get_info(device)[0]
+    found = []
+    with suppress(OSError, ValueError, IndexError):                    # Linux
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    with suppress(OSError, ValueError):                                # a container on Linux: the word max is no limit
+        most, used = (int(Path(f"/sys/fs/cgroup/memory.{name}").read_text(encoding="ascii")) for name in
+                      ("max", "current"))
+        found += [max(most - used, 0)]
+    with suppress(OSError, ValueError, AttributeError):                # macOS: all that the machine has
+        found += [] if found else [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    return min(found, default=None)
+
+
+def check_room(numbers: int,          # in the model
+               needed: float,         # bytes
+               smaller: str,          # options to make smaller, the most useful first
+               device: str = "cpu",
+              ) -> None:
+    "Raise a `UsageError` if a run needs more memory than is free."
+    free = free_memory(device)
+    if free is not None and needed > free:
+        raise UsageError(f"A model of {numbers:,} numbers needs at least {needed / 1e9:,.1f} GB to train, and "
+                         f"{free / 1e9:,.1f} GB are free; make these smaller, in this order: {smaller}.")
+
+
+def check_ready(build: Callable[[Any], nn.Module], config: Any, smaller: str, device: str = "cpu") -> None:
+    "Raise a `UsageError` if a model of this shape can't be trained now: no room, or PyTorch is set otherwise."
+    if not torch.is_grad_enabled():
+        raise UsageError("Gradients are switched off here (torch.no_grad or torch.inference_mode), and training needs "
+                         "them; train outside of that block.")
+    if torch.get_default_dtype() != torch.float32:
+        raise UsageError(f"PyTorch's default dtype is {torch.get_default_dtype()} here, and models are trained in "
+                         "torch.float32; call torch.set_default_dtype(torch.float32) first.")
+    if torch.get_default_device().type != "cpu":
+        raise UsageError(f"PyTorch's default device is {torch.get_default_device()} here; call "
+                         "torch.set_default_device('cpu') first, and choose the device in the training settings.")
+    free = free_memory(device)
+    if free is not None and 16. * at_most(config) > free:             # else there is no need to count: that takes a second
+        numbers = numbers_in(build, config)
+        check_room(numbers, 16. * numbers, smaller, device)           # four numbers of four bytes each
 
 # %% ../nbs/08a_processes.ipynb #5f679912
 def lost(error: BaseException) -> bool:

@@ -8,7 +8,8 @@ __all__ = ['Setting', 'setting', 'again', 'settings_of', 'check', 'bounds', 'to_
 
 # %% ../nbs/00b_settings.ipynb #f46d56f3
 import inspect
-import math
+import operator
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -99,9 +100,25 @@ def settings_of(config: Any) -> Settings:
 
 # %% ../nbs/00b_settings.ipynb #c871f3f8
 def check(config: Any) -> None:
-    "Raise a `UsageError` if the config has a value that its setting does not allow."
+    "Raise a `UsageError` for a value that its setting does not allow; numpy's numbers become Python's first."
     for name, told in settings_of(config).items():
-        check_value(told, getattr(config, name))
+        given = getattr(config, name)
+        value = plain(given)
+        if isinstance(value, Path) and str in told.kinds:            # a path is as good as its name
+            value = str(value)
+        if value is not given:
+            object.__setattr__(config, name, value)                  # a frozen config as well
+        check_value(told, value)
+
+# %% ../nbs/00b_settings.ipynb #475b79f5
+def plain(value: Any) -> Any:
+    "A number, text or array of numpy or torch as Python's own; what a tuple, a list or a dict holds as well."
+    if isinstance(value, (tuple, list)):
+        inner = [plain(item) for item in value]
+        return value if all(map(operator.is_, inner, value)) else type(value)(inner)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    return value.tolist() if hasattr(value, "dtype") and hasattr(value, "tolist") else value
 
 # %% ../nbs/00b_settings.ipynb #31bd1597
 def check_value(told: Setting, value: object) -> None:
@@ -125,7 +142,7 @@ def is_kind(value: object, kind: Any) -> bool:
     if isinstance(value, bool):
         return kind is bool
     if kind is float:
-        return isinstance(value, (int, float)) and math.isfinite(value)
+        return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max      # neither infinite nor NaN
     return isinstance(value, kind)
 
 
@@ -147,7 +164,7 @@ def bounds(told: Setting) -> str:
 def type_words(told: Setting) -> str:
     "The type of the allowed values in words, such as `a whole number`."
     named = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text", Path: "a path"}
-    named = {**named, tuple: "numbers with commas between them", dict: "WORD=NUMBER"}
+    named = {**named, Iterable: "phrases", tuple: "numbers with commas between them", dict: "WORD=NUMBER"}
     parts = [named.get(get_origin(kind) or kind, str(kind)) for kind in told.kinds if kind is not type(None)]
     return " or ".join(parts)
 

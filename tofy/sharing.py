@@ -22,7 +22,7 @@ from . import __version__, checkpoint, run_folder
 from .checkpoint import SETTINGS, measured, write_whole
 from .encoder import count_parameters
 from .errors import RunError, UsageError, extra
-from .inference import Answer, Latent, diff, fill, load
+from .inference import Answer, Latent, check_text, diff, fill, load
 from .run_folder import BASELINES, LOG, MODEL, STATE, VOCAB, load_baselines, read_log
 from .vocab import PAD, SPECIALS, TOKENIZER
 
@@ -41,6 +41,8 @@ def encode(latent: Latent,
            batch: int = 64,          # phrases to encode at a time
           ) -> Tensor:               # float (N,D)
     "One vector for each phrase: the mean of the encoder's vectors of its tokens."
+    for phrase in phrases:
+        check_text(phrase)
     ids = [latent.vocab.encode(phrase) for phrase in phrases]
     if empty := [i for i, row in enumerate(ids) if not row]:
         raise UsageError(f"Phrase {empty[0]} (counted from 0) contains no word, so it has no vector; leave it out.")
@@ -126,7 +128,7 @@ def model_card(latent: Latent,
         card_header(name, source, rows, license), f"# {Path(name).name}",
         "Fills a blank by predicting the hidden word's embedding; the nearest row of its table is the answer. "
         "Made with [tofy](https://github.com/tofy-lab/tofy).",
-        "## Use", f'```python\nfrom tofy import Tofy\n\nmodel = Tofy.from_pretrained("{name}")\n'
+        "## Use", f'```python\nfrom tofy import Tofy\n\nmodel = Tofy.from_pretrained({json.dumps(name)})\n'
         'model.fill("david has _ to london .")\nmodel.encode(["how are you ?"])      # one vector per phrase\n```',
         "## How good it is", *judged,
         "## How it was made", f"Trained on {text} by the recipe `{about.get('recipe', 'unknown')}`, saved at step "
@@ -183,7 +185,10 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     "Write the files to share into `folder`, and return it; a run folder raises a `UsageError`."
     if (folder / STATE).exists() or folder.resolve() == model.folder.resolve():
         raise UsageError(f"{folder} is a run folder, which must not be overwritten; give another folder to save into.")
-    about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()}
+    if not (folder / MODEL).is_file() and (there := [name for name in FILES if (folder / name).exists()]):
+        raise UsageError(f"{folder} holds a {there[0]} that tofy did not write; give another folder to save into.")
+    about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()
+             if k not in ("text", "heldout_sha256")}                 # where its text lies is nobody's business
     run_folder.save_model(folder, model.model, model.vocab, about)
     for file in (LOG, BASELINES):
         if (model.folder / file).is_file():

@@ -7,13 +7,14 @@ __all__ = ['say', 'show', 'figure_table', 'watch', 'word', 'option', 'flag', 'wi
 
 # %% ../nbs/15d_terminal.ipynb #9bad32ee
 import ast
+import codecs
 import functools
 import inspect
 import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ import typer
 from tqdm import tqdm
 
 from . import __file__ as package_file
-from .errors import UsageError
+from .errors import UsageError, readable
 from .schedule import LoopConfig
 from .settings import Setting, again, check, common_first, from_text, setting, settings_of, to_text
 from .vocab import SPECIALS
@@ -32,12 +33,12 @@ from .vocab import SPECIALS
 # %% ../nbs/15d_terminal.ipynb #9ac01fcd
 def say(text: str = "") -> None:
     "Print a message for people to standard error, without disturbing a progress bar."
-    tqdm.write(text, file=sys.stderr)
+    tqdm.write(readable(text), file=sys.stderr)
 
 
 def show(result: dict, as_json: bool, text: str) -> None:
     "Print the result of a command to standard output: one JSON object (null for NaN), or text."
-    print(json.dumps(without_nan(result)) if as_json else text)
+    print(json.dumps(without_nan(result)) if as_json else readable(text))
 
 # %% ../nbs/15d_terminal.ipynb #fac809bb
 def without_nan(value: object) -> object:
@@ -47,6 +48,28 @@ def without_nan(value: object) -> object:
     if isinstance(value, (list, tuple)):
         return [without_nan(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+# %% ../nbs/15d_terminal.ipynb #957b698a
+LOOK_ALIKES = {"▪": "#", "·": ".", "–": "-", "—": "-", "−": "-", "→": "->", "…": "...", "×": "x", "°": " degrees",
+               "‘": "'", "’": "'", "“": '"', "”": '"', "└": "`", "├": "|", "│": "|", "─": "-", "⚠": "!"}
+
+
+def look_alike(error: UnicodeError) -> tuple[str | bytes, int]:
+    "What is written in place of characters that an encoding lacks: a look-alike, or else their numbers."
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start:error.end]
+    return "".join(LOOK_ALIKES.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
+
+
+codecs.register_error("tofy.look_alike", look_alike)
+
+
+def print_everything() -> None:
+    "Let standard output and error print every text, whatever their encoding."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):                            # a notebook's stream takes everything
+            stream.reconfigure(errors="tofy.look_alike")
 
 # %% ../nbs/15d_terminal.ipynb #faffc6a6
 def figure_table(rows: dict[str, dict]) -> str:
@@ -85,7 +108,7 @@ def watch(records: Any,                      # the generator that `train` return
         for record in records:
             bar(record)
             if record.is_line:
-                bar.write(line(record), out)
+                bar.write(readable(line(record)), out)
             if stop(bool(received)):
                 return True
     return stop(bool(received))
@@ -171,6 +194,27 @@ def read_option(told: Setting, value: Any) -> Any:
         value = ",".join(value)
     return from_text(told, value) if isinstance(value, str) else value
 
+# %% ../nbs/15d_terminal.ipynb #8ae7f8a9
+def check_repeated(given: Mapping[str, Any],   # settings given with --resume
+                   own: Mapping[str, Any],     # the run's settings
+                   out: Path,
+                  ) -> None:
+    "Raise a `UsageError` for the first setting that is not the run's own."
+    for name, value in given.items():
+        kept = own.get(name)
+        if not same_setting(value, kept):
+            raise UsageError(f"{name} is {value} here and {kept} in the run in {out}, and a resumed run keeps its "
+                             "settings; leave it out with --resume, or begin a new run with another --out.")
+
+
+def same_setting(one: Any, other: Any) -> bool:
+    "Whether two values of a setting are the same; so are two ways to write a path."
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return list(one) == list(other)
+    if isinstance(one, (str, Path)) and isinstance(other, (str, Path)):
+        return str(one) == str(other) or Path(one).absolute().resolve() == Path(other).absolute().resolve()
+    return one == other
+
 # %% ../nbs/15d_terminal.ipynb #84760f4d
 class GroupedCommand(typer.core.TyperCommand):
     "A command whose help lists its options in groups: first its own, then the settings, rare ones last."
@@ -195,7 +239,8 @@ def light_class(module: str,   # in the package, such as training or lab.trainin
     node = next(n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == name)
     home = ModuleType(f"{__name__}.{module}")
     vars(home).update(dataclass=dataclass, setting=setting, again=again, check=check, settings_of=settings_of,
-                      LoopConfig=LoopConfig, SPECIALS=SPECIALS, UsageError=UsageError, Path=Path)
+                      LoopConfig=LoopConfig, SPECIALS=SPECIALS, UsageError=UsageError, Path=Path,
+                      Iterable=Iterable)
     sys.modules.setdefault(home.__name__, home)                   # where dataclasses looks for a class
     exec(compile(ast.Module([node], []), str(path), "exec"), vars(home))
     return vars(home)[name]

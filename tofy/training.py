@@ -7,7 +7,6 @@ __all__ = ['RECIPES', 'TrainConfig', 'recipe', 'LatentRun', 'next_batch', 'batch
            'make_optimizer', 'suited_batch', 'new_run', 'open_run', 'train', 'fit']
 
 # %% ../nbs/09_training.ipynb #825a5639
-import json
 import logging
 import math
 from collections.abc import Generator, Iterator
@@ -30,15 +29,16 @@ from .loop import Run
 from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
 from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
-from .processes import all_gather, any_process, on_first, process_rank, shard, world_size
+from .processes import all_gather, any_process, check_ready, on_first, process_rank, shard, world_size
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
 from .spelling import own_rows, spelling_of
-from .vocab import SPECIALS, TOKENIZER, UNK, Vocab
+from .vocab import SPECIALS, UNK, Vocab
 
 # %% ../nbs/09_training.ipynb #1d654f65
 logger = logging.getLogger("tofy")
+SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory runs out
 
 # %% ../nbs/09_training.ipynb #549f3a2d
 @dataclass
@@ -84,6 +84,8 @@ class TrainConfig(LoopConfig):
         self.corrupt = tuple(self.corrupt)
         if min(self.corrupt) < 0:
             raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
+        if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
+            raise UsageError("mse_weight, rank_weight and aux_weight are all 0, so there is no loss; give one a weight.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -137,7 +139,6 @@ class LatentRun(Run):
     epoch: tuple = (-1, ())             # number and batches of the current epoch
 
     MODEL, STATE, RECORD = run_folder.MODEL, run_folder.STATE, LogRecord
-    REPORTED = ("valid_mrr", "valid_top1", "valid_median_rank")
     COUNTERS = (*Run.COUNTERS, "acc_ema")
 
     def next_batch(self) -> Batch: return next_batch(self)
@@ -168,13 +169,13 @@ class LatentRun(Run):
     def more_state(self) -> dict[str, Tensor]:
         return {"teacher.table": self.teacher.table} if self.teacher else {}
 
+    def figures(self) -> dict[str, float]: return run_folder.kept_figures(self.folder, self.data.valid)
+
     def save_model(self, **more: Any) -> None:
         run_folder.save_model(self.folder, self.model, self.data.vocab, self.about | more)
 
     def write_files(self) -> None:
-        for name in (run_folder.BASELINES, TOKENIZER):              # an older run's
-            (self.folder / name).unlink(missing_ok=True)
-        store.write_whole(self.folder / store.HELDOUT, "".join(text + "\n" for text in self.data.heldout).encode())
+        store.write_changed(self.folder / store.HELDOUT, run_folder.heldout_bytes(self.data.heldout))
 
     def tables(self) -> dict[str, dict]:
         return dict(data=self.about["data"], model=given(self.model.config), train=given(self.config))
@@ -335,16 +336,18 @@ def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
 # %% ../nbs/09_training.ipynb #e8d60aff
 def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None) -> LatentRun:
     "A run at step 0, with weights drawn from the seed."
+    check_ready(LatentModel, shape := replace(model_config, vocab_size=len(data.vocab)), SMALLER, config.device)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        model = LatentModel(replace(model_config, vocab_size=len(data.vocab)), config.temperature)
+        model = LatentModel(shape, config.temperature)
     model.spell(data.vocab.words)
     config = replace(config, batch=config.batch or suited_batch(data.train))
     model.log_temperature.requires_grad_(config.learn_temperature and config.rank_weight != 0)
     model.to(config.device).train()
     teacher = EMATeacher(model.table, config.ema_decay) if config.target == "ema" else None
     settings = data.settings | dict(tokens=data.vocab.rule)              # for a tokenizer: its copy in the run folder
-    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size())
+    about = dict(recipe=config.recipe, train=asdict(config), data=settings, processes=world_size(), text=data.origin,
+                 heldout_sha256=store.sha256(run_folder.heldout_bytes(data.heldout)))
     generator = torch.Generator().manual_seed(config.seed)
     return LatentRun(data, config, model, make_optimizer(model, config), generator, folder, about, teacher=teacher)
 
@@ -355,20 +358,17 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     if config.threads:
         torch.set_num_threads(config.threads)
     if folder:
-        on_first(lambda: store.make_run_folder(folder, resume, overwrite, run_folder.STATE))
-        if resume and (folder / run_folder.MODEL).is_file():
-            began = store.load_tensors(folder / run_folder.MODEL)[1].get("tokenizer_sha256", "null")
-            run_folder.check_tokenizer(data.vocab.tokens, json.loads(began), folder)
+        file, reads = getattr(data.vocab.tokens, "content", "").encode() or None, map(data.settings.get, data.origin)
+        on_first(lambda: store.make_run_folder(folder, resume, overwrite, run_folder.STATE, file, reads))
+        if resume and (path := folder / run_folder.MODEL).is_file():
+            began = store.read_header(store.read_metadata(path), path).get("tokenizer_sha256")
+            run_folder.check_tokenizer(data.vocab.tokens, began, folder)
     run = new_run(data, model_config, config, folder)
     if config.init_from and not resume:
         words = warm_start(run.model, data.vocab, config.init_from)
         run.about["warm_start"] = dict(folder=config.init_from, words=words)
-        total = len(data.vocab) - len(SPECIALS)
-        logger.info("Carried over %d of %d words from %s.", words, total, config.init_from)
+        logger.info("Carried over %d of %d words from %s.", words, len(data.vocab) - len(SPECIALS), config.init_from)
     return loop.begin(run, resume)
-
-# %% ../nbs/09_training.ipynb #60ba0f8b
-SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory runs out
 
 # %% ../nbs/09_training.ipynb #5618e7c7
 def train(data: Data,                                # what to learn from
@@ -380,7 +380,8 @@ def train(data: Data,                                # what to learn from
          ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
     "Train a model and yield log records; the best model and all that is needed to resume go to `out`."
     folder, default = Path(out) if out else None, recipe()
-    with memory_advice(SMALLER):
+    with (memory_advice(SMALLER), store.no_empty_folder(folder),
+          store.at_work(folder, resume, overwrite, run_folder.STATE, on_first)):
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
         yield from loop.run(run)
 
@@ -394,6 +395,5 @@ def fit(data: Data,
         quiet: bool = False,          # show no bar
        ) -> list[LogRecord]:          # the log lines
     "Train a model to the end, with a progress bar; see `train`."
-    config = config or recipe()[1]
-    bar = loop.ProgressBar(config, quiet=quiet)
-    return loop.watched(train(data, model_config, config, out, resume, overwrite), bar)
+    records = train(data, model_config, config, out, resume, overwrite)
+    return loop.watched(records, loop.ProgressBar(config or recipe()[1], quiet=quiet))

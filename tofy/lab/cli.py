@@ -19,6 +19,7 @@ from tofy.terminal import (
     GroupedCommand,
     Overwrite,
     Resume,
+    check_repeated,
     flag,
     light_class,
     noting_signals,
@@ -30,7 +31,7 @@ from tofy.terminal import (
     word,
 )
 
-from ..errors import UsageError
+from ..errors import TofyError, UsageError, command_line
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #4b37216a
 # The commands of `tofy lab`, as a Typer app.
@@ -45,9 +46,12 @@ app.add_typer(tokenizer_app, name="tokenizer")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #15acf00d
 RUN = Path("runs/decoder")
-Source = Annotated[str, typer.Argument(metavar="DATA", help="A file, a folder of source code, stdlib or builtin[:N].")]
+Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a folder of source "
+                                                       "code, or stdlib.")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
+ReplaceFile = flag("--overwrite", "Replace a file of this name.")
+Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 Delimiter = Annotated[str | None, typer.Option(
     help="The string between the documents of one file, such as '<|endoftext|>'.")]
 
@@ -62,7 +66,9 @@ def train_tokenizer(
     sample: option("Learn from this many lines, drawn at random.", default="all", least=1) = None,
     seed: Annotated[int, typer.Option(help="Draws the sample.")] = 0,
     delimiter: Delimiter = None,
+    column: Column = None,
     out: Annotated[Path, typer.Option(help="The file to write.")] = Path("tokenizer.json"),
+    overwrite: ReplaceFile = False,
     as_json: AsJson = False,
 ) -> None:
     """Learn a tokenizer from a text.
@@ -73,12 +79,12 @@ def train_tokenizer(
 
       tofy lab tokenizer train stdlib --kind character --reserved 4 --out code.json
     """
+    from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    rows = (line for text in read_documents(data, delimiter).values() for line in text.splitlines(keepends=True))
+    rows = (line for text in read_documents(data, delimiter, column).values() for line in text.splitlines(keepends=True))
     learned = tokenizers.train_tokenizer(rows, kind, vocab_size, reserved, lower, sample, seed)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    tokenizers.save_tokenizer(learned, out)
+    write_new(out, learned.json.encode(), overwrite)
     show(dict(out=str(out), kind=kind, tokens=len(learned), sha256=tokenizers.fingerprint(learned)), as_json,
          f"{learned} in {out}")
 
@@ -89,6 +95,7 @@ def count_tokens(
     tokenizer: TokenizerFile = Path("tokenizer.json"),
     top: Annotated[int, typer.Option(help="How many tokens to show.", min=1)] = 20,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Count how often a text uses each token, and how many tokens it never uses.
@@ -99,7 +106,7 @@ def count_tokens(
     """
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    texts = list(read_documents(data, delimiter).values())
+    texts = list(read_documents(data, delimiter, column).values())
     loaded = tokenizers.load_tokenizer(tokenizer)
     counts = tokenizers.count_tokens(loaded, texts)
     total, size = sum(counts), sum(len(text.encode()) for text in texts)
@@ -138,7 +145,7 @@ TextDataConfig, DecoderConfig, TextConfig = (light_class(*home) for home in (   
 @app.command(cls=GroupedCommand)
 @with_settings(TextDataConfig, DecoderConfig, TextConfig, but=("source",))
 def train(
-    data: word("[DATA]", "A file, a folder of source code, stdlib or builtin[:N].") = None,
+    data: word("[DATA]", "A text in any form that tofy train takes, a folder of source code, or stdlib.") = None,
     preset: option("The shape: nano, tiny, small, medium or large.", str, "tiny") = None,
     start_from: Annotated[Path | None, typer.Option("--from", help="Begin with the decoder in this folder.")] = None,
     config: ConfigFile = None,
@@ -164,18 +171,19 @@ def train(
 
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
-    from tofy.checkpoint import make_run_folder
+    from tofy.checkpoint import make_run_folder, no_empty_folder
     from tofy.lab.training import TextRun
-    make_run_folder(out, resume, overwrite, TextRun.STATE)
     given = given | (dict(source=data) if data else {})
     named = {name: value for name, value in dict(preset=preset, start_from=start_from, config=config).items() if value}
-    if resume:
-        job = resumed(given, named, out)
-    elif start_from:
-        job = begun_with(start_from, given, named)
-    else:
-        job = planned(preset, config, given)
-    run_training(*job, out, resume, overwrite, as_json)
+    with no_empty_folder(out):
+        make_run_folder(out, resume, overwrite, TextRun.STATE)
+        if resume:
+            job = resumed(given, named, out)
+        elif start_from:
+            job = begun_with(start_from, given, named)
+        else:
+            job = planned(preset, config, given)
+        run_training(*job, out, resume, overwrite, as_json)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -196,26 +204,34 @@ def planned(preset: str | None, file: Path | None, given: dict[str, Any]) -> tup
     from tofy.lab.stretches import asked_as
     from tofy.lab.training import load_texts
     data, model, train = configs_for(preset, file, given)
-    return asked_as(data, load_texts(data), model.context), model, train
+    texts = load_texts(data)
+    if (asked := given.get("vocab_size")) and asked != len(texts.tokenizer):
+        say(f"The tokenizer has {len(texts.tokenizer):,} tokens, not the {asked:,} of --vocab-size, which only a new "
+            "bpe tokenizer can have.")
+    return asked_as(data, texts, model.context), model, train
 
 
 def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -> tuple:
     "The data, decoder and settings of a run that begins with a trained decoder."
     from tofy.lab.stretches import asked_as
     from tofy.lab.surgery import branch
-    from tofy.lab.training import load_texts, read_configs
+    from tofy.lab.training import load_texts, own_documents, read_configs
     from tofy.lab.writing import load_decoder
     shape = {f.name for f in fields(DecoderConfig)} | {"tokenizer", "vocab_size"}
     if fixed := [name for name in (*given, *named) if name in shape | {"preset"}]:
         raise UsageError(f"The decoder of --from has a shape and a tokenizer, so {', '.join(fixed)} cannot be given; "
                          "leave it out, or change the decoder with tofy lab insert-layer, insert-head or init-with.")
     parent = load_decoder(start_from)
-    data, _, train = configs_for(None, named.get("config"), given)
+    (data, _, train), documents = configs_for(None, named.get("config"), given), None
     if "source" not in given and "config" not in named:          # the parent's own text, perhaps in other windows
         asked = {name: given[name] for name in ("examples", "stride", "geometric_p", "cache") if name in given}
         data = replace(read_configs(start_from)[0], **asked)
-    texts = load_texts(data, parent.tokenizer)
+        documents = own_documents(start_from, data)
+    texts = load_texts(data, parent.tokenizer, documents)
     return asked_as(data, texts, parent.model.config.context), branch(parent), train
+
+
+FREE = "steps", "seconds", "threads", "cache"   # settings that a resumed run may change
 
 
 def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
@@ -223,13 +239,45 @@ def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
     from tofy.lab.stretches import asked_as
     from tofy.lab.training import load_run, read_configs
     from tofy.settings import one_length
-    free = ("steps", "seconds", "threads", "cache")
-    if fixed := [name for name in (*given, *named) if name not in free]:
-        raise UsageError(f"A resumed run keeps its settings, so {', '.join(fixed)} cannot be given with --resume; "
-                         "leave it out, or begin another run with another --out.")
+    check_resume(given, named, out)
     data, shape, config = load_run(out, given.get("cache"))
-    changes = one_length({name: value for name, value in given.items() if name != "cache"})
+    changes = one_length({name: value for name, value in given.items() if name in FREE and name != "cache"})
     return asked_as(read_configs(out)[0], data, shape.context), shape, replace(config, **changes)
+
+
+def check_resume(given: dict[str, Any], named: dict[str, Any], out: Path) -> None:
+    "Raise a `UsageError` if a setting given with `--resume`, a file, a preset or a parent is not the run's own."
+    from tofy.lab.decoder import preset
+    from tofy.lab.training import read_configs
+    from tofy.settings import non_defaults
+    data, shape, config = read_configs(out)
+    own = vars(shape) | vars(config) | vars(data)
+    told = [vars(preset(named["preset"]))] if "preset" in named else []
+    if "config" in named:
+        told += [non_defaults(part) for part in read_configs(named["config"])]
+    for asked in told:
+        check_repeated({k: v for k, v in asked.items() if k not in (*FREE, *given, "vocab_size")}, own, out)
+    free = [*FREE, *["tokenizer"] * ("tokenizer" in given and same_tokenizer(given["tokenizer"], out))]
+    check_repeated({k: v for k, v in given.items() if k not in free}, own, out)
+    if "start_from" in named and not is_parent(named["start_from"], out):
+        raise UsageError(f"The run in {out} did not begin with the decoder in {named['start_from']}, and a resumed run "
+                         "goes on as it began; leave out --from, or begin a new run with another --out.")
+
+
+def same_tokenizer(path: str, out: Path) -> bool:
+    "Whether a tokenizer file is the run's own."
+    from tofy.lab.tokenizers import fingerprint, load_tokenizer
+    try:
+        return fingerprint(load_tokenizer(path)) == fingerprint(load_tokenizer(out))
+    except (TofyError, OSError):                                 # the name of a kind, for one
+        return False
+
+
+def is_parent(folder: Path, out: Path) -> bool:
+    "Whether the run in `out` began with the decoder in `folder`."
+    from tofy.lab.surgery import ancestors, kin_of
+    from tofy.lab.writing import load_decoder
+    return kin_of(load_decoder(folder)).hash in [kin.hash for kin in ancestors(load_decoder(out))][-1:]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #b85f6097
 def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> None:
@@ -239,7 +287,7 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
     from tofy.lab.training import train as records
     say(repr(data))
     if watch(records(data, shape, config, out, resume, overwrite), config, log_line, as_json, "tokens"):
-        say(f"Stopped; go on with: tofy lab train --resume --out {out}")
+        say(f"Stopped; go on with: {command_line('tofy', 'lab', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     log = read_records(out, TextRecord)
     say(validation_table(log))
@@ -255,7 +303,7 @@ def outcome(result: dict) -> str:
     known = ", ".join(f"{name} {value:.3f}" for name, value in result["baselines"].items())
     best = (f"Best held-out loss {result['valid_loss']:.4f} at step {result['step']} ({result['bits_per_byte']:.3f} "
             f"bits a byte, perplexity {result['perplexity']:.2f}).\n") if "valid_loss" in result else ""
-    return f"{best}Baselines: {known}.\nLet it write: tofy lab generate {result['out']}"
+    return f"{best}Baselines: {known}.\nLet it write: {command_line('tofy', 'lab', 'generate', Path(result['out']))}"
 
 
 def log_line(r) -> str:
@@ -276,6 +324,7 @@ def loss(
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: the run's held-out text.")] = None,
     limit: option("Measure at most this many windows, evenly spread.", default="all", least=1) = None,
     delimiter: Delimiter = None,
+    column: Column = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure loss, perplexity and bits per byte of a text.
@@ -290,16 +339,22 @@ def loss(
     from tofy.lab.writing import load_decoder
     writer = load_decoder(folder)
     if data is None:
-        texts = load_run(folder)[0]
+        texts = load_run(folder, vouched=True)[0]
         figures = measure_loss(writer, texts.valid, texts.valid_bytes, limit)
+        text = f"the run's own held-out text, from {texts.settings['source']}"
+        if "path" in texts.origin:
+            text += f" ({writer.about.get('text', texts.origin)['path']} when it was trained)"
     else:
         from tofy.lab.tokenizers import encode_texts
         from tofy.lab.training import join
-        found = list(read_documents(data, delimiter).values())
+        found = list(read_documents(data, delimiter, column).values())
         size = sum(len(text.encode()) for text in found)
         figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
-    show(figures, as_json, f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
-                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte")
+        text = data
+    show(figures | dict(text=text), as_json,
+         f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
+                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\n"
+                           f"measured on {text}")
 
 
 @app.command()
@@ -402,6 +457,7 @@ def data(
     lines: Annotated[int, typer.Option(help="How many lines to write.", min=1)] = 10_000,
     output: Annotated[Path | None, typer.Option(help="The file to write; default: NAME.txt.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed gives another text.")] = 0,
+    overwrite: ReplaceFile = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a synthetic text that follows a rule, and print the lowest loss that a model can reach on it.
@@ -410,14 +466,15 @@ def data(
 
       tofy lab data words --lines 10000 --output words.txt
     """
+    from tofy.checkpoint import write_new
     from tofy.lab.synthetic import data_set
     task, path = data_set(name), output or Path(f"{name}.txt")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(task.text(lines, seed), encoding="utf-8")
+    write_new(path, task.text(lines, seed).encode(), overwrite)
     law = task.law()
     show(dict(output=str(path), lines=lines, characters=path.stat().st_size, unigram=law.unigram, floor=law.floor),
          as_json, f"{lines:,} lines in {path}. Letter frequencies alone give a loss of {law.unigram:.3f} nats a "
-                  f"character, the rule {law.floor:.3f}.\nTrain on it: tofy lab train {path} --out runs/{name}, "
+                  f"character, the rule {law.floor:.3f}.\nTrain on it: "
+                  f"{command_line('tofy', 'lab', 'train', path, '--out', Path('runs') / name)}\n"
                   f"or with settings that work: tofy lab exam {name}")
 
 
@@ -483,7 +540,8 @@ def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: boo
     save_writer(out, writer, overwrite)
     kin = kin_of(writer)
     show(dict(out=str(out), parent=writer.about["origin"]["ancestors"][-1]["hash"], **asdict(kin)), as_json,
-         f"{out}: {kin.operation}; {shape_words(kin)}.\nTrain it: tofy lab train --from {out} --out {out}-trained")
+         f"{out}: {kin.operation}; {shape_words(kin)}.\nTrain it: "
+         f"{command_line('tofy', 'lab', 'train', '--from', out, '--out', out.with_name(f'{out.name}-trained'))}")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #a15878bf
 @app.command()
@@ -594,7 +652,8 @@ def reset_optimizer(folder: Folder = RUN, as_json: AsJson = False) -> None:
     from tofy.lab import surgery
     forgotten = surgery.reset_optimizer(folder)
     show(dict(out=str(folder), forgotten=forgotten), as_json,
-         f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: tofy lab train --resume --out {folder}")
+         f"The optimizer of {folder} forgot {forgotten} tensors. Go on with: "
+         f"{command_line('tofy', 'lab', 'train', '--resume', '--out', folder)}")
 
 
 @app.command()
@@ -607,8 +666,10 @@ def lineage(home: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder
       tofy lab lineage runs
     """
     from tofy.lab import lineage
-    members = lineage.read_family(home)
-    show(dict(members=[asdict(m) for m in members]), as_json, lineage.tree_text(members))
+    writers, faults = lineage.open_family(home)
+    members = lineage.family(writers) if writers or faults else lineage.read_family(home)
+    show(dict(members=[asdict(m) for m in members], faults=faults), as_json,
+         "\n".join([*([lineage.tree_text(members)] if members else []), *lineage.fault_lines(faults)]))
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #45a7ae1d
 @app.command()
@@ -658,7 +719,7 @@ def grow(
     kept = out / outcomes[-1].kept
     rows = [asdict(o) | dict(rolled_back=o.rolled_back) for o in outcomes]
     show(dict(out=str(kept), loss=outcomes[-1].losses[outcomes[-1].kept], stages=rows), as_json,
-         "\n".join([*map(str, outcomes), f"Let it write: tofy lab generate {kept}"]))
+         "\n".join([*map(str, outcomes), f"Let it write: {command_line('tofy', 'lab', 'generate', kept)}"]))
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #e1775504
 def growing_plan(schedule: Path, data: str | None, start_from: Path | None) -> tuple:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import torch
 
+from .. import checkpoint as store
 from ..errors import UsageError
 from .decoder import DecoderConfig
 from .synthetic import Score, data_set
-from .training import TextConfig, TextRecord, load_texts, train
+from .training import TextConfig, TextRecord, TextRun, load_texts, train
 from .writing import Sampling, Writer, continue_rows
 
 # %% ../../nbs/lab/03a_exams.ipynb #246cccf5
@@ -98,7 +99,7 @@ def take_course(name: str,
                ) -> Iterator[TextRecord]:
     "Write the synthetic text `name` to a file and train a decoder on it; yields the records of the run."
     course, path = course or find_course(name), Path(folder) / f"{name}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(data_set(name).text(course.lines), encoding="utf-8")
+    store.make_run_folder(Path(folder), False, overwrite, TextRun.STATE)
+    store.write_new(path, data_set(name).text(course.lines).encode(), overwrite)
     texts = load_texts(path, course.tokenizer, vocab_size=course.vocab_size, valid=.05)
     yield from train(texts, course.shape, course.config(**changes), folder, overwrite=overwrite)

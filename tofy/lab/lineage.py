@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..colours import BLUE, GREY
-from ..errors import UsageError
+from .. import checkpoint as store
+from ..colours import BLUE, GREY, plain
+from ..errors import TofyError, UsageError, command_line
 from .surgery import Kin, ancestors, kin_of, shared_tokens
 from .writing import DECODER, Writer, load_decoder
 
@@ -183,14 +184,33 @@ def decoder_folders(home: str | Path) -> list[Path]:
     "The run folders in `home` that hold a decoder, sorted by name."
     return sorted(path.parent for path in Path(home).glob(f"*/{DECODER}"))
 
+# %% ../../nbs/lab/06a_lineage.ipynb #fam17ly0
+def open_family(home: str | Path) -> tuple[dict[str, Writer], dict[str, str]]:   # name → decoder; name → what is wrong
+    "The decoders in a folder of runs, and what is wrong with those that cannot be read."
+    found, faults = {}, {}
+    for folder in decoder_folders(home):
+        try:
+            with store.reading(folder / DECODER):
+                writer = load_decoder(folder)
+                kin_of(writer), ancestors(writer)                  # an odd header fails here
+                found[folder.name] = writer
+        except TofyError as error:
+            faults[folder.name] = str(error)
+    return found, faults
+
+
+def fault_lines(faults: Mapping[str, str]) -> list[str]:
+    "One line for each decoder that cannot be read."
+    return [f"{name}: not in the tree: {fault}" for name, fault in faults.items()]
+
 # %% ../../nbs/lab/06a_lineage.ipynb #c5d67aec
 def read_family(home: str | Path) -> list[Member]:
-    "The family tree of the decoders in a folder of runs."
+    "The family tree of the decoders in a folder of runs; those that cannot be read are left out."
     folders = decoder_folders(home)
     if not folders:
         raise UsageError(f"There is no decoder in {home}; "
-                         f"train one with tofy lab train --out {Path(home) / 'decoder'}.")
-    return family({folder.name: load_decoder(folder) for folder in folders})
+                         f"train one with {command_line('tofy', 'lab', 'train', '--out', Path(home) / 'decoder')}.")
+    return family(open_family(home)[0])
 
 # %% ../../nbs/lab/06a_lineage.ipynb #2fb9047c
 def tree_text(members: list[Member]) -> str:
@@ -228,7 +248,7 @@ def plot_lineage(members: list[Member], ax=None):
         ax.plot(m.depth, i, "o", color=BLUE, mfc=BLUE if m.name else "white", zorder=2)
         label = (f"{title(m)}: {m.kin.operation}, {shape_words(m.kin)}, {number(m.kin.steps, 'step')}"
                  + (f", loss {m.loss:.3f}" if m.loss else ""))
-        ax.annotate(label, (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.annotate(plain(label), (m.depth, i), (8, 0), textcoords="offset points", va="center", fontsize=8)
     deepest = max((m.depth for m in members), default=0)
     ax.set(xlim=(-.2, max(12, 3 * deepest)), ylim=(len(members) - .5, -.5))
     ax.set_axis_off()

@@ -77,7 +77,7 @@ def ask_by(data: TextData,
     asked = dict(examples=examples, geometric_p=geometric_p) | (dict(stride=stride) if stride else {})
     digest = hashlib.sha256(f"{data.hash} {context} {asked}".encode()).hexdigest()
     return Stretches(data.tokenizer, data.train, data.valid, data.valid_bytes, data.heldout, digest,
-                     data.settings | asked, index, geometric_p, marks)
+                     data.settings | asked, index, geometric_p, marks, origin=data.origin)
 
 # %% ../../nbs/lab/04a_stretches.ipynb #98ace83a
 def asked_as(config: TextDataConfig, data: TextData, context: int) -> TextData:

@@ -22,8 +22,8 @@ from ..errors import UsageError
 from ..layers import Attention
 from .decoder import Decoder, DecoderConfig
 from .tokenizers import TextTokenizer, rename_token
-from .training import TextRecord, TextRun
-from .writing import DECODER, Writer, save_decoder
+from .training import TextRun
+from .writing import Writer, save_decoder
 
 # %% ../../nbs/lab/06_surgery.ipynb #b544bab3
 def weights_hash(model: nn.Module) -> str:
@@ -84,7 +84,7 @@ def child(parent: Writer,
     kin = kin_of(parent)
     origin = dict(operation=operation, at=at, began=weights_hash(model), steps=kin.steps,
                   ancestors=[asdict(k) for k in (*ancestors(parent), kin)])
-    about = {name: parent.about[name] for name in ("recipe", "train", "data") if name in parent.about}
+    about = {name: parent.about[name] for name in ("recipe", "train", "data", "text") if name in parent.about}
     model = model.to(parent.model.embedding.weight.device).train(parent.model.training)
     return Writer(model, tokenizer or parent.tokenizer, about | dict(origin=origin))
 
@@ -232,20 +232,23 @@ def shared_tokens(a: TextTokenizer, b: TextTokenizer) -> list[tuple[int, int]]:
 def save_writer(folder: str | Path, writer: Writer, overwrite: bool = False) -> None:
     "Save a decoder in a new run folder of its own."
     folder = Path(folder)
-    make_run_folder(folder, False, overwrite, TextRun.STATE)
-    for name in (DECODER, TextRun.STATE, TextRecord.file):                      # files of an older run
-        (folder / name).unlink(missing_ok=True)
-    about = {name: table for name, table in writer.about.items() if name in ("recipe", "train", "data", "origin")}
-    save_decoder(folder, writer.model, writer.tokenizer, about)
+    kept = ("recipe", "train", "data", "text", "origin")
+    about = {name: table for name, table in writer.about.items() if name in kept}
     shape = {name: value for name, value in asdict(writer.model.config).items() if name != "vocab_size"}
-    store.save_tables(folder / store.SETTINGS,
-                        dict(data=about.get("data", {}), model=shape, train=about.get("train", {})))
+    with store.at_work(folder, False, overwrite, TextRun.STATE):
+        make_run_folder(folder, False, overwrite, TextRun.STATE, writer.tokenizer.json.encode())
+        with store.replacing(folder):
+            save_decoder(folder, writer.model, writer.tokenizer, about)
+            store.save_tables(folder / store.SETTINGS,
+                              dict(data=about.get("data", {}), model=shape, train=about.get("train", {})))
 
 
 def reset_optimizer(folder: str | Path) -> int:
     "Delete the optimizer's saved moments from a run folder; returns how many weight tensors had moments."
     path = Path(folder) / TextRun.STATE
-    tensors, header = store.load_tensors(path)
-    kept = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
-    store.save_tensors(path, kept, header | dict(moments="[]"))
-    return len(json.loads(header["moments"]))
+    with store.reading(path), store.at_work(Path(folder), True, False, TextRun.STATE):
+        tensors, header = store.load_tensors(path)
+        kept = {name: t for name, t in tensors.items() if not name.startswith("optimizer.")}
+        moments = json.loads(header["moments"])
+        store.save_tensors(path, kept, header | dict(moments="[]"))
+        return len(moments)

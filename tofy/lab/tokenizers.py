@@ -10,6 +10,7 @@ __all__ = ['Tokenizer', 'TextTokenizer', 'train_tokenizer', 'cut', 'count_tokens
 import hashlib
 import html
 import json
+import logging
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -130,12 +131,18 @@ def _learn_merges(texts: Iterable[str], first: list[str], vocab_size: int, lower
     inner = _shaped(models.BPE(), lower, by_bytes=True, use_regex=True)     # merges stay inside words
     inner.train_from_iterator(texts, trainers.BpeTrainer(
         vocab_size=vocab_size, special_tokens=first, initial_alphabet=alphabet, show_progress=False))
+    if (learned := inner.get_vocab_size()) < vocab_size:
+        logging.getLogger("tofy").warning("The text has pieces for only %s tokens; %s were asked for. Give more text, "
+                                          "or a smaller vocab_size.", f"{learned:,}", f"{vocab_size:,}")
     return inner
 
 
 def sample_texts(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
     "`n` of the texts, drawn by the seed and kept in their order; all of them if there are fewer."
     texts = list(texts)
+    if len(texts) < n:
+        logging.getLogger("tofy").warning("The text has only %s lines; a sample of %s was asked for.",
+                                          f"{len(texts):,}", f"{n:,}")
     chosen = random.Random(seed).sample(range(len(texts)), min(n, len(texts)))
     return [texts[i] for i in sorted(chosen)]
 
@@ -251,8 +258,10 @@ def encode_texts(tokenizer: Tokenizer,
     key = f"{text_hash(texts)[:16]}-{fingerprint(tokenizer)[:16]}"
     path = Path(cache) / f"encoded-{key}.safetensors"
     if path.is_file():
-        saved = store.load_tensors(path)[0]
-        return list(saved["ids"].split(saved["lengths"].tolist()))
+        try:
+            return read_ids(path, len(texts), len(tokenizer))
+        except RunError as error:
+            logging.getLogger("tofy").warning("%s The text is encoded again.", error)
     found = encode_texts(tokenizer, texts)
     path.parent.mkdir(parents=True, exist_ok=True)
     ids = torch.cat([*found, torch.zeros(0, dtype=torch.int32)])
@@ -260,6 +269,16 @@ def encode_texts(tokenizer: Tokenizer,
     return found
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #8bfa7e61
+def read_ids(path: Path, documents: int, vocab_size: int) -> list[Tensor]:
+    "The ids of each document in a cache, int32; raises a `RunError` if the cache is damaged."
+    with store.reading(path):
+        saved = store.load_tensors(path)[0]
+        ids, lengths = saved["ids"], saved["lengths"].tolist()
+        if ids.dtype != torch.int32 or len(lengths) != documents or ((ids < 0) | (ids >= vocab_size)).any():
+            raise ValueError("it holds something else")
+        return list(ids.split(lengths))
+
+
 def text_hash(texts: Iterable[str]) -> str:
     "SHA-256 of documents, in hexadecimal; the same text cut into other documents has another hash."
     digest = hashlib.sha256()

@@ -10,11 +10,13 @@ __all__ = ['read_documents', 'split_documents', 'TextDataConfig', 'TextData', 'l
 # %% ../../nbs/lab/02_training.ipynb #d0910ab2
 import hashlib
 import json
+import logging
 import math
 import random
 import sysconfig
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -26,14 +28,14 @@ from torch import Generator, Tensor
 from .. import checkpoint as store
 from .. import loop
 from ..checkpoint import NAN
-from ..corpus import lines
-from ..errors import UsageError, memory_advice
+from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
+from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..vocab import TOKENIZER
+from ..sources import as_source, hidden, is_folder, source_lines, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
-from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, train_tokenizer
+from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
 
 # %% ../../nbs/lab/02_training.ipynb #cff52407
@@ -41,26 +43,23 @@ from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_dec
 SOURCE_CODE = {".py", ".c", ".h", ".cpp", ".rs", ".go", ".js", ".ts", ".java", ".rb", ".sh", ".md", ".txt"}
 
 # %% ../../nbs/lab/02_training.ipynb #5571696b
-def read_documents(source: str | Path,             # a file, a folder, stdlib, or builtin[:N]
+def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, or any source of `load_data`
                    delimiter: str | None = None,   # the string between the documents of one file
+                   column: str | None = None,      # of a table, in which every row is a document
                   ) -> dict[str, str]:             # name → text
     "Read the documents of a source, without empty and repeated ones."
-    if str(source).startswith("builtin"):
-        count = str(source).partition(":")[2] or "3000"
-        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines(int(count)))}
-    elif str(source) == "stdlib":
-        found = {p.name: read_text(p) for p in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))}
-    elif Path(source).is_dir():
-        paths = [p.relative_to(source) for p in sorted(Path(source).rglob("*")) if p.is_file()]
-        found = {str(p): read_text(Path(source) / p) for p in paths if p.suffix in SOURCE_CODE and not hidden(p)}
-    elif Path(source).is_file():
-        text = read_text(Path(source))
-        if text is None:
-            raise UsageError(f"{source} is not a text in UTF-8; convert it first.")
-        parts = text.split(delimiter) if delimiter else [text]
-        found = {f"document {i}": part for i, part in enumerate(parts)}
+    source = as_source(source, column)
+    if source.startswith("builtin"):
+        lines = source_lines(source if ":" in source else f"{source}:3000")
+        found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines)}
+    elif source == "stdlib":
+        found = read_files(Path(sysconfig.get_path("stdlib")), "*.py", {".py"})
+    elif is_folder(Path(source)):
+        found = read_files(Path(source), "**/*", SOURCE_CODE)
     else:
-        raise UsageError(f"There is no {source}; give a file, a folder, stdlib or builtin.")
+        text = whole_text(source, column)
+        parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
+        found = {f"document {i}": part for i, part in enumerate(parts)}
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
         raise UsageError(f"There is no text in {source}; in a folder, only files with these endings are read: "
@@ -68,17 +67,20 @@ def read_documents(source: str | Path,             # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
-def hidden(path: Path) -> bool:
-    "Whether the name of a file or folder in the path begins with `.` or `_`; `__init__.py` does not count."
-    return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
-
-
-def read_text(path: Path) -> str | None:
-    "The text of a file, its line ends unchanged; None if it is not UTF-8."
-    try:
-        return path.read_bytes().decode("utf-8")
-    except UnicodeDecodeError:
-        return None
+def read_files(folder: Path, pattern: str, endings: set[str]) -> dict[str, str]:
+    "The texts of a folder's files by name, their line ends unchanged; warns of those that are not UTF-8."
+    found, odd = {}, []
+    for path in sorted(p for p in folder.glob(pattern) if p.is_file() and p.suffix in endings):
+        name = path.relative_to(folder)
+        if not hidden(name):
+            try:
+                found[name.as_posix()] = path.read_bytes().decode()
+            except UnicodeDecodeError:
+                odd.append(name.as_posix())
+    if odd:
+        logging.getLogger("tofy").warning("%d files in %s are not UTF-8 and not read, such as %s.", len(odd), folder,
+                                          odd[0])
+    return found
 
 # %% ../../nbs/lab/02_training.ipynb #6f587bc6
 def split_documents(documents: Mapping[str, str],
@@ -102,7 +104,9 @@ def split_documents(documents: Mapping[str, str],
 @dataclass
 class TextDataConfig:
     "Where the documents come from, how they are cut into tokens, and which windows of them are trained on."
-    source: str = setting("builtin", "A file, a folder of source code, stdlib or builtin[:N].", group="Text")
+    source: str | Path | Iterable = setting("builtin", "A text file or table, a folder of source code, stdlib, "
+                                            "builtin[:N], hub:<id>, - for standard input, or (in Python) texts.",
+                                            group="Text")
     tokenizer: str = setting("character", "A kind to train (character, byte, ascii or bpe), or a tokenizer.json.",
                              group="Text")
     vocab_size: int = setting(1024, "Tokens of the bpe tokenizer to train.", unit="tokens", least=1, group="Text")
@@ -120,11 +124,12 @@ class TextDataConfig:
                                  most=1, group="Text", rare=True)
     cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
                                 none="keep nothing")
+    column: str | None = setting(None, "Column to read of a table (.jsonl, .csv, .tsv, .parquet) or a data set from "
+                                 "the Hub.", group="Text", rare=True, none="the one that fits")
 
     def __post_init__(self):
-        for name in ("source", "tokenizer", "cache"):               # a path may be given for its name
-            if isinstance(value := getattr(self, name), Path):
-                setattr(self, name, str(value))
+        if isinstance(self.source, (Path, Iterable)):
+            self.source = as_source(self.source, self.column)
         check(self)
 
 
@@ -138,6 +143,7 @@ class TextData:
     heldout: list[str]        # names of the held-out documents
     hash: str                 # SHA-256 of ids and tokenizer
     settings: dict            # the arguments of `load_texts` that make the same data
+    origin: dict = field(default_factory=dict, kw_only=True)   # where the source lay, and the SHA-256 of its documents
 
     def __repr__(self) -> str:
         return (f"{type(self).__name__}({self.settings['source']}: {len(self.train):,} tokens to train, "
@@ -149,16 +155,18 @@ class TextData:
         return windows[:, :-1], windows[:, 1:]
 
 
-def load_texts(source: str | Path | TextDataConfig,        # as for `read_documents`, or a complete config
+def load_texts(source: str | Path | Iterable | TextDataConfig,   # as for `read_documents`, or a complete config
                tokenizer: Tokenizer | str | None = None,   # a ready one, or the kind to train on this text
+               documents: Mapping[str, str] | None = None,   # those of the source, if they are read already
                **changes: Any,                             # any other field of `TextDataConfig`
               ) -> TextData:
     "Read a source, hold out some of it, and encode both parts."
     if isinstance(tokenizer, str):
         changes["tokenizer"] = tokenizer
     config = (replace(source, **changes) if isinstance(source, TextDataConfig)
-              else TextDataConfig(str(source), **changes))
-    parts = split_documents(read_documents(config.source, config.delimiter), config.valid, config.seed)
+              else TextDataConfig(source, **changes))
+    documents = documents or read_documents(config.source, config.delimiter, config.column)
+    parts = split_documents(documents, config.valid, config.seed)
     sides = [list(part.values()) for part in parts]
     settings = {name: value for name, value in asdict(config).items() if value is not None and name != "cache"}
     if tokenizer is None or isinstance(tokenizer, str):
@@ -170,7 +178,36 @@ def load_texts(source: str | Path | TextDataConfig,        # as for `read_docume
     digest.update(train.numpy())
     digest.update(held.numpy())
     size = sum(len(text.encode(errors="surrogatepass")) for text in sides[1])
-    return TextData(tokenizer, train, held, size, list(parts[1]), digest.hexdigest(), settings)
+    return TextData(tokenizer, train, held, size, list(parts[1]), digest.hexdigest(), settings,
+                    origin=origin_of(config.source, documents))
+
+# %% ../../nbs/lab/02_training.ipynb #1d7c4850
+def origin_of(source: str, documents: Mapping[str, str]) -> dict[str, str]:
+    "Where a source lies, and the SHA-256 of its documents; empty for the built-in corpus."
+    if source.startswith("builtin"):
+        return {}
+    place = source if source == "stdlib" else str(Path(source).resolve())
+    return dict(path=place, sha256=text_hash(documents.values()))
+
+
+def own_documents(folder: str | Path,
+                  config: TextDataConfig,    # of the run in `folder`
+                  vouched: bool = False,     # read nothing if the model's header has no hash, as in older runs
+                 ) -> dict[str, str]:
+    "The documents that a run was trained on, wherever they lie now; a `RunError` if another text is in their place."
+    path = Path(folder) / DECODER
+    told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
+    with store.reading(path):
+        if not told and not (vouched and not config.source.startswith("builtin")):
+            return read_documents(config.source, config.delimiter)
+        for place in dict.fromkeys((config.source, told["path"]) if told else ()):
+            with suppress(UsageError):
+                found = read_documents(place, config.delimiter)
+                if text_hash(found.values()) == told["sha256"]:
+                    return found
+    was = f"which was {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told else "of which it keeps no hash"
+    raise RunError(f"{Path(config.source).absolute()} is not known to be the text that {folder} was trained on, {was}; "
+                   "put that text back, or name the text to read.")
 
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
@@ -255,6 +292,7 @@ class TextRecord:
     progress: float = 0.
     is_line: bool = True
     file: ClassVar[str] = "log_decoder.csv"
+    samples: ClassVar[str] = "samples.jsonl"   # in the run folder: what the model wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #b34ce09f
 class TextBatch(NamedTuple):
@@ -267,7 +305,6 @@ class TextBatch(NamedTuple):
 class TextRun(Run):
     "A decoder's training run."
     MODEL, STATE, RECORD = DECODER, "state_decoder.safetensors", TextRecord
-    REPORTED = ("valid_loss", "perplexity", "bits_per_byte")
 
     def next_batch(self) -> TextBatch:
         c = self.config
@@ -290,12 +327,16 @@ class TextRun(Run):
                           learning_rate(self.config, self.progress), **self.metrics, progress=self.progress,
                           is_line=is_line)
 
+    def figures(self) -> dict[str, float]:
+        lines = [r for r in store.measured(store.read_records(self.folder, TextRecord), "valid_loss") if r.saved]
+        columns = "valid_loss", "perplexity", "bits_per_byte"
+        return {name: getattr(lines[-1], name) for name in columns} if lines else {}
+
     def save_model(self, **more: Any) -> None:
         save_decoder(self.folder, self.model, self.data.tokenizer, self.about | more)
 
     def write_files(self) -> None:
-        (self.folder / TOKENIZER).unlink(missing_ok=True)                # an older run's
-        store.write_whole(self.folder / store.HELDOUT, "".join(name + "\n" for name in self.data.heldout).encode())
+        store.write_changed(self.folder / store.HELDOUT, "".join(name + "\n" for name in self.data.heldout).encode())
 
     def tables(self) -> dict[str, dict]:
         shape = {name: value for name, value in asdict(self.model.config).items() if name != "vocab_size"}
@@ -373,7 +414,7 @@ def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
     run.validation_seconds = run.clock.seconds - began
 
 # %% ../../nbs/lab/02_training.ipynb #80ddd06c
-SAMPLES = "samples.jsonl"   # in the run folder: what the model wrote at each validation
+SAMPLES = TextRecord.samples   # in the run folder: what the model wrote at each validation
 
 # %% ../../nbs/lab/02_training.ipynb #1c894a4f
 @torch.no_grad()
@@ -391,6 +432,9 @@ def window_losses(model: Decoder,
         yield F.cross_entropy(logits.float().transpose(1, 2), part[:, 1:], reduction="none").cpu()
 
 # %% ../../nbs/lab/02_training.ipynb #e77e3a3f
+SMALLER = "--batch, --context, --dim, --layers"   # settings to lower if memory runs out
+
+
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
     "AdamW with weight decay on matrices only."
     trained = [p for p in model.parameters() if p.requires_grad]
@@ -417,10 +461,12 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
             raise UsageError("The text was not encoded with the model's tokenizer; encode it with that one.")
         model, origin = model.model, {name: about for name, about in model.about.items() if name == "origin"}
+    shape = replace(model if isinstance(model, DecoderConfig) else model.config, vocab_size=len(data.tokenizer))
+    check_ready(Decoder, shape, SMALLER, config.device)
     if isinstance(model, DecoderConfig):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            model = Decoder(replace(model, vocab_size=len(data.tokenizer)))
+            model = Decoder(shape)
     elif model.config.vocab_size != len(data.tokenizer):
         raise UsageError(f"The model has {model.config.vocab_size} tokens, but the tokenizer {len(data.tokenizer)}; "
                          "encode the text with the model's own tokenizer.")
@@ -428,7 +474,7 @@ def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: Tex
         raise UsageError(f"There is no text to train on in {data.settings['source']}; give a longer one.")
     model.recompute = config.recompute
     choose_trained(model, config.only_layer)
-    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings) | origin
+    about = dict(recipe=config.recipe, train=asdict(config), data=data.settings, text=data.origin) | origin
     model.to(config.device).train()
     generator = Generator().manual_seed(config.seed)
     return TextRun(data, config, model, make_optimizer(model, config), generator, folder, about)
@@ -443,11 +489,13 @@ def train(data: TextData,
          ) -> Iterator[TextRecord]:                       # a record at every log line, progress records between
     "Train a decoder; `out` keeps the best model and everything needed to resume."
     folder, config = Path(out) if out else None, config or TextConfig()
-    with memory_advice("--batch, --context, --dim, --layers"):
+    with (memory_advice(SMALLER), store.no_empty_folder(folder),
+          store.at_work(folder, resume, overwrite, TextRun.STATE)):
         if config.threads:
             torch.set_num_threads(config.threads)
         if folder:
-            store.make_run_folder(folder, resume, overwrite, TextRun.STATE)
+            file, reads = getattr(data.tokenizer, "json", "").encode() or None, [data.settings.get("source")]
+            store.make_run_folder(folder, resume, overwrite, TextRun.STATE, file, reads)
         run = new_run(data, model or DecoderConfig(), config, folder)
         if resume and (folder / DECODER).is_file():                # the settings file does not tell its origin
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
@@ -479,10 +527,14 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
 
 # %% ../../nbs/lab/02_training.ipynb #54ef5900
-def load_run(folder: str | Path, cache: str | Path | None = None) -> tuple[TextData, DecoderConfig, TextConfig]:
-    "The texts, shape and settings of a run, from its run.toml."
+def load_run(folder: str | Path,
+             cache: str | Path | None = None,
+             vouched: bool = False,             # as for `own_documents`
+            ) -> tuple[TextData, DecoderConfig, TextConfig]:
+    "The texts, shape and settings of a run, from its run.toml; its text is read only if it is the run's own."
     config, model, train = read_configs(folder)
-    data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder))
+    documents = own_documents(folder, config, vouched)
+    data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder), documents)
     data.settings = {name: value for name, value in asdict(config).items() if value is not None}
     return data, model, train
 

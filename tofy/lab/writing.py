@@ -20,11 +20,11 @@ from torch import Generator, Tensor
 from .. import __version__
 from .. import checkpoint as store
 from ..colours import PALE_GREY, SHADES
-from ..errors import RunError, UsageError
+from ..errors import RunError, UsageError, command_line, whole_number
 from ..settings import check, setting
 from ..vocab import TOKENIZER
 from .decoder import Decoder, DecoderConfig, at_rest
-from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, save_tokenizer, show_strip
+from .tokenizers import TextTokenizer, Tokenizer, fingerprint, load_tokenizer, show_strip
 
 # %% ../../nbs/lab/01a_writing.ipynb #e65f0e33
 @dataclass
@@ -87,6 +87,8 @@ def continue_rows(model: Decoder,
             past, start, read = model.new_past(), first, first
         with at_rest(model):
             logits = model(ids[:, read:].to(device), past)[:, -1].float().cpu()     # (B,V)
+        if not logits.isfinite().all():
+            raise RunError("The decoder's scores are NaN or infinite, so it cannot write; train it again, or use another.")
         read = ids.shape[1]
         ids = torch.cat([ids, torch.multinomial(draw_from(logits, how), 1, generator=generator)], 1)
         yield ids[:, -1], logits
@@ -164,6 +166,9 @@ class Writer:
               top: int = 5,
              ) -> Writing:
         "Continue a prompt until a stop string, <end>, or `n` tokens."
+        if not isinstance(prompt, str):
+            raise UsageError(f"The prompt is {prompt!r}, and not a text; give the text to continue.")
+        n, top = whole_number("n", n, 0), whole_number("top", top, 0)
         steps, text = [], ""
         for step in generate(self.model, self.tokenizer.encode(prompt), n, how, cache, top):
             steps.append(step)
@@ -217,8 +222,7 @@ def save_decoder(folder: str | Path,
     "Write model_decoder.safetensors and tokenizer.json into a folder."
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / TOKENIZER).is_file() or (folder / TOKENIZER).read_bytes() != tokenizer.json.encode():
-        save_tokenizer(tokenizer, folder / TOKENIZER)
+    store.write_changed(folder / TOKENIZER, tokenizer.json.encode())
     header = dict(format="tofy-decoder", tofy=__version__, config=asdict(model.config),
                   tokenizer_sha256=fingerprint(tokenizer), **(about or {}))
     store.save_tensors(folder / DECODER, model.state_dict(), {k: json.dumps(v) for k, v in header.items()})
@@ -228,19 +232,24 @@ def load_decoder(folder: str | Path) -> Writer:
     "The best model of a run folder with its tokenizer, as a `Writer`."
     folder = Path(folder)
     if not (folder / DECODER).is_file():
-        raise UsageError(f"There is no decoder in {folder}; train one with tofy lab train --out {folder}, "
-                     "or name another folder.")
-    tensors, header = store.load_tensors(folder / DECODER)
-    try:
-        header = {key: json.loads(value) for key, value in header.items()}
+        raise UsageError(f"There is no decoder in {folder}; train one with "
+                         f"{command_line('tofy', 'lab', 'train', '--out', folder)}, or name another folder.")
+    path = folder / DECODER
+    tensors, texts = store.load_tensors(path)
+    header = store.read_header(texts, path)
+    with store.reading(path, "was not written by this version of tofy"):
         config, expected = DecoderConfig(**header["config"]), header["tokenizer_sha256"]
-    except (KeyError, TypeError, ValueError) as error:
-        raise RunError(f"{folder / DECODER} was not written by this version of tofy ({error}); "
-                      "train again.") from error
+        for name in ("train", "data", "text", "origin"):
+            if not isinstance(header.get(name, {}), dict):
+                raise ValueError(f"its {name} is no table")
     tokenizer = load_tokenizer(folder)
     if fingerprint(tokenizer) != expected:
         raise RunError(f"{folder / TOKENIZER} is not the tokenizer this model was trained with; "
                       "copy the right one into that folder.")
+    if len(tokenizer) != config.vocab_size:
+        raise RunError(f"{path} is damaged: it has {config.vocab_size:,} tokens, and its tokenizer {len(tokenizer):,}; "
+                       "copy it again or train again.")
+    store.check_size(lambda: Decoder(config), tensors, path, config.layers)
     model = Decoder(config)
-    store.fit_weights(model, tensors, folder / DECODER)
+    store.fit_weights(model, tensors, path)
     return Writer(model.eval(), tokenizer, header)

@@ -24,7 +24,7 @@ from ..schedule import learning_rate, phases
 from ..sizing import CARD, Advice, advise, expected_blanks, plot_memory
 from ..training import TrainConfig, recipe
 from ..vocab import SPECIALS
-from .parts import Panel, Picture
+from .parts import Panel, Picture, stamp
 
 # %% ../../nbs/15a_panel_ideas.ipynb #bf20cf27
 WIDE = dict(style={"description_width": "8em"}, layout={"width": "25em"})
@@ -219,7 +219,7 @@ def plot_advice(advice: Advice, train: TrainConfig, ax=None):
 class SizingPanel(Panel):
     "A panel that shows parameters, memory, steps and warnings while you change the sizes of a model."
     def __init__(self, source: str | Path = "builtin"):   # a file, hub:<id>, or builtin[:N]
-        self.read = lru_cache(maxsize=4)(partial(load_data, source))
+        self.source, self.text = source, None                       # the text's stamp, and what reads it
         self.make_sliders()
         moved = (self.dim, self.layers, self.heads, self.batch, self.max_seq, self.max_vocab)
         self.trial = widgets.Button(description="try two seconds", tooltip="train for two seconds to estimate the time")
@@ -254,7 +254,9 @@ class SizingPanel(Panel):
             self.trial.disabled, self.trial.description = False, "try two seconds"
 
     def redraw(self, seconds: float = 0.) -> None:
-        data = self.read(self.max_vocab.value, self.max_seq.value)
+        if self.text is None or self.text[0] != stamp(self.source):  # the file has changed: forget what was read
+            self.text = stamp(self.source), lru_cache(maxsize=4)(partial(load_data, self.source))
+        data = self.text[1](self.max_vocab.value, self.max_seq.value)
         model, train = recipe(dim=self.dim.value, layers=self.layers.value, heads=self.heads.value,
                               batch=self.batch.value or None, max_seq=self.max_seq.value, **self.length.settings())
         advice = advise(data, model, train, seconds)

@@ -22,8 +22,9 @@ from ..colours import BLACK
 from ..errors import TofyError, UsageError
 from ..gap import LABELS
 from ..inference import Latent
-from ..vocab import SPECIALS
-from .parts import Panel, Picture, pick_run
+from ..run_folder import MODEL
+from ..vocab import SPECIALS, Vocab
+from .parts import Panel, Picture, pick_run, stamp
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:
@@ -31,6 +32,11 @@ def opened(folder: Path | None) -> Latent:
     if folder is None:
         raise UsageError("There is no trained run in runs/ yet; train one (tofy train), or name the folder of one.")
     return inference.load(folder)
+
+
+def written(folder: Path | None) -> tuple:
+    "What changes when a run is trained again in the same folder."
+    return folder, folder and stamp(folder / MODEL)
 
 
 def choice(options: list, description: str, tooltip: str) -> widgets.ToggleButtons:
@@ -42,15 +48,16 @@ def choice(options: list, description: str, tooltip: str) -> widgets.ToggleButto
 class Side(VBox):
     "One side of the panel: a run, its model's answer, and a picture of the attention at the blank."
     def __init__(self, run: widgets.Dropdown):
-        self.run, self.folder, self.latent, self.answer = run, None, None, None
+        self.run, self.read, self.latent, self.answer = run, None, None, None
         self.text, self.looks = widgets.HTML(layout=Layout(min_height="17em")), Picture(6, 2)
         self.body = VBox([self.text, self.looks])
         super().__init__([run, self.body], layout=Layout(flex="1 1 24em", max_width="620px"))
 
     def chosen(self) -> Latent:
-        "The chosen model; its file is read only once."
-        if self.latent is None or self.folder != self.run.value:
-            self.latent, self.folder = opened(self.run.value), self.run.value
+        "The chosen model; its file is read again only if it has changed."
+        now = written(self.run.value)
+        if self.latent is None or self.read != now:
+            self.latent, self.read = opened(self.run.value), now
         return self.latent
 
     def show(self, question: str, top: int) -> None:
@@ -135,11 +142,23 @@ def find_words(words: list[str], part: str) -> list[str]:
     "The words that contain `part`: first `part` itself, then words that begin with it, then others, in given order."
     return sorted((w for w in words if part in w), key=lambda w: (w != part, not w.startswith(part)))
 
+# %% ../../nbs/15b_panel_models.ipynb #near0map
+def nearest_on_map(xy: torch.Tensor,    # (n,2) a row for each word, without specials
+                   vocab: Vocab,
+                   word: str,
+                   n: int,
+                  ) -> list[tuple[str, float]]:
+    "The `n` other words nearest to a word on a map, each with its distance."
+    distances = (xy - xy[vocab.ids[word] - len(SPECIALS)]).norm(dim=-1)                                # (n,)
+    distances[vocab.ids[word] - len(SPECIALS)] = math.inf
+    best = distances.topk(min(n, len(distances) - 1), largest=False)
+    return [(vocab.words[i + len(SPECIALS)], d) for d, i in zip(best.values.tolist(), best.indices.tolist())]
+
 # %% ../../nbs/15b_panel_models.ipynb #e0bbde5b
 class CrowdingPanel(Panel):
     "A panel that shows the words of an embedding table on a map, with their neighbours and figures about the table."
     def __init__(self, folder: str | Path | None = None):   # a run; None: the first in the list
-        self.run, self.latent, self.vocab = pick_run(folder), None, None
+        self.run, self.latent, self.vocab, self.read = pick_run(folder), None, None, None
         self.search = widgets.Text(description="find", placeholder="a word, or a part of one", continuous_update=True,
                                    tooltip="the list below shows the words that contain this")
         self.words = widgets.Select(description="word", rows=9, tooltip="the word to mark, with its neighbours")
@@ -160,7 +179,7 @@ class CrowdingPanel(Panel):
     def choose(self) -> None:
         "Load the chosen run, fill in the controls, and draw once."
         self.latent = None                                          # draw nothing until everything is loaded
-        latent = opened(self.run.value)
+        self.read, latent = written(self.run.value), opened(self.run.value)
         self.rows, self.vocab = crowding.word_rows(latent.model), latent.vocab
         self.film = crowding.load_frames(self.run.value, len(self.rows))
         self.maps = self.film.xy.float() if self.film else crowding.map2d(self.rows)[None]      # (F,n,2)
@@ -168,7 +187,8 @@ class CrowdingPanel(Panel):
         self.frame.options = [(str(step), i) for i, step in enumerate(steps)]
         self.frame.value = len(steps) - 1
         counts = torch.tensor(self.vocab.counts[len(SPECIALS):])
-        self.figures.value = table(crowding.table_figures(self.rows, counts))
+        about = f"the saved model, step {latent.header.get('step', '?')}"
+        self.figures.value = html.escape(about) + table(crowding.table_figures(self.rows, counts))
         self.find()
         self.latent = latent
         self.draw()
@@ -177,6 +197,8 @@ class CrowdingPanel(Panel):
         "List the words that contain the typed text, and select the first."
         if self.vocab is None:
             return
+        if self.latent and self.read != written(self.run.value):     # trained again in the same folder
+            return self.choose()
         part = self.search.value.strip()
         found = find_words(self.vocab.words[len(SPECIALS):], part.lower() if self.vocab.lower else part)
         self.words.options, self.words.value = found[:500], found[0] if found else None
@@ -187,10 +209,11 @@ class CrowdingPanel(Panel):
         "Show the picture, the neighbours of the chosen word, and the figures at the chosen training step."
         if self.latent is None:
             return
+        if self.read != written(self.run.value):                     # trained again in the same folder
+            return self.choose()
         word, (n, dim) = self.words.value, self.rows.shape
-        near = inference.nearest_words(self.latent, word, 8) if word else []
-        self.near.value = f"nearest to <b>{html.escape(word)}</b>, cosine" + table(dict(near)) if word else ""
-        film_shown = self.film and self.view.value == "map"
+        film_shown = bool(self.film) and self.view.value == "map"
+        near = self.neighbours(word, film_shown)
         self.frame.layout.display, self.said.value = "" if film_shown else "none", ""
         if film_shown:
             step, mrr, rank = (t[self.frame.value].item() for t in self.film[1:])
@@ -202,6 +225,22 @@ class CrowdingPanel(Panel):
         marks = f"; {word} is marked in orange, and in black: {', '.join(marked[1:])}" if word else ""
         self.picture.draw(painters[self.view.value],
                           words=f"{self.view.value} of {n:,} words" + marks * (self.view.value == "map"))
+
+    def neighbours(self, word: str | None, film_shown: bool) -> list[tuple[str, float]]:
+        "List the words nearest to a word: in the saved model's table or, at another step, on the map that is shown."
+        if not word:
+            self.near.value = ""
+            return []
+        saved = self.latent.header.get("step")
+        step = self.film.step[self.frame.value].item() if film_shown else saved
+        last = self.frame.value == len(self.maps) - 1
+        if step == saved or saved is None and last:
+            near, about = inference.nearest_words(self.latent, word, 8), "cosine"
+        else:                                                        # a film keeps no table, only its map
+            near = nearest_on_map(self.maps[self.frame.value], self.vocab, word, 8)
+            about = f"distance on the map of step {step}"
+        self.near.value = f"nearest to <b>{html.escape(word)}</b>, {about}" + table(dict(near))
+        return near
 
     def paint_map(self, marked: list[str], ax) -> None:
         "Draw the map at the chosen training step; the axis limits are the same for every step."
@@ -221,11 +260,11 @@ def table(figures: dict[str, float]) -> str:
 def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why (the training side is missing)
     "Measure everything that the panel draws about one run."
     data, why = gap.read_again(folder)
-    lines, latent = inference.run_baselines(folder, data), opened(folder)
+    known, latent = inference.run_baselines(folder, data), opened(folder)
     phrases = inference.heldout_phrases(folder, latent)
     where = gap.standings(latent, phrases, data)
-    return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()}, lines=lines,
-                ways=gap.broken_ways(latent, phrases), why=why)
+    return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()},
+                lines=gap.same_blanks(where, known), ways=gap.broken_ways(latent, phrases), why=why)
 
 # %% ../../nbs/15b_panel_models.ipynb #afb1557d
 def gap_in_words(here: dict[str, float], k: int, kind: str, figure: str) -> str:
@@ -248,6 +287,12 @@ def paint_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str, ax) -
     "Draw a bar for each way of asking the model and a line for each baseline, with a legend beside the plot."
     gap.plot_ways(ways, lines, figure, ax).legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
 
+# %% ../../nbs/15b_panel_models.ipynb #numb0gap
+def numbers_to(words: int) -> list[int]:
+    "The numbers of candidates on the slider: ten for each doubling, acc_neg's 33, and all words at the end."
+    steps = {round(2**(i / 10)) for i in range(10, 10 * max(words, 2).bit_length())} | {33}
+    return sorted({k for k in steps if k < words} | {words})
+
 # %% ../../nbs/15b_panel_models.ipynb #8d1ffd97
 class GapPanel(Panel):
     "A panel that plots a metric against the number of candidates, and in bars for several kinds of damaged input."
@@ -257,11 +302,12 @@ class GapPanel(Panel):
                            "how the other candidates are drawn")
         self.figure = choice([("top-1", "top1"), ("MRR", "mrr")], "figure",
                              "the share of blanks where the right word is first, or the mean of 1/rank")
-        self.candidates = widgets.FloatLogSlider(33, base=2, min=1, max=10, step=.1, description="candidates",
-                                                 readout_format=".0f", layout=Layout(width="36em"),
-                                                 tooltip="among how many words, including the right one, it must win")
+        self.candidates = widgets.SelectionSlider(options=numbers_to(1024), value=33, description="candidates",
+                                                  layout=Layout(width="36em"),
+                                                  tooltip="among how many words, including the right one, it must win")
         self.said, self.curve, self.bars = widgets.HTML(), Picture(7, 3.2), Picture(7, 2.8)
         self.ways, self.measured, self.work = HBox(layout=Layout(flex_flow="row wrap")), {}, None
+        self.read: dict[Path, tuple] = {}                    # what each measured run was, when it was measured
         self.body = VBox([self.candidates, self.said, self.curve, self.ways, self.bars])
         super().__init__(self.run, HBox([self.kind, self.figure], layout=Layout(flex_flow="row wrap")), self.body)
         self.mark("gap", "run", "kind", "figure", "candidates", "said", "curve", "ways", "bars")
@@ -274,16 +320,21 @@ class GapPanel(Panel):
         "Show the chosen run, or begin to measure it."
         self.body.layout.visibility = "hidden"
         opened(self.run.value)                               # if that fails, the panel says why at once
-        if self.run.value in self.measured:
+        if self.is_measured():
             self.fill_in()
         else:
             self.work = Thread(target=self.guard(self.measure), args=(self.run.value,))
             self.work.start()
 
+    def is_measured(self) -> bool:
+        "Whether the chosen run has been measured as it is now, and not before it was trained again."
+        return self.run.value in self.measured and self.read[self.run.value] == written(self.run.value)
+
     def measure(self, folder: Path) -> None:
         "Measure a run (called in a thread), and show the result if the run is still the chosen one."
         self.notice.say("Measuring this run: a few thousand questions, a few seconds …")
-        self.measured[folder] = measure(folder)
+        now = written(folder)
+        self.measured[folder], self.read[folder] = measure(folder), now
         if folder == self.run.value:
             self.fill_in()
 
@@ -296,7 +347,10 @@ class GapPanel(Panel):
                              tooltip=f"show or hide the bar of this way to damage the input: {name}")
             for name in found["ways"] if name != "asked right"]
         self.when(*self.ways.children, do=self.draw_bars)
-        self.candidates.max = math.log2(found["where"]["heldout"].words)
+        numbers, wanted = numbers_to(found["where"]["heldout"].words), self.candidates.value
+        if list(self.candidates.options) != numbers:
+            self.candidates.options = numbers
+            self.candidates.value = min(numbers, key=lambda k: abs(k - wanted))
         self.notice.say(found["why"])
         self.draw_curve()
         self.draw_bars()
@@ -306,8 +360,10 @@ class GapPanel(Panel):
         "Show the metric at the chosen number of candidates, in words and as a picture."
         if self.run.value not in self.measured:
             return
+        if not self.is_measured():
+            return self.choose()
         found, kind, figure = self.measured[self.run.value], self.kind.value, self.figure.value
-        k = min(round(self.candidates.value), found["where"]["heldout"].words)
+        k = min(self.candidates.value, found["where"]["heldout"].words)
         here = {name: gap.candidate_curve(where, [k])[kind][figure][0] for name, where in found["where"].items()}
         said = gap_in_words(here, k, kind, figure)
         self.said.value = f'<div role="status">{html.escape(said)}</div>'
@@ -317,6 +373,8 @@ class GapPanel(Panel):
         "Draw a bar for the undamaged input, and one for each ticked way to damage it."
         if self.run.value not in self.measured:
             return
+        if not self.is_measured():
+            return self.choose()
         found, figure = self.measured[self.run.value], self.figure.value
         chosen = {"asked right"} | {box.description for box in self.ways.children if box.value}
         ways = {name: way for name, way in found["ways"].items() if name in chosen}

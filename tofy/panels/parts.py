@@ -124,3 +124,12 @@ def pick_run(value: str | Path | None = None,   # a folder; None: the first in t
     chosen = Path(value) if value is not None else next(iter(found.values()), None)
     return widgets.Dropdown(options=list(found.items()), value=chosen, description=description,
                             tooltip="which trained model to show", layout=Layout(width="22em"))
+
+# %% ../../nbs/15_panels.ipynb #76768cda
+def stamp(path: str | Path) -> tuple[int, int, int] | None:
+    "What changes when a file is written anew: time, size and place on the disk; None if there is no such file."
+    try:
+        about = Path(path).stat()
+    except (OSError, ValueError):
+        return None
+    return about.st_mtime_ns, about.st_size, about.st_ino

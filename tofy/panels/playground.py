@@ -19,14 +19,14 @@ from threading import Thread
 import ipywidgets as widgets
 from ipywidgets import Layout
 
-from ..background import start_python
+from ..background import close_pipes, end_with_parent, start_python
 from ..checkpoint import measured, read_records
 from ..errors import RunError, TofyError, UsageError
 from ..lab import lineage, schedule, surgery
 from ..lab.training import TextRecord
-from ..lab.writing import Sampling, Writer, load_decoder
+from ..lab.writing import DECODER, Sampling, Writer, load_decoder
 from .ideas import WIDE, side_by_side
-from .parts import Panel, Picture
+from .parts import Panel, Picture, stamp
 
 # %% ../../nbs/lab/08_playground.ipynb #3958cef2
 def free_name(folder: Path, what: str) -> Path:
@@ -52,6 +52,11 @@ class Training:
         "Stop the training; the best model so far stays in its folder."
         self.process.terminate()
         self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        "Give back what an ended training still holds."
+        close_pipes(self.process, self.errors)
         atexit.unregister(self.stop)
 
     def wait(self, seconds: float | None = None) -> bool:
@@ -60,11 +65,10 @@ class Training:
             code = self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             return False
-        atexit.unregister(self.stop)
+        said = "" if self.errors.closed else (self.errors.seek(0), self.errors.read())[1]
+        self.close()
         if code:
-            self.errors.seek(0)
-            said = self.errors.read().strip().splitlines() or [f"The training ended by itself (exit {code})."]
-            raise RunError(said[-1])
+            raise RunError([f"The training ended by itself (exit {code}).", *said.strip().splitlines()][-1])
         return True
 
     def __str__(self) -> str:
@@ -77,6 +81,7 @@ class Training:
 # %% ../../nbs/lab/08_playground.ipynb #58671f97
 def main(*args, **settings) -> None:
     "Run `train_on` in the process of a `Training`; a `TofyError` becomes the exit message of the process."
+    end_with_parent()
     try:
         for _ in schedule.train_on(*args, **settings):
             pass
@@ -90,10 +95,11 @@ class PlaygroundPanel(Panel):
         self.home, self.training, self.watcher, self.opened, self.listing = Path(home), None, None, (None, None), False
         self.make_controls()
         self.make_buttons()
-        self.text, self.words, self.tree = widgets.HTML(), widgets.HTML(), Picture(8.5, 3)
+        self.text, self.words, self.faults = (widgets.HTML() for _ in range(3))
+        self.tree = Picture(8.5, 3)
         asked = self.run, self.prompt, self.temperature, self.top_k, self.top_p, self.seed, self.tokens
         super().__init__(side_by_side(*asked), side_by_side(self.generate), self.text, self.words,
-                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree)
+                         side_by_side(self.layer, self.head, self.train, self.seconds, self.back), self.tree, self.faults)
         self.mark("playground", "run", "prompt", "temperature", "top_k", "top_p", "seed", "tokens", "seconds",
                   "generate", "layer", "head", "back", "train", "text", "words", "tree")
         self.when(*asked, self.generate, do=self.write)
@@ -129,27 +135,32 @@ class PlaygroundPanel(Panel):
         self.train = button("train on", "make a child and train it for this many seconds")
 
     def chosen(self) -> Writer:
-        "The chosen decoder; its file is read only once."
+        "The chosen decoder; its file is read again only if it has changed."
         if self.run.value is None:
             raise UsageError(f"There is no decoder in {self.home} yet; press the button to train a small one.")
-        if self.opened[0] != self.run.value:
-            self.opened = self.run.value, load_decoder(self.run.value)
+        now = self.run.value, stamp(self.run.value / DECODER)
+        if self.opened[0] != now:
+            self.opened = now, load_decoder(self.run.value)
         return self.opened[1]
 
     def look_around(self, pick: Path | None = None) -> None:
         "List the decoders in `home`, choose one (`pick` if given), and draw their family tree."
         folders, picked = lineage.decoder_folders(self.home), pick or self.run.value
+        writers, faults = lineage.open_family(self.home)
         self.listing = True                                       # changing the list must not start writing
         self.run.options = [(folder.name, folder) for folder in folders]
-        self.run.value = picked if picked in folders else next(iter(folders), None)
+        healthy = [folder for folder in folders if folder.name in writers]
+        self.run.value = picked if picked in folders else next(iter(healthy or folders), None)
         self.listing = False
         self.train.description = "train on" if folders else "train a first one"
         self.layer.disabled = self.head.disabled = self.back.disabled = self.generate.disabled = not folders
         if not folders:
             return self.notice.say(f"There is no decoder in {self.home} yet; press the button to train a small one.")
-        members = lineage.read_family(self.home)
-        self.tree.size = 8.5, .8 + .3 * len(members)
-        self.tree.draw(partial(lineage.plot_lineage, members), words=lineage.tree_text(members))
+        members = lineage.family(writers)
+        if members:
+            self.tree.size = 8.5, .8 + .3 * len(members)
+            self.tree.draw(partial(lineage.plot_lineage, members), words=lineage.tree_text(members))
+        self.faults.value = "<br>".join(map(html.escape, lineage.fault_lines(faults)))
         self.write()
 
     def write(self) -> None:
@@ -172,10 +183,10 @@ class PlaygroundPanel(Panel):
     def roll_back(self) -> None:
         "Choose the parent of the chosen decoder, if the parent's folder still exists."
         members = {m.name: m for m in lineage.read_family(self.home)}
-        own = members[self.run.value.name]
-        parents = [m.name for m in members.values() if m.name and m.kin.hash == own.parent]
+        own = members.get(self.run.value.name)
+        parents = [m.name for m in members.values() if own and m.name and m.kin.hash == own.parent]
         if not parents:
-            raise UsageError(f"{own.name} has no parent in {self.home}.")
+            raise UsageError(f"{self.run.value.name} has no parent in {self.home}.")
         self.run.value = self.run.value.with_name(parents[0])
 
     def train_child(self) -> None:

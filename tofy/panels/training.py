@@ -24,6 +24,7 @@ from ipywidgets import HBox, Layout, VBox
 from .. import background, run_folder
 from ..background import Background
 from ..checkpoint import measured, write_whole
+from ..corpus import builtin_sizes
 from ..curves import plot_columns, plot_runs
 from ..data import Data
 from ..doctor import diagnose
@@ -35,7 +36,7 @@ from ..run_folder import LogRecord, read_log
 from ..settings import Setting, common_first, from_text, to_text
 from ..sizing import advise
 from ..training import RECIPES
-from .parts import Panel, Picture, run_folders
+from .parts import Panel, Picture, run_folders, stamp
 
 # %% ../../nbs/15c_panel_training.ipynb #2f413b14
 def shares_to_marks(shares: tuple[float, float, float]) -> tuple[float, float]:
@@ -116,7 +117,7 @@ def from_control(told: Setting, value: Any) -> Any:
     return round(value, 9) if isinstance(value, float) else value   # a slider in a browser turns .1 into .0999999
 
 # %% ../../nbs/15c_panel_training.ipynb #efe0ea1f
-ELSEWHERE = ("source", "column", "cache", "steps", "seconds")   # outside the groups, or not on the panel at all
+ELSEWHERE = ("source", "cache", "steps", "seconds")   # outside the groups, or not on the panel at all
 
 
 class SettingsForm:
@@ -151,7 +152,7 @@ class SettingsForm:
 
     def show(self, plan: Plan) -> None:
         "Set every control to the value in a plan."
-        self.beside = dict(column=plan.data.column, cache=plan.data.cache)
+        self.beside = dict(cache=plan.data.cache)
         values = asdict(plan.data) | asdict(plan.model) | asdict(plan.train)
         if values["dim"] not in self["dim"].options:
             self["dim"].options = sorted({*self["dim"].options, values["dim"]})
@@ -199,9 +200,9 @@ BUSY = .1   # largest share of the time for drawing
 # %% ../../nbs/15c_panel_training.ipynb #0af642f1
 def how_far(run: Background) -> tuple[float, str]:
     "The share of the run that is done, and a sentence about its state and speed."
-    if not run.records:
+    last = run.latest
+    if last is None:
         return 0., "starting: a new process reads the text" if run.state == "starting" else run.state
-    last = run.records[-1]
     rate = last.examples / max(last.seconds, 1e-9)
     said = f"{run.state}, step {last.step:,}, {last.seconds:.0f} s, {rate:,.0f} examples/s"
     if run.state == "training" and last.progress > 0:
@@ -288,9 +289,19 @@ def findings(report: list) -> str:
     return "<b>doctor:</b>" + "".join(rows)
 
 # %% ../../nbs/15c_panel_training.ipynb #6fb88431
+def baselines_of(folder: Path) -> dict[str, dict]:
+    "The saved baselines of a run; {} if there are none, or if the run cannot be read."
+    with suppress(TofyError, OSError, ValueError):
+        return known_baselines(folder)
+    return {}
+
+
 def label(name: str, folder: Path) -> str:
     "One line about a run: its last held-out metrics, steps and seconds."
-    lines = read_log(folder)
+    try:
+        lines = read_log(folder)
+    except (TofyError, OSError, ValueError) as error:
+        return f"{name}: {error}"
     checked = measured(lines, "valid_mrr")
     if not checked:
         return f"{name}: no held-out metrics yet"
@@ -330,10 +341,19 @@ class RunList(VBox):
         "Draw the chosen runs together, with the baselines of the first run that has any."
         if not self.list.value:
             return
-        lines = next(filter(None, map(known_baselines, self.list.value)), {})
-        histories = {folder.name: read_log(folder) for folder in self.list.value}
+        lines = next(filter(None, map(baselines_of, self.list.value)), {})
+        histories = {folder.name: read_log(folder) for folder in self.readable()}
         said = "; ".join(text for text, folder in self.list.options if folder in self.list.value)
         self.picture.draw(partial(plot_runs, histories, lines), words=said)
+
+    def readable(self) -> list[Path]:
+        "The chosen runs whose log can be read; the list says what is wrong with the others."
+        found = []
+        for folder in self.list.value:
+            with suppress(TofyError, OSError, ValueError):
+                read_log(folder)
+                found.append(folder)
+        return found
 
     def chosen(self) -> Path:
         "The folder of the chosen run; a `UsageError` unless exactly one is chosen."
@@ -353,7 +373,7 @@ class RunList(VBox):
     def export(self, *_) -> None:
         if not self.list.value:
             raise UsageError("No run is chosen; choose one or several in the list.")
-        text, path = background.one_table({folder.name: folder for folder in self.list.value}), self.home / "runs.csv"
+        text, path = background.one_table({folder.name: folder for folder in self.readable()}), self.home / "runs.csv"
         self.home.mkdir(parents=True, exist_ok=True)
         write_whole(path, text.encode())
         link = f"data:text/csv;base64,{base64.b64encode(text.encode()).decode()}"
@@ -369,6 +389,15 @@ def button(name: str, tooltip: str, **more) -> widgets.Button:
     "A button, with a CSS class by which tests find it."
     made = widgets.Button(description=name, tooltip=tooltip, layout=Layout(width="auto"), **more)
     return made.add_class(f"tofy-{name.split()[0].lower()}")
+
+# %% ../../nbs/15c_panel_training.ipynb #toolarge
+def too_large(source: str) -> bool:
+    "Whether reading a source would keep the panel waiting: a run reads it in a process of its own, which can be stopped."
+    with suppress(ValueError):                                 # a malformed source is told when it is read
+        if sizes := builtin_sizes(source):
+            return max(sizes) > 50_000
+    about = stamp(source)
+    return source.startswith("hub:") or about is not None and about[1] > 20e6
 
 # %% ../../nbs/15c_panel_training.ipynb #eb403ea6
 class TrainingPanel(Panel):
@@ -404,9 +433,9 @@ class TrainingPanel(Panel):
         narrow, wrap = Layout(width="15em"), Layout(flex_flow="row wrap")
         self.source = widgets.Combobox(value=source, options=["builtin", "builtin:20000", "builtin:3700:2000"],
                                        ensure_option=False, description="data", continuous_update=False,
-                                       tooltip="a text file, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
-        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv", description="upload",
-                                         tooltip="a text file with one phrase per line")
+                                       tooltip="a text file or table, a folder of them, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
+        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv,.jsonl,.ndjson,.json,.parquet,.gz,.bz2,.xz", description="upload",
+                                         tooltip="a text file with one phrase per line, or a table")
         self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", layout=narrow,
                                        tooltip="the settings to start from").add_class("tofy-recipe")
         self.size = widgets.Dropdown(options=list(SIZES), description="size", layout=narrow,
@@ -470,24 +499,25 @@ class TrainingPanel(Panel):
         return self.settings.read(self.recipe.value, self.source.value.strip() or "builtin")
 
     def look_at(self, plan: Plan) -> Data | None:
-        "The data of a plan, read only if its data settings changed; None for a Hub data set, which only the run reads."
-        if plan.data.source.startswith("hub:"):
+        "The data of a plan, read again only if they have changed; None for large data, which only the run reads."
+        if too_large(plan.data.source):
             return None
-        if self.read is None or self.read[0] != plan.data:
-            self.read = plan.data, source_data(plan.data)
+        now = plan.data, stamp(plan.data.source)
+        if self.read is None or self.read[0] != now:
+            self.read = now, source_data(plan.data)
         return self.read[1]
 
     def tell_size(self, seconds: float = 0.) -> None:
         "Show an estimate of the run, after a trial of `seconds` if that is not 0, and the code that repeats the run."
         if self.silent:
             return
-        wanted_plan, out = self.asked(), self.home / self.name.value
+        wanted_plan, out = self.asked(), self.home / background.run_name(self.name.value)
         parts = [f"<b>{title}</b><pre>{html.escape(text)}</pre>" for title, text in (
             ("a cell", as_cell(wanted_plan, out)), ("a command line", as_command(wanted_plan, out)))]
         self.code.value = "".join(parts)
         text = self.look_at(wanted_plan)
         if text is None:
-            self.estimate.value = "The data will be fetched when the run starts."
+            self.estimate.value = "The data will be read when the run starts."
             return
         advice = advise(text, wanted_plan.model, wanted_plan.train, seconds)
         wanted = ("phrases", "effective examples", "model", "suggestion", "5 to 10 passes", "memory", "time", "note")
@@ -502,7 +532,7 @@ class TrainingPanel(Panel):
 
     def begin(self) -> None:
         "Start a new run with the settings in the controls."
-        self.order, self.out = self.asked(), self.home / self.name.value.strip()
+        self.order, self.out = self.asked(), self.home / background.run_name(self.name.value)
         self._go(resume=False)
 
     def go_on(self) -> None:
