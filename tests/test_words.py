@@ -162,7 +162,7 @@ def test_a_run_made_before_keeps_its_rule(made, tmp_path):
 
 def test_a_rule_of_a_later_version_is_a_sentence(made):
     relabel(made[0], "unicode-3")
-    with pytest.raises(RunError, match="unicode-3.*newest"):
+    with pytest.raises(RunError, match="unicode-3"):
         load(made[0])
 
 

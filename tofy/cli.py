@@ -250,13 +250,13 @@ def question_of(data) -> str:
 
 def can_be_asked(data, tokens: list[str], place: int) -> str:
     "The question that hides the token at `place`; an empty text if asking it would not hide just this one."
-    from tofy.inference import blank_of, one_token, question_for, read_blank
+    from tofy.inference import one_token, phrase_and_answer, question_for, read_blank
     with suppress(TofyError):
         question = question_for(data.vocab, tokens, place)
-        phrase, arrow, answer = question.partition("=>")
-        phrase, token = one_token(data.vocab, phrase, answer)
-        plain = "=>" not in answer and len(blank_of(phrase).findall(phrase)) == 1 and question.isprintable()
-        if plain and token == tokens[place] and len(read_blank(data.vocab, phrase)) <= data.settings["max_seq"]:
+        phrase, answer = phrase_and_answer(question)
+        phrase, token = one_token(data.vocab, phrase, answer or "")
+        fits = len(read_blank(data.vocab, phrase)) <= data.settings["max_seq"]   # an error unless there is one blank
+        if fits and question.isprintable() and token == tokens[place]:
             return question
     return ""
 

@@ -290,6 +290,16 @@ def one_token(vocab: Vocab, phrase: str, answer: str) -> tuple[str, str]:
     raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} pieces here ({' '.join(tokens)}), and a blank "
                   f"hides one; give the others, such as: {question_for(vocab, [*left, *tokens, *right], len(left))}")
 
+
+def check_answer(latent: Latent, token: str) -> None:
+    "Raise a `RunError` if a token cannot be ranked: it has no embedding, or stands for all unknown words."
+    if token in SPECIALS:
+        raise RunError(f"{token} stands for every unknown word, so it cannot be the answer; give a word after =>.")
+    if latent.row(token) is None:
+        near = nearest_spellings(latent.vocab, token)
+        hint = f"; spelt most like it: {', '.join(near)}." if near else "."
+        raise RunError(f"answer token {token!r} not in vocab{hint}")
+
 # %% ../nbs/10_inference.ipynb #9389f06e
 def diff(latent: Latent,
          question: str,               # "phrase with _ => answer"
@@ -309,12 +319,7 @@ def diff(latent: Latent,
         phrase, removed = strip_word(latent.vocab, phrase, token)
         note = f"removed {removed} of {token!r} from the phrase" if removed else None
     ids = read_blank(latent.vocab, phrase)
-    if token in SPECIALS:
-        raise RunError(f"{token} stands for every unknown word, so it cannot be the answer; give a word after =>.")
-    if latent.row(token) is None:
-        near = nearest_spellings(latent.vocab, token)
-        hint = f"; spelt most like it: {', '.join(near)}." if near else "."
-        raise RunError(f"answer token {token!r} not in vocab{hint}")
+    check_answer(latent, token)
     unknown = [t for t in phrase_tokens(latent.vocab, phrase) if t is not None and t not in latent.vocab.ids]
     answer = rank_answer(latent, phrase, token, top)
     outside = f"{token} is not in the vocabulary; its embedding comes from its spelling"
