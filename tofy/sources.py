@@ -75,7 +75,7 @@ def is_folder(path: Path) -> bool:
 
 # %% ../nbs/01a_sources.ipynb #d3ac5faa
 def read_lines(path: str | Path) -> Iterator[str]:
-    "The lines of a UTF-8 text file, without newlines, whatever they hold; a `UsageError` if it is missing or not UTF-8."
+    "The lines of a text file of ours, without newlines; a `UsageError` if it is missing or is not UTF-8."
     with opened(Path(path)) as file:
         for number, raw in enumerate(file, 1):
             yield decoded(raw, number, path)
@@ -92,7 +92,7 @@ def decoded(raw: bytes, number: int, name: object) -> str:
 
 
 def plain_lines(file: BinaryIO, name: object) -> Iterator[str]:
-    "The lines of a text that may come from anywhere; a `UsageError` for NUL bytes, or for lines that end with CR alone."
+    "The lines of a text from anywhere; a `UsageError` for NUL bytes, or for lines that end with CR alone."
     begin, short = [file.readline(), file.readline()], shlex.quote(Path(str(name)).name)
     if b"\r" in begin[0].rstrip(b"\r\n") and not begin[1]:
         raise UsageError(f"{name} ends its lines with carriage returns (CR) alone, so it is one long line; convert it "
@@ -135,7 +135,7 @@ def pick_column(found: Mapping[str, bool],   # column → whether it holds text
                 want: str | None,            # the column asked for
                 name: object,                # of the table, for the message
                ) -> str:
-    "The column to read: `want`, else `text`, else the only one with text; a `UsageError` that lists the columns if unclear."
+    "The column to read: `want`, else `text`, else the only one with text; a `UsageError` lists the columns if unclear."
     texts, there = [column for column, text in found.items() if text], ", ".join(map(repr, found))
     if want is not None:
         if want not in texts:
@@ -219,7 +219,8 @@ def csv_table(lines: Iterable[str],   # without their newlines
     return header, csv_records(rows, header, name)
 
 
-def csv_records(rows: Iterable[tuple[int, int, list[str]]], header: list[str], name: object) -> Iterator[dict[str, str]]:
+def csv_records(rows: Iterable[tuple[int, int, list[str]]], header: list[str],
+                name: object) -> Iterator[dict[str, str]]:
     "The rows as mappings from column to cell; warns of rows with more cells than the header has."
     count, end, ragged, log = 0, 1, [], logging.getLogger("tofy")
     for number, last, row in rows:
@@ -310,7 +311,8 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
             return (".json", []) if text in ("{", "[", "[{") else ("", [])
         if isinstance(record, dict) and record:
             return ".jsonl", list(map(str, record))
-        return (".json", []) if isinstance(record, list) and any(isinstance(r, (dict, str)) for r in record) else ("", [])
+        listed = isinstance(record, list) and any(isinstance(r, (dict, str)) for r in record)
+        return (".json" if listed else ""), []
     for delimiter, kind in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):
         cells = next(csv.reader([first], delimiter=delimiter), [])
         named = len(cells) > 1 and all(re.fullmatch(r"\w+", c) for c in cells) and HEADERS & {c.lower() for c in cells}
@@ -342,7 +344,8 @@ def checked_lines(file: BinaryIO, kind: str, name: object) -> tuple[Iterator[str
     signed = next((k for sign, k in SIGNS.items() if head.lower().startswith(sign.lower())), "")
     refuse_others(signed or kind, name)
     if b"\0" in head:
-        raise UsageError(f"{name} is not text: it contains NUL bytes; save it as plain UTF-8 text with a phrase per line.")
+        raise UsageError(f"{name} is not text: it contains NUL bytes; save it as plain UTF-8 text with a phrase per "
+                         "line.")
     lines = plain_lines(file, name)
     first = next(lines, None)
     return chain([] if first is None else [first], lines), first or ""
@@ -392,7 +395,7 @@ def folder_files(folder: Path) -> list[Path]:
 
 # %% ../nbs/01a_sources.ipynb #c9163832
 class Given(str):
-    "The name of a text given in memory, such as `<list of 3 phrases, sha256 0123456789abcdef>`; it carries the phrases."
+    "The name of a text in memory, such as `<list of 3 phrases, sha256 0123456789abcdef>`; it carries the phrases."
     phrases: tuple[str, ...]
 
     def __new__(cls, name: str, phrases: Iterable[str] = ()) -> "Given":
@@ -452,8 +455,9 @@ def as_source(source: Any, column: str | None = None) -> str:
     if isinstance(source, str) and source == "-":
         return standard_input(sys.stdin, column)
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        return piped(path.read_bytes(), column, "pipe") if is_pipe(path) else source if isinstance(source, str) else str(source)
+        if is_pipe(Path(source)):
+            return piped(Path(source).read_bytes(), column, "pipe")
+        return source if isinstance(source, str) else str(source)
     if not isinstance(source, Iterable):
         raise UsageError(f"source is {source!r:.60}, which is no text; give a path, builtin, hub:<id> or phrases.")
     return given_object(source, column)
@@ -487,12 +491,13 @@ def sizes_of(source: str | Path) -> tuple[int, int] | None:
 def refuse_gone(source: str | Path) -> None:
     "Raise a `UsageError` for the name of a text that was given in memory, read back from a file."
     if NAME.fullmatch(str(source)):
-        how, again = (("came from a pipe", "pipe the same text in again, with - as DATA") if str(source).startswith(PIPES)
-                      else ("was given in memory", "give the same phrases again, in Python"))
+        how, again = "was given in memory", "give the same phrases again, in Python"
+        if str(source).startswith(PIPES):
+            how, again = "came from a pipe", "pipe the same text in again, with - as DATA"
         raise UsageError(f"The text {source} {how} and is in no file, so it cannot be read again; {again}.")
 
 # %% ../nbs/01a_sources.ipynb #57d75a3d
-def source_lines(source: str | Path | Iterable[Any],   # a file, a folder, a table, builtin[:N[:NAMES]], hub:<id>, - or phrases
+def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, builtin[:N[:NAMES]], hub:<id>, -, phrases
                  seed: int = 0,                # of the built-in corpus
                  column: str | None = None,    # of a table; None: `text`, or the only one that holds text
                  optional: bool = False,       # a source without columns may leave the column out
