@@ -26,6 +26,7 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
 
 from .corpus import builtin_sizes
 from .corpus import lines as builtin_lines
@@ -131,6 +132,11 @@ def refuse_others(kind: str, name: object) -> None:
         raise UsageError(f"{name} is not text in UTF-8 but {what}; convert it first: {command}")
 
 # %% ../nbs/01a_sources.ipynb #1510342e
+HEADERS = {"text", "sentence", "question", "answer", "context", "response", "prompt", "content", "review"}
+NO_TEXT = {"id", "idx", "index", "label", "date", "time", "url"}
+PIPES = "standard input", "pipe"
+
+
 def pick_column(found: Mapping[str, bool],   # column → whether it holds text
                 want: str | None,            # the column asked for
                 name: object,                # of the table, for the message
@@ -146,8 +152,17 @@ def pick_column(found: Mapping[str, bool],   # column → whether it holds text
         return "text" if "text" in texts else texts[0]
     hint = (" If these are no names of columns, the file has no header line; a file with a phrase per line should end "
             "in .txt.") if any(re.search(r"\s", column.strip()) for column in found) else ""
-    command = f"tofy train {shlex.quote(str(name))} --column {shlex.quote((texts or list(found) or ['NAME'])[0])}"
-    raise UsageError(f"{name} is a table with the columns {there}; say which one to read, as in: {command}{hint}")
+    raise UsageError(f"{name} is a table with the columns {there}; say which one to read, as in: "
+                     f"{command_for(name, texts or list(found))}{hint}")
+
+
+def command_for(name: object, columns: Iterable[str]) -> str:
+    "The command, or the call, that reads the likeliest of these columns."
+    columns = list(columns) or ["NAME"]
+    likely = min(columns, key=lambda c: (c.lower() not in HEADERS, c.lower() in NO_TEXT))
+    if str(name).lower().startswith("the "):               # an object in memory
+        return f"load_data(…, column={likely!r})"
+    return f"tofy train {'-' if name in PIPES else shlex.quote(str(name))} --column {shlex.quote(likely)}"
 
 
 def phrase_of(value: str, where: str) -> str:
@@ -296,9 +311,6 @@ def parquet_values(path: Path, column: str | None) -> Iterator[object]:
         raise UsageError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); copy it again.") from None
 
 # %% ../nbs/01a_sources.ipynb #3f82773d
-HEADERS = {"text", "sentence", "question", "answer", "context", "response", "prompt", "content", "label", "review"}
-
-
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
     "The kind of table that a first line betrays, and its columns; (`\"\"`, []) for a phrase."
     text = first.strip()
@@ -315,7 +327,8 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
         return (".json" if listed else ""), []
     for delimiter, kind in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):
         cells = next(csv.reader([first], delimiter=delimiter), [])
-        named = len(cells) > 1 and all(re.fullmatch(r"\w+", c) for c in cells) and HEADERS & {c.lower() for c in cells}
+        known = (HEADERS | {"label"}) & {c.lower() for c in cells}
+        named = len(cells) > 1 and known and all(re.fullmatch(r"\w+", c) for c in cells)
         if named and column is None or column in cells:
             return kind, cells
     return "", []
@@ -328,10 +341,10 @@ def kind_by_line(first: str, column: str | None, name: object, optional: bool) -
         return kind
     kind, cells = betrayed(first, None)
     if kind:
-        wanted = next((c for c in cells if c.lower() in HEADERS), (cells or ["NAME"])[0])
         what = "a JSON record" if kind.startswith(".json") else "the header of a table"
-        raise UsageError(f"The first line of {name} is {what}, not a phrase; its columns are {', '.join(cells)}. To "
-                         f"read one: tofy train {shlex.quote(str(name))} --column {shlex.quote(wanted)}")
+        named = f"; its columns are {', '.join(cells)}" if cells else ""
+        raise UsageError(f"The first line of {name} is {what}, not a phrase{named}. To read one of its columns: "
+                         f"{command_for(name, cells)}")
     if column is not None and not optional:
         logging.getLogger("tofy").warning("%s is plain text and has no column %r; all of it is read.", name, column)
     return ""
@@ -406,10 +419,10 @@ class Given(str):
     def __deepcopy__(self, memo: dict) -> "Given": return self
 
     @property
-    def piped(self) -> bool: return self.startswith(PIPES)
+    def piped(self) -> bool: return self.startswith(tuple(f"<{what} of " for what in PIPES))
 
 
-PIPES = "<standard input of ", "<pipe of "
+LIVING: WeakValueDictionary[str, Given] = WeakValueDictionary()   # name → the text, while this process has it
 NAME = re.compile(r"<(.+) of ([\d,]+) phrases, sha256 [0-9a-f]{16}>")   # of a `Given`
 
 
@@ -418,7 +431,8 @@ def given(phrases: Iterable[str], what: str) -> Given:
     phrases = list(phrases)
     phrases[:1] = [phrase.removeprefix("\ufeff") for phrase in phrases[:1]]
     digest = hashlib.sha256("\n".join(phrases).encode()).hexdigest()
-    return Given(f"<{what} of {len(phrases):,} phrases, sha256 {digest[:16]}>", phrases)
+    made = Given(f"<{what} of {len(phrases):,} phrases, sha256 {digest[:16]}>", phrases)
+    return LIVING.setdefault(str(made), made)
 
 
 def given_object(values: Any, column: str | None) -> Given:
@@ -454,6 +468,8 @@ def as_source(source: Any, column: str | None = None) -> str:
     "A source as a string: its name or path, or a `Given` for what can be read only once or has no name."
     if isinstance(source, str) and source == "-":
         return standard_input(sys.stdin, column)
+    if isinstance(source, Given) or isinstance(source, str) and source in LIVING:
+        return LIVING.get(source, source)
     if isinstance(source, (str, Path)):
         if is_pipe(Path(source)):
             return piped(Path(source).read_bytes(), column, "pipe")
@@ -492,7 +508,7 @@ def refuse_gone(source: str | Path) -> None:
     "Raise a `UsageError` for the name of a text that was given in memory, read back from a file."
     if NAME.fullmatch(str(source)):
         how, again = "was given in memory", "give the same phrases again, in Python"
-        if str(source).startswith(PIPES):
+        if Given(str(source)).piped:
             how, again = "came from a pipe", "pipe the same text in again, with - as DATA"
         raise UsageError(f"The text {source} {how} and is in no file, so it cannot be read again; {again}.")
 
