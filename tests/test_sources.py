@@ -1,6 +1,7 @@
 "A text in any form is read as the same phrases, or refused in a sentence that names the cause."
 import bz2
 import copy
+import gc
 import gzip
 import io
 import json
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy
 import pytest
@@ -122,6 +124,13 @@ FORMS = {
     "Series": series, "DataFrame": frame, "Dataset": dataset, "pipe": None, "standard input": None, "hub": None}
 
 
+@pytest.fixture(autouse=True)
+def new_process(monkeypatch):
+    "No text of another test is alive."
+    sources.standard_input.cache_clear()
+    monkeypatch.setattr(sources, "LIVING", WeakValueDictionary())
+
+
 @pytest.fixture(scope="module")
 def expected(tmp_path_factory):
     home = tmp_path_factory.mktemp("plain")
@@ -221,7 +230,7 @@ OBJECTS = {
     "a set": ({"a b", "c d"}, "in order"), "a dict": (dict(text=["a b"]), "A dict"), "bytes": (b"a b", "bytes"),
     "numbers": ([1, 2], "Phrase 1 of the list is 1"), "mixed": (["a b", 3.5], "Phrase 2"), "nothing": (None, "source is None"),
     "a number": (3, "source is 3"), "empty": ([], "is empty"), "a NUL": (["a b", "a \0"], "Phrase 2"),
-    "texts and a column": ("column", "no columns"), "bytes inside": ([b"a b"], "Phrase 1")}
+    "texts and a column": ("column", "no columns"), "records": ([dict(a="b c", d="e f")], "load_data(…, column='a')"), "bytes inside": ([b"a b"], "Phrase 1")}
 
 
 @pytest.mark.parametrize("kind", OBJECTS)
@@ -346,6 +355,15 @@ def test_a_run_on_a_list_tells_its_source_and_how_to_go_on(tofy, in_memory):
     assert tofy("eval", in_memory).code == 0
 
 
+def test_a_text_is_found_by_its_name_while_it_lives():
+    data = load_data([*PHRASES, "one more"], valid=9)
+    name = str(data.settings["source"])
+    assert type(name) is str and load_data(**data.settings | dict(source=name)).hash == data.hash
+    del data
+    gc.collect()
+    assert "in no file" in error_of(lambda: load_data(name))
+
+
 def test_a_run_on_a_list_can_be_resumed_in_python(in_memory):
     shape, config = recipe(steps=5, batch=8, dim=16, layers=1, heads=2, threads=1)
     assert list(train(load_data(PHRASES, valid=10), shape, config, out=in_memory, resume=True))[-1].step == 5
@@ -360,7 +378,8 @@ def test_training_from_standard_input(tofy, tmp_path):
 
 def test_standard_input_that_is_empty_or_a_table_is_said(tofy):
     tofy("train", "-", 3).says(2, "standard input", "is empty")
-    tofy("train", "-", 3, stdin=json_lines()).says(2, "standard input", "JSON record", "--column text")
+    tofy("train", "-", 3, stdin=json_lines()).says(2, "standard input", "JSON record", "tofy train - --column text")
+    tofy("train", "-", 3, stdin=json_lines("said")).says(2, "tofy train - --column said")
 
 
 # ---- what training accepts, every later command reads

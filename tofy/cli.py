@@ -427,7 +427,8 @@ def evaluate(
 # %% ../nbs/16_cli.ipynb #f9198cc7
 @app.command("data")
 def prepare(
-    source: Annotated[str, typer.Argument(metavar="casual|DATA", help="What to prepare: casual, or a text in any form that train takes.")],
+    source: Annotated[str, typer.Argument(metavar="casual|DATA",
+                                          help="What to prepare: casual, or a text in any form that train takes.")],
     output: Annotated[Path, typer.Option(help="The phrase file to write.")],
     input: option("casual: a CSV with question and answer columns.", Path, "the Hub's") = None,
     min_tokens: option("casual: fewest words in question and in answer, split at spaces.", default="2") = 2,

@@ -371,7 +371,7 @@ def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
     return " ".join(mark if token is None else token for token in kept), removed
 
 # %% ../nbs/10_inference.ipynb #87278c84
-def encode_phrases(source: str | Path | Iterable[str],   # as for `load_data`; builtin: with another seed than in training
+def encode_phrases(source: str | Path | Iterable[str],   # as for `load_data`; builtin has another seed than in training
                    vocab: Vocab,
                    max_seq: int,
                    split: str = "none",    # as in training

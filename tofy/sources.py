@@ -26,6 +26,7 @@ from functools import cache
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO
+from weakref import WeakValueDictionary
 
 from .corpus import builtin_sizes
 from .corpus import lines as builtin_lines
@@ -75,7 +76,7 @@ def is_folder(path: Path) -> bool:
 
 # %% ../nbs/01a_sources.ipynb #d3ac5faa
 def read_lines(path: str | Path) -> Iterator[str]:
-    "The lines of a UTF-8 text file, without newlines, whatever they hold; a `UsageError` if it is missing or not UTF-8."
+    "The lines of a text file of ours, without newlines; a `UsageError` if it is missing or is not UTF-8."
     with opened(Path(path)) as file:
         for number, raw in enumerate(file, 1):
             yield decoded(raw, number, path)
@@ -92,7 +93,7 @@ def decoded(raw: bytes, number: int, name: object) -> str:
 
 
 def plain_lines(file: BinaryIO, name: object) -> Iterator[str]:
-    "The lines of a text that may come from anywhere; a `UsageError` for NUL bytes, or for lines that end with CR alone."
+    "The lines of a text from anywhere; a `UsageError` for NUL bytes, or for lines that end with CR alone."
     begin, short = [file.readline(), file.readline()], shlex.quote(Path(str(name)).name)
     if b"\r" in begin[0].rstrip(b"\r\n") and not begin[1]:
         raise UsageError(f"{name} ends its lines with carriage returns (CR) alone, so it is one long line; convert it "
@@ -131,11 +132,16 @@ def refuse_others(kind: str, name: object) -> None:
         raise UsageError(f"{name} is not text in UTF-8 but {what}; convert it first: {command}")
 
 # %% ../nbs/01a_sources.ipynb #1510342e
+HEADERS = {"text", "sentence", "question", "answer", "context", "response", "prompt", "content", "review"}
+NO_TEXT = {"id", "idx", "index", "label", "date", "time", "url"}
+PIPES = "standard input", "pipe"
+
+
 def pick_column(found: Mapping[str, bool],   # column → whether it holds text
                 want: str | None,            # the column asked for
                 name: object,                # of the table, for the message
                ) -> str:
-    "The column to read: `want`, else `text`, else the only one with text; a `UsageError` that lists the columns if unclear."
+    "The column to read: `want`, else `text`, else the only one with text; a `UsageError` lists the columns if unclear."
     texts, there = [column for column, text in found.items() if text], ", ".join(map(repr, found))
     if want is not None:
         if want not in texts:
@@ -146,8 +152,17 @@ def pick_column(found: Mapping[str, bool],   # column → whether it holds text
         return "text" if "text" in texts else texts[0]
     hint = (" If these are no names of columns, the file has no header line; a file with a phrase per line should end "
             "in .txt.") if any(re.search(r"\s", column.strip()) for column in found) else ""
-    command = f"tofy train {shlex.quote(str(name))} --column {shlex.quote((texts or list(found) or ['NAME'])[0])}"
-    raise UsageError(f"{name} is a table with the columns {there}; say which one to read, as in: {command}{hint}")
+    raise UsageError(f"{name} is a table with the columns {there}; say which one to read, as in: "
+                     f"{command_for(name, texts or list(found))}{hint}")
+
+
+def command_for(name: object, columns: Iterable[str]) -> str:
+    "The command, or the call, that reads the likeliest of these columns."
+    columns = list(columns) or ["NAME"]
+    likely = min(columns, key=lambda c: (c.lower() not in HEADERS, c.lower() in NO_TEXT))
+    if str(name).lower().startswith("the "):               # an object in memory
+        return f"load_data(…, column={likely!r})"
+    return f"tofy train {'-' if name in PIPES else shlex.quote(str(name))} --column {shlex.quote(likely)}"
 
 
 def phrase_of(value: str, where: str) -> str:
@@ -219,7 +234,8 @@ def csv_table(lines: Iterable[str],   # without their newlines
     return header, csv_records(rows, header, name)
 
 
-def csv_records(rows: Iterable[tuple[int, int, list[str]]], header: list[str], name: object) -> Iterator[dict[str, str]]:
+def csv_records(rows: Iterable[tuple[int, int, list[str]]], header: list[str],
+                name: object) -> Iterator[dict[str, str]]:
     "The rows as mappings from column to cell; warns of rows with more cells than the header has."
     count, end, ragged, log = 0, 1, [], logging.getLogger("tofy")
     for number, last, row in rows:
@@ -295,9 +311,6 @@ def parquet_values(path: Path, column: str | None) -> Iterator[object]:
         raise UsageError(f"{path} is not a whole Parquet file ({str(error).splitlines()[0]}); copy it again.") from None
 
 # %% ../nbs/01a_sources.ipynb #3f82773d
-HEADERS = {"text", "sentence", "question", "answer", "context", "response", "prompt", "content", "label", "review"}
-
-
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
     "The kind of table that a first line betrays, and its columns; (`\"\"`, []) for a phrase."
     text = first.strip()
@@ -310,10 +323,12 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
             return (".json", []) if text in ("{", "[", "[{") else ("", [])
         if isinstance(record, dict) and record:
             return ".jsonl", list(map(str, record))
-        return (".json", []) if isinstance(record, list) and any(isinstance(r, (dict, str)) for r in record) else ("", [])
+        listed = isinstance(record, list) and any(isinstance(r, (dict, str)) for r in record)
+        return (".json" if listed else ""), []
     for delimiter, kind in (("\t", ".tsv"), (",", ".csv"), (";", ".csv")):
         cells = next(csv.reader([first], delimiter=delimiter), [])
-        named = len(cells) > 1 and all(re.fullmatch(r"\w+", c) for c in cells) and HEADERS & {c.lower() for c in cells}
+        known = (HEADERS | {"label"}) & {c.lower() for c in cells}
+        named = len(cells) > 1 and known and all(re.fullmatch(r"\w+", c) for c in cells)
         if named and column is None or column in cells:
             return kind, cells
     return "", []
@@ -326,10 +341,10 @@ def kind_by_line(first: str, column: str | None, name: object, optional: bool) -
         return kind
     kind, cells = betrayed(first, None)
     if kind:
-        wanted = next((c for c in cells if c.lower() in HEADERS), (cells or ["NAME"])[0])
         what = "a JSON record" if kind.startswith(".json") else "the header of a table"
-        raise UsageError(f"The first line of {name} is {what}, not a phrase; its columns are {', '.join(cells)}. To "
-                         f"read one: tofy train {shlex.quote(str(name))} --column {shlex.quote(wanted)}")
+        named = f"; its columns are {', '.join(cells)}" if cells else ""
+        raise UsageError(f"The first line of {name} is {what}, not a phrase{named}. To read one of its columns: "
+                         f"{command_for(name, cells)}")
     if column is not None and not optional:
         logging.getLogger("tofy").warning("%s is plain text and has no column %r; all of it is read.", name, column)
     return ""
@@ -342,7 +357,8 @@ def checked_lines(file: BinaryIO, kind: str, name: object) -> tuple[Iterator[str
     signed = next((k for sign, k in SIGNS.items() if head.lower().startswith(sign.lower())), "")
     refuse_others(signed or kind, name)
     if b"\0" in head:
-        raise UsageError(f"{name} is not text: it contains NUL bytes; save it as plain UTF-8 text with a phrase per line.")
+        raise UsageError(f"{name} is not text: it contains NUL bytes; save it as plain UTF-8 text with a phrase per "
+                         "line.")
     lines = plain_lines(file, name)
     first = next(lines, None)
     return chain([] if first is None else [first], lines), first or ""
@@ -392,7 +408,7 @@ def folder_files(folder: Path) -> list[Path]:
 
 # %% ../nbs/01a_sources.ipynb #c9163832
 class Given(str):
-    "The name of a text given in memory, such as `<list of 3 phrases, sha256 0123456789abcdef>`; it carries the phrases."
+    "The name of a text in memory, such as `<list of 3 phrases, sha256 0123456789abcdef>`; it carries the phrases."
     phrases: tuple[str, ...]
 
     def __new__(cls, name: str, phrases: Iterable[str] = ()) -> "Given":
@@ -403,10 +419,10 @@ class Given(str):
     def __deepcopy__(self, memo: dict) -> "Given": return self
 
     @property
-    def piped(self) -> bool: return self.startswith(PIPES)
+    def piped(self) -> bool: return self.startswith(tuple(f"<{what} of " for what in PIPES))
 
 
-PIPES = "<standard input of ", "<pipe of "
+LIVING: WeakValueDictionary[str, Given] = WeakValueDictionary()   # name → the text, while this process has it
 NAME = re.compile(r"<(.+) of ([\d,]+) phrases, sha256 [0-9a-f]{16}>")   # of a `Given`
 
 
@@ -415,7 +431,8 @@ def given(phrases: Iterable[str], what: str) -> Given:
     phrases = list(phrases)
     phrases[:1] = [phrase.removeprefix("\ufeff") for phrase in phrases[:1]]
     digest = hashlib.sha256("\n".join(phrases).encode()).hexdigest()
-    return Given(f"<{what} of {len(phrases):,} phrases, sha256 {digest[:16]}>", phrases)
+    made = Given(f"<{what} of {len(phrases):,} phrases, sha256 {digest[:16]}>", phrases)
+    return LIVING.setdefault(str(made), made)
 
 
 def given_object(values: Any, column: str | None) -> Given:
@@ -451,9 +468,12 @@ def as_source(source: Any, column: str | None = None) -> str:
     "A source as a string: its name or path, or a `Given` for what can be read only once or has no name."
     if isinstance(source, str) and source == "-":
         return standard_input(sys.stdin, column)
+    if isinstance(source, Given) or isinstance(source, str) and source in LIVING:
+        return LIVING.get(source, source)
     if isinstance(source, (str, Path)):
-        path = Path(source)
-        return piped(path.read_bytes(), column, "pipe") if is_pipe(path) else source if isinstance(source, str) else str(source)
+        if is_pipe(Path(source)):
+            return piped(Path(source).read_bytes(), column, "pipe")
+        return source if isinstance(source, str) else str(source)
     if not isinstance(source, Iterable):
         raise UsageError(f"source is {source!r:.60}, which is no text; give a path, builtin, hub:<id> or phrases.")
     return given_object(source, column)
@@ -487,12 +507,13 @@ def sizes_of(source: str | Path) -> tuple[int, int] | None:
 def refuse_gone(source: str | Path) -> None:
     "Raise a `UsageError` for the name of a text that was given in memory, read back from a file."
     if NAME.fullmatch(str(source)):
-        how, again = (("came from a pipe", "pipe the same text in again, with - as DATA") if str(source).startswith(PIPES)
-                      else ("was given in memory", "give the same phrases again, in Python"))
+        how, again = "was given in memory", "give the same phrases again, in Python"
+        if Given(str(source)).piped:
+            how, again = "came from a pipe", "pipe the same text in again, with - as DATA"
         raise UsageError(f"The text {source} {how} and is in no file, so it cannot be read again; {again}.")
 
 # %% ../nbs/01a_sources.ipynb #57d75a3d
-def source_lines(source: str | Path | Iterable[Any],   # a file, a folder, a table, builtin[:N[:NAMES]], hub:<id>, - or phrases
+def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, builtin[:N[:NAMES]], hub:<id>, -, phrases
                  seed: int = 0,                # of the built-in corpus
                  column: str | None = None,    # of a table; None: `text`, or the only one that holds text
                  optional: bool = False,       # a source without columns may leave the column out

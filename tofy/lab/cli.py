@@ -46,8 +46,8 @@ app.add_typer(tokenizer_app, name="tokenizer")
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #15acf00d
 RUN = Path("runs/decoder")
-Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a folder of source "
-                                                       "code, or stdlib.")]
+Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a "
+                                                          "folder of source code, or stdlib.")]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
 ReplaceFile = flag("--overwrite", "Replace a file of this name.")
@@ -82,7 +82,8 @@ def train_tokenizer(
     from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
-    rows = (line for text in read_documents(data, delimiter, column).values() for line in text.splitlines(keepends=True))
+    found = read_documents(data, delimiter, column).values()
+    rows = (line for text in found for line in text.splitlines(keepends=True))
     learned = tokenizers.train_tokenizer(rows, kind, vocab_size, reserved, lower, sample, seed)
     write_new(out, learned.json.encode(), overwrite)
     show(dict(out=str(out), kind=kind, tokens=len(learned), sha256=tokenizers.fingerprint(learned)), as_json,

@@ -433,8 +433,10 @@ class TrainingPanel(Panel):
         narrow, wrap = Layout(width="15em"), Layout(flex_flow="row wrap")
         self.source = widgets.Combobox(value=source, options=["builtin", "builtin:20000", "builtin:3700:2000"],
                                        ensure_option=False, description="data", continuous_update=False,
-                                       tooltip="a text file or table, a folder of them, builtin[:N[:NAMES]] or hub:<id>").add_class("tofy-source")
-        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv,.jsonl,.ndjson,.json,.parquet,.gz,.bz2,.xz", description="upload",
+                                       tooltip="a text file or table, a folder of them, builtin[:N[:NAMES]] "
+                                               "or hub:<id>").add_class("tofy-source")
+        self.upload = widgets.FileUpload(accept=".txt,.tsv,.csv,.jsonl,.ndjson,.json,.parquet,.gz,.bz2,.xz",
+                                         description="upload",
                                          tooltip="a text file with one phrase per line, or a table")
         self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", layout=narrow,
                                        tooltip="the settings to start from").add_class("tofy-recipe")
