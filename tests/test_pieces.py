@@ -117,7 +117,7 @@ def test_what_is_held_out_reads_the_same_from_its_file(tmp_path):
         (tmp_path / HELDOUT).write_text("".join(text + "\n" for text in data.heldout), newline="")
         model = recipe(dim=8, layers=1, heads=2)[0]
         model.max_seq = max_seq
-        latent = type("Any", (), dict(vocab=data.vocab, model=type("Any", (), dict(config=model))))
+        latent = type("Any", (), dict(vocab=data.vocab, model=type("Any", (), dict(config=model)), header={}))
         again = heldout_phrases(tmp_path, latent)
         assert again.flat.equal(data.valid.flat) and again.offsets.equal(data.valid.offsets)
 
