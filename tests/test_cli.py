@@ -275,7 +275,9 @@ def test_a_folder_with_neither_model_nor_state_is_used(tofy, text):
 def test_a_left_over_log_is_not_continued(tofy, trained):
     (trained / MODEL).unlink()
     (trained / STATE).unlink()
+    before = (trained / LOG).read_bytes()
     tofy("train", "text.txt", 3, *SIZES, "--out", "run").says(2, "log_latent.csv", "move that file away")  # whose is it?
+    assert (trained / LOG).read_bytes() == before
     for path in trained.iterdir():
         path.unlink()
     assert tofy("train", "text.txt", 3, *SIZES, "--out", "run").code == 0
@@ -460,7 +462,9 @@ def test_diff_prints_what_is_promised(tofy, trained):
     assert cosines == sorted(cosines, reverse=True) and answer["l2"] > 0
 
 
-def test_the_reference_lines_outlive_the_training_text(tofy, trained, text):
+def test_the_reference_lines_outlive_the_training_text(tofy, text):
+    trained = text.parent / "run"
+    tofy("train", text, 3, *SIZES, "--out", "run")
     lines = load_baselines(trained, load_model(trained)[1])[1]
     assert set(lines) == {"chance", "unigram", "bigram"} and lines["chance"]["top1"] == 1 / 18
     text.unlink()
@@ -716,7 +720,7 @@ def test_diagnose_prints_figures_and_findings(tofy, trained):
 
 def test_diagnose_json_is_plain(tofy, trained):
     found = tofy("diagnose", "run", "--json").json
-    assert set(found) == {"findings", "crowding", "gap", "baselines"}
+    assert set(found) == {"findings", "crowding", "gap", "baselines", "model"}
     for finding in found["findings"]:
         assert {"name", "evidence", "meaning", "try"} <= set(finding) and all(map(str, finding.values()))
     assert set(found["baselines"]) == {"chance", "unigram", "bigram"} and found["crowding"]["words"] == 18
@@ -729,7 +733,8 @@ def test_diagnose_names_what_the_notes_hid(tofy, text):
     assert {"misleading cosine", "padding attended"} <= set(found)
 
 
-def test_diagnose_without_the_training_text(tofy, trained, text):
+def test_diagnose_without_the_training_text(tofy, text):
+    tofy("train", text, 3, *SIZES, "--out", "run")
     text.unlink()
     found = tofy("diagnose", "run", "--json").json
     assert found["gap"]["train"] is None and "cannot be read again" in found["gap"]["why"]

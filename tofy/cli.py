@@ -176,13 +176,21 @@ def say_model(data: Any, plan: Any) -> None:
     say(f"{count:,} parameters; about {needed / 1e6:,.1f} MB of memory a step")
 
 
+def say_processes(data: Any, plan: Any) -> None:
+    "Print how the work is shared, if several processes train one model."
+    from tofy.processes import world_size
+    from tofy.training import suited_batch
+    if world_size() > 1:
+        batch = plan.train.batch or suited_batch(data.train)
+        say(f"{world_size()} processes train one model, {batch} phrases a step in all.")
+
+
 def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
                  overwrite: bool, as_json: bool, loss_terms: bool) -> None:
     "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
     from tofy import processes, run_folder
     from tofy.checkpoint import SETTINGS, make_run_folder
     from tofy.hub import source_data
-    from tofy.training import suited_batch
     from tofy.training import train as records
     processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
     if resume:
@@ -192,9 +200,7 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
     say_data(data, given)
     say_model(data, plan)
-    if processes.world_size() > 1:
-        batch = plan.train.batch or suited_batch(data.train)
-        say(f"{processes.world_size()} processes train one model, {batch} phrases a step in all.")
+    say_processes(data, plan)
     plan.train.device = processes.own_device(plan.train.device)
     stopped = watch(records(data, plan.model, plan.train, out, resume, overwrite), plan.train,
                     partial(log_line, terms=loss_terms), as_json,
