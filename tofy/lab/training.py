@@ -199,10 +199,10 @@ def own_documents(folder: str | Path,
     told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
     with store.reading(path):
         if not told and not (vouched and not config.source.startswith("builtin")):
-            return read_documents(config.source, config.delimiter)
+            return read_documents(config.source, config.delimiter, config.column)
         for place in dict.fromkeys((config.source, told["path"]) if told else ()):
             with suppress(UsageError):
-                found = read_documents(place, config.delimiter)
+                found = read_documents(place, config.delimiter, config.column)
                 if text_hash(found.values()) == told["sha256"]:
                     return found
     was = f"which was {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told else "of which it keeps no hash"
