@@ -180,6 +180,9 @@ class Tofy(Latent):
         with TemporaryDirectory() as folder:
             return upload(self.save_pretrained(folder, name, license), name, private, message, token)
 
+# %% ../nbs/18_sharing.ipynb #cc48f670
+FILES = (MODEL, VOCAB, SETTINGS, LOG, BASELINES, CARD)   # and the tokenizer, if the run has one
+
 # %% ../nbs/18_sharing.ipynb #0694c473
 def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Path:
     "Write the files to share into `folder`, and return it; a run folder raises a `UsageError`."
@@ -200,9 +203,6 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     return folder
 
 # %% ../nbs/18_sharing.ipynb #631fb01e
-FILES = (MODEL, VOCAB, SETTINGS, LOG, BASELINES, CARD)   # and the tokenizer, if the run has one
-
-
 @contextmanager
 def told_plainly(name: str) -> Iterator[None]:
     "A context in which an error of the Hub becomes a `UsageError` or `RunError` with a plain sentence."
