@@ -33,7 +33,7 @@ from ..loop import Run, diverged, progress_record
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import as_source, hidden, is_folder, source_lines, whole_text
+from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
@@ -183,8 +183,8 @@ def load_texts(source: str | Path | Iterable | TextDataConfig,   # as for `read_
 
 # %% ../../nbs/lab/02_training.ipynb #1d7c4850
 def origin_of(source: str, documents: Mapping[str, str]) -> dict[str, str]:
-    "Where a source lies, and the SHA-256 of its documents; empty for the built-in corpus."
-    if source.startswith("builtin"):
+    "Where a source lies, and the SHA-256 of its documents; empty for a source that is no file or folder."
+    if source != "stdlib" and not Path(source).exists():
         return {}
     place = source if source == "stdlib" else str(Path(source).resolve())
     return dict(path=place, sha256=text_hash(documents.values()))
@@ -195,6 +195,7 @@ def own_documents(folder: str | Path,
                   vouched: bool = False,     # read nothing if the model's header has no hash, as in older runs
                  ) -> dict[str, str]:
     "The documents that a run was trained on, wherever they lie now; a `RunError` if another text is in their place."
+    refuse_gone(config.source)
     path = Path(folder) / DECODER
     told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
     with store.reading(path):
