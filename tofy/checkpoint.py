@@ -211,15 +211,16 @@ def replacing(folder: Path,
     if not new or not kinds_in(folder):
         yield
         return
-    old, STAGED[folder] = own_files(folder), []
+    old = own_files(folder)
+    STAGED[folder] = []
     try:
         yield
     except BaseException:
         for name in STAGED.pop(folder):
             waiting(folder / name).unlink(missing_ok=True)
         raise
-    new = STAGED.pop(folder)
-    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old - {*new}), new=new)).encode())
+    written = STAGED.pop(folder)
+    write_whole(folder / REPLACING, json.dumps(dict(old=sorted(old.difference(written)), new=written)).encode())
     finish_replacing(folder)
 
 

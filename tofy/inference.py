@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -358,7 +359,7 @@ def evaluate(latent: Latent,
 MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a header says so
 
 
-def readable(folder: str | Path, header: Mapping, name: str) -> object:
+def readable(folder: str | Path, header: Mapping, name: str) -> Any:
     "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
     given, told = header["data"][name], header.get("text", {}).get(name)
     if name not in ("source", "valid") or not isinstance(given, str):
