@@ -224,7 +224,8 @@ def replacing(folder: Path,
     if not new or not kinds_in(folder):
         yield
         return
-    old, STAGED[folder] = own_files(folder), []
+    old = own_files(folder)
+    STAGED[folder] = []
     try:
         yield
     except BaseException:

@@ -207,7 +207,7 @@ def own_data(folder: str | Path,
     texts = store.read_header(store.read_metadata(path), path).get("text") or {} if path.is_file() else {}
     with store.reading(path):
         own: dict[str, Any] = {name: own_text(folder, getattr(config, name), told) for name, told in texts.items()
-               if name in ("source", "valid")}
+                               if name in ("source", "valid")}
     data = read(replace(config, **own))
     data.settings |= {name: getattr(config, name) for name in own}
     return data

@@ -88,7 +88,7 @@ def continue_rows(model: Decoder,
         with at_rest(model):
             logits = model(ids[:, read:].to(device), past)[:, -1].float().cpu()     # (B,V)
         if not logits.isfinite().all():
-            raise RunError("The decoder's scores are NaN or infinite, so it cannot write; train it again, or use another.")
+            raise RunError("The decoder's scores are NaN or infinite, so it cannot write; train it again.")
         read = ids.shape[1]
         ids = torch.cat([ids, torch.multinomial(draw_from(logits, how), 1, generator=generator)], 1)
         yield ids[:, -1], logits
