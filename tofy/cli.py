@@ -323,7 +323,7 @@ def names_folder(first: str, rest: list[str]) -> bool:
     if "=>" in first or blank.fullmatch(first.strip()):
         return False
     separated = [part for part in parts if set(part) & set("/\\")]
-    if not blank.search(first):                                   # no phrase, so a folder, or a phrase without its blank
+    if not blank.search(first):                                   # a folder, or a phrase without its blank
         return bool(separated or rest) or len(parts) == 1
     if len(parts) == 1:
         return bool(separated) or all(len(other.split()) > 1 for other in rest)
@@ -616,8 +616,9 @@ def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
     checks = [f"{check['name']}: {check['detail']}" for check in gap["parity"] if check["passed"] is not True]
     sides = [f"{what}: top-1 {side['top1']:.3f}, MRR {side['mrr']:.3f} ({side['queries']:,} blanks)"
              for what, side in (("phrases trained on", gap["train"]), ("held out", gap["heldout"])) if side]
+    shares = ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items())
     yield "\n  ".join([
-        "From training to use", *sides, "top-1 among " + ", ".join(f"{k:,}: {v:.3f}" for k, v in among.items()) + f" {unit}",
+        "From training to use", *sides, f"top-1 among {shares} {unit}",
         f"MRR {ways}", f"training and use agree: {passed} checks passed, {failed} failed", *checks])
     beside = "".join(f"; {name} {table[f'crowded_{name}']:.0%}" for name in ("bigram", "best")
                      if table.get(f"crowded_{name}") is not None)

@@ -349,7 +349,7 @@ def phrases(case: Case) -> float:
 
 
 def against_counting(case: Case) -> str:
-    "What a run that is worse than counting should try: it depends on the size of the text and on how often it was read."
+    "Advice for a run that is worse than counting, by the size of its text and how often it has read each phrase."
     passes = (case.end("examples") or 0) / max(phrases(case), 1)
     if phrases(case) < SMALL:
         return (f"The text has only about {phrases(case):,.0f} phrases: find more text, or begin with a model that was "
@@ -656,7 +656,8 @@ def behind_neighbours(case: Case) -> Finding | None:
     if line is None or len(mrr) < 5 or not case.lengths or not beats_counting(case) or planned(case) < TOO_EARLY:
         return None
     middle = mrr[steps <= (steps[0] + steps[-1]) / 2][-1]
-    if below_baseline(case) or examples and examples < PASSES * phrases(case) or mrr[-1] + AS_LONG * (mrr[-1] - middle) >= line:
+    too_few = examples and examples < PASSES * phrases(case)
+    if below_baseline(case) or too_few or mrr[-1] + AS_LONG * (mrr[-1] - middle) >= line:
         return None
     return Finding("no better than its neighbours",
                    f"Held-out MRR {mrr[-1]:.3f}, half-way {middle:.3f}; counting pairs of neighbours {line:.3f}.",

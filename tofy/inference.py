@@ -56,8 +56,8 @@ def check_text(phrase: str) -> None:
     if not isinstance(phrase, str):
         raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
     if any("\ud800" <= letter <= "\udfff" for letter in phrase):
-        raise RunError(f"{phrase.strip()!r} holds bytes that are not UTF-8; type the phrase again, or save the file that "
-                       "it comes from as UTF-8.")
+        raise RunError(f"{phrase.strip()!r} holds bytes that are not UTF-8; type the phrase again, or save the "
+                       "file that it comes from as UTF-8.")
 
 
 def read_blank(vocab: Vocab, phrase: str) -> list[int]:
@@ -429,7 +429,8 @@ def run_data(folder: str | Path) -> Data:
     _, vocab, header = load_model(folder)
     try:
         with checkpoint.reading(Path(folder) / run_folder.MODEL):
-            settings = {name: trusted_setting(folder, header, name) for name in header.get("data", {}) if name != "cache"}
+            names = header.get("data", {}).keys() - {"cache"}
+            settings = {name: trusted_setting(folder, header, name) for name in names}
             if vocab.unit == "pieces":
                 settings["tokens"] = Path(folder) / vocab.rule
             data = load_data(**settings)
@@ -447,7 +448,8 @@ def twins(folder: Path) -> Iterator[Path]:
         with suppress(TofyError), checkpoint.reading(run):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
             blanks = settings["train"].get("eval_queries")
-            return settings["data"] | dict(tokens=""), blanks, *((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
+            files = ((run / name).read_bytes() for name in (run_folder.VOCAB, HELDOUT))
+            return settings["data"] | dict(tokens=""), blanks, *files
         return ()
 
     own = asked(folder)

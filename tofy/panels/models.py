@@ -114,7 +114,8 @@ class FillPanel(Panel):
         phrase = texts[self.asked % len(texts)] if texts else "david has _ to london ."
         words = vocab.tokenize(phrase)
         known = [i for i, word in enumerate(words) if word in vocab.ids]
-        self.question.value = inference.question_for(vocab, words, known[len(known) // 2]) if texts and known else phrase
+        middle = known[len(known) // 2] if texts and known else None
+        self.question.value = phrase if middle is None else inference.question_for(vocab, words, middle)
 
     def hide(self, place: int) -> None:
         "Hide the word at `place`; an earlier blank is filled with its answer, or with the model's if none was given."
