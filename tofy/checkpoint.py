@@ -117,7 +117,7 @@ WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, Runtim
 
 @contextmanager
 def reading(path: str | Path, what: str = "is damaged or cut short") -> Iterator[None]:
-    "A context in which a file is read: whatever is wrong with its content becomes a `RunError` of one sentence."
+    "A context for reading a file: an error caused by its content becomes a `RunError` with a one-sentence message."
     try:
         yield
     except TofyError:
@@ -322,7 +322,7 @@ def tensors_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 
 
 def open_tensors(path: str | Path) -> Any:
-    "A safetensors file, opened; raises a `UsageError` if there is none."
+    "Open a safetensors file; raises a `UsageError` if it does not exist."
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"There is no {path.name} in {path.parent}; name a folder that tofy train has made.")
@@ -515,7 +515,7 @@ def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
 
 # %% ../nbs/08_checkpoint.ipynb #80572a82
 def read_experiments(folder: str | Path = "runs") -> list[dict]:
-    "The lines of the experiment log in `folder`, oldest first; a line that a crash cut short or spoilt is dropped."
+    "The lines of the experiment log in `folder`, oldest first; a line that is damaged or cut short is dropped."
     path = Path(folder) / EXPERIMENTS
     rows = []
     for line in path.read_bytes().splitlines() if path.is_file() else ():

@@ -347,7 +347,7 @@ def check_word(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 
 
 def check_action(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Check the form of line `i`, then its result; for actions 5 to 8 only if the previous line's form is right."
+    "Check line `i`'s form and, if right, its result (for actions 5 to 8 only if the previous line's form is right)."
     parts, before = _ACTION.fullmatch(lines[i]), _ACTION.fullmatch(lines[i - 1]) if i else None
     yield "form", bool(parts)
     if parts and (before or parts[2] not in "5678"):
