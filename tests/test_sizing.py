@@ -260,7 +260,7 @@ def test_a_probe_leaves_nothing_behind(tmp_path, monkeypatch):
 
 
 def test_nothing_to_try():
-    with pytest.raises(UsageError, match="no phrase to try a step on"):
+    with pytest.raises(UsageError, match="no phrase to time a training step on"):
         probe(data_of([]))
 
 

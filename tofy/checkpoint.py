@@ -59,12 +59,12 @@ def write_whole(path: str | Path, content: bytes) -> None:
 
 # %% ../nbs/08_checkpoint.ipynb #d819c221
 def waiting(path: str | Path) -> Path:
-    "The temporary name under which a file is written before it takes the old one's place."
+    "The path of the temporary file that is written first, and then renamed to `path`."
     return Path(path).with_name(Path(path).name + ".tmp")
 
 
 def write_new(path: Path, content: bytes, overwrite: bool = False) -> None:
-    "Write a file whole; a `UsageError` if there is one of this name with other content, unless `overwrite`."
+    "Write a file atomically; raises a `UsageError` if `path` already holds other content, unless `overwrite`."
     if path.exists() and not overwrite and path.read_bytes() != content:
         raise UsageError(f"{path} is there already, with other content; give another name, move it away, "
                          "or replace it with --overwrite.")
@@ -76,7 +76,7 @@ def write_new(path: Path, content: bytes, overwrite: bool = False) -> None:
 
 
 def write_changed(path: Path, content: bytes) -> None:
-    "Write a file whole, unless it holds this content already."
+    "Write a file atomically, unless it already holds this content."
     if not path.is_file() or path.read_bytes() != content:
         write_whole(path, content)
     elif path.parent in STAGED:
@@ -84,7 +84,7 @@ def write_changed(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    "Flush a folder's list of file names to the disk, on systems that can."
+    "Flush a folder's list of file names to the disk, on systems that support this."
     if hasattr(os, "O_DIRECTORY"):
         descriptor = os.open(folder, os.O_DIRECTORY)
         os.fsync(descriptor)
@@ -117,7 +117,7 @@ WRONG = (ArithmeticError, AttributeError, EOFError, LookupError, OSError, Runtim
 
 @contextmanager
 def reading(path: str | Path, what: str = "is damaged or cut short") -> Iterator[None]:
-    "A context in which a file is read: whatever is wrong with its content becomes a `RunError` of one sentence."
+    "A context for reading a file: an error caused by its content becomes a `RunError` with a one-sentence message."
     try:
         yield
     except TofyError:
@@ -131,7 +131,7 @@ def reading(path: str | Path, what: str = "is damaged or cut short") -> Iterator
 # %% ../nbs/08_checkpoint.ipynb #4f0f00b0
 @contextmanager
 def no_empty_folder(folder: Path | None) -> Iterator[None]:
-    "A context that, if it ends in an error, removes the folder and those above it that it made and left empty."
+    "A context that, on an error, removes `folder` and its parents, except any that existed before or are not empty."
     made = [] if folder is None else [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         yield
@@ -147,18 +147,18 @@ ALSO = dict(latent=("frames.safetensors",), decoder=("samples.jsonl",))   # file
 
 
 def names_of(kind: str) -> list[str]:
-    "The names of the files that a run of this kind writes, but for tokenizer.json, which only some runs write."
+    "The names of the files that a run of this kind writes, except tokenizer.json, which only some runs write."
     return [name.format(kind) for name in OF_A_KIND] + [HELDOUT, SETTINGS, *ALSO.get(kind, ())]
 
 
 def kinds_in(folder: Path) -> set[str]:
-    "The kinds of the runs in a folder, such as latent; a model or a state counts as a run."
+    "The kinds of the runs in a folder, such as `latent`, read from the names of its model and state files."
     return {path.name.partition("_")[2].removesuffix(".safetensors")
             for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
 
 
 def own_files(folder: Path) -> set[str]:
-    "The names of the files in a folder that a run of ours has written."
+    "The names of the files in a folder that tofy's runs wrote there."
     kinds, told = kinds_in(folder), {}
     for path in folder.glob("model_*.safetensors"):
         with suppress(TofyError):
@@ -181,7 +181,7 @@ def make_run_folder(folder: Path,
                     tokenizer: bytes | None = None,     # what the run will write into tokenizer.json
                     reads: Iterable[object] = (),       # files that the run was made from
                    ) -> None:
-    "Create a run's folder; raises a `UsageError` if a run or somebody's file is in the way, or none is to be resumed."
+    "Create a run's folder; a `UsageError` if a run or a user's file is in the way, or if there is no run to resume."
     kinds, kind = kinds_in(folder), state.removeprefix("state_").removesuffix(".safetensors")
     if resume and not (folder / state).is_file():
         raise UsageError(f"There is no run to resume in {folder}; leave out --resume to begin one.")
@@ -198,7 +198,7 @@ def make_run_folder(folder: Path,
 
 # %% ../nbs/08_checkpoint.ipynb #e611da5b
 def refuse_files(folder: Path, kind: str, tokenizer: bytes | None, reads: Iterable[object]) -> None:
-    "Raise a `UsageError` if a new run in `folder` would replace a file that no run wrote, or one that it reads."
+    "Raise a `UsageError` if a new run in `folder` would replace a file that no run wrote, or a file in `reads`."
     own, other = own_files(folder), "choose another folder with --out, or move that file away."
     there = [name for name in names_of(kind) if (folder / name).exists() and name not in own]
     path = folder / TOKENIZER
@@ -220,7 +220,7 @@ REPLACING = ".replacing"   # in a run folder, for a moment: which files are abou
 def replacing(folder: Path,
               new: bool = True,   # False: the run is resumed, and nothing is replaced
              ) -> Iterator[None]:
-    "A context in which a run's first files are written; those of an older run stay until all of the new ones stand."
+    "A context in which a new run writes its first files; an older run's files are replaced only when all are written."
     if not new or not kinds_in(folder):
         yield
         return
@@ -238,7 +238,7 @@ def replacing(folder: Path,
 
 
 def finish_replacing(folder: Path) -> None:
-    "Let the new files in a run folder take the places of the old ones, if a run was just being replaced."
+    "Replace an older run's files by a new run's, as listed in the file REPLACING; do nothing if there is no such file."
     if not (folder / REPLACING).is_file():
         return
     with reading(folder / REPLACING):
@@ -261,7 +261,7 @@ def at_work(folder: Path | None,   # None: nothing is written, so nothing is loc
             resume: bool, overwrite: bool, state: str,   # as for `make_run_folder`
             on_first: Callable = lambda do: do(),   # with several processes: `processes.on_first`
            ) -> Iterator[None]:
-    "A context for a training: its folder is made, and locked against other trainings."
+    "A context for a training run: it makes the run's folder, and locks it against other training runs."
     held: list[filelock.FileLock] = []
 
     def begin() -> None:
@@ -281,7 +281,7 @@ def at_work(folder: Path | None,   # None: nothing is written, so nothing is loc
 
 
 def lock_folder(folder: Path) -> list[filelock.FileLock]:
-    "Lock a run folder; returns the lock, or none where a disk cannot lock files, and says so."
+    "Lock a run folder; returns a list with the lock, or an empty list if the disk does not allow locking."
     lock = filelock.FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
         lock.acquire()
@@ -301,7 +301,7 @@ def lock_folder(folder: Path) -> list[filelock.FileLock]:
 
 
 def in_use(folder: Path) -> UsageError:
-    "The error for a folder in which another training is at work: it names the process."
+    "The error for a folder in which another process is training; its message names that process."
     try:
         who = (folder / HOLDER).read_text(encoding="utf-8", errors="replace")[:200]
     except OSError:
@@ -323,7 +323,7 @@ def tensors_hash(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> 
 
 
 def open_tensors(path: str | Path) -> Any:
-    "A safetensors file, opened; raises a `UsageError` if there is none."
+    "Open a safetensors file; raises a `UsageError` if it does not exist."
     path = Path(path)
     if not path.is_file():
         raise UsageError(f"There is no {path.name} in {path.parent}; name a folder that tofy train has made.")
@@ -393,7 +393,7 @@ def check_size(make: Callable[[], nn.Module],        # makes the model that the 
                source: str | Path,
                layers: int,                          # by the header
               ) -> None:
-    "Raise a `RunError` if a model of this make would not hold these tensors, before any memory is taken for it."
+    "Raise a `RunError` if the tensors don't fit the model that `make` builds; checked without allocating its weights."
     if layers > len(tensors):
         raise RunError(f"{source} does not fit the model: {layers} layers need more than the file's {len(tensors)} "
                        "tensors; copy the file again or train again.")
@@ -468,7 +468,7 @@ def step_of(line: bytes) -> int:
 
 
 def counters(header: Mapping[str, Any], run: object, names: Iterable[str]) -> dict[str, Any]:
-    "The counters of a saved run; raises a `ValueError` for one that is no number of the kind that the run has."
+    "The counters in a saved run's header, by name; raises a `ValueError` for a wrong type or a negative integer."
     found = {name: header[name] for name in names}
     for name, value in found.items():
         kinds = (int,) if isinstance(getattr(run, name), int) else (int, float)
@@ -516,7 +516,7 @@ def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
 
 # %% ../nbs/08_checkpoint.ipynb #80572a82
 def read_experiments(folder: str | Path = "runs") -> list[dict]:
-    "The lines of the experiment log in `folder`, oldest first; a line that a crash cut short or spoilt is dropped."
+    "The lines of the experiment log in `folder`, oldest first; a line that is damaged or cut short is dropped."
     path = Path(folder) / EXPERIMENTS
     rows = []
     for line in path.read_bytes().splitlines() if path.is_file() else ():

@@ -36,7 +36,7 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
                  words: int,        # V, words that were ranked
                  candidates: int,   # K, including the right word
                 ) -> tuple[Tensor, Tensor]:   # P(top-1) and E[1/rank], double (Q,) each
-    "Expected top-1 and 1/rank at each blank among `candidates` words: the answer and others drawn uniformly."
+    "Expected top-1 and 1/rank of each answer among `candidates` words, the others drawn uniformly."
     if not 1 <= candidates <= words:
         raise UsageError(f"{candidates} candidates cannot be drawn from {words} words; ask for 1 to {words}.")
     N, n, m = torch.tensor(words - 1.).double(), torch.tensor(candidates - 1.).double(), ranks.double() - 1
@@ -52,7 +52,7 @@ def uniform_odds(ranks: Tensor,     # (Q,) among all words
 def weighted_odds(better: Tensor,    # (Q,) p, the share of the other words' count that ranks above the answer
                   candidates: int,   # K
                  ) -> tuple[Tensor, Tensor]:   # P(top-1) and E[1/rank], double (Q,) each
-    "Expected top-1 and 1/rank at each blank among `candidates` words: the answer and others drawn by training count."
+    "Expected top-1 and 1/rank of each answer among `candidates` words, the others drawn in proportion to their count."
     p, n = better.double(), candidates - 1
     reciprocal = (1 - (1 - p) ** (n + 1)) / ((n + 1) * p)
     return (1 - p) ** n, torch.where(p > 1e-12, reciprocal, 1.)
@@ -100,7 +100,7 @@ def candidate_curve(where: Standing,
 
 # %% ../nbs/12_gap.ipynb #b2c44705
 def chance_standing(vocab: Vocab, seed: int = 0) -> Standing:
-    "The `Standing` of random guessing: every rank once, with the words in one random order."
+    "The `Standing` of random guessing: one blank for each possible rank, with the words in a random order."
     counts = torch.tensor(vocab.counts[len(SPECIALS):], dtype=torch.double)
     counts = counts[torch.randperm(len(counts), generator=torch.Generator().manual_seed(seed))]
     return Standing(torch.arange(len(counts)) + 1, (counts.cumsum(0) - counts) / counts.sum(), len(counts))
@@ -113,7 +113,7 @@ def plot_candidates(curves: dict[str, dict],   # any of heldout, train, bigram, 
                     kind: str = "uniform",     # how candidates are drawn: uniform or weighted
                     figure: str = "top1",      # or mrr
                     ax=None):
-    "Draw top-1 or MRR against the number of candidates, with dots at acc_neg's 33; returns the `Axes`."
+    "Draw top-1 or MRR against the number of candidates, marking 33, the number behind acc_neg; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 3))[1]
     colours = COLOURS | dict(heldout=COLOURS["model"], train=SKY)
@@ -141,7 +141,7 @@ def as_typed(tokens: Sequence[str]) -> str:
 
 
 def split_on_spaces(vocab: Vocab, ids: Sequence[int]) -> list[int]:
-    "The ids of a phrase that is typed, then split only at spaces: a word with a question mark attached is unknown."
+    "Join a phrase into text, split it at spaces only, and return the ids; a word with a `?` attached becomes <unk>."
     return [vocab.ids.get(piece, UNK) for piece in as_typed([vocab.words[i] for i in ids]).split()]
 
 # %% ../nbs/12_gap.ipynb #93d0c005
@@ -179,7 +179,7 @@ def in_rows(latent: Latent,
 
 # %% ../nbs/12_gap.ipynb #cf2b308a
 def row_ways(latent: Latent) -> dict[str, tuple[int, Scorer]]:
-    "Scorers that pad phrases to 4/3 or 1/3 of max_seq, or flip attend_padding: name → (width, scorer)."
+    "Scorers that pad wrongly (to 4/3 or 1/3 of max_seq) or flip attend_padding: {name: (width, scorer)}."
     width, attend = latent.model.config.max_seq, latent.model.config.attend_padding
     found = {f"rows of {w} tokens": (w, in_rows(latent, w, attend)) for w in (width * 4 // 3, max(width // 3, 2))}
     return found | {"padding hidden" if attend else "padding attended": (width, in_rows(latent, width, not attend))}
@@ -203,7 +203,7 @@ def broken_ways(latent: Latent,
                 phrases: Phrases,               # held out
                 max_queries: int | None = 1000,
                ) -> dict[str, dict]:   # way → `summary`, share of questions changed, MRR of the right way on them
-    "Metrics at the same blanks, with the input prepared as in training and then wrongly in each of several ways."
+    "Metrics at the same blanks with the input prepared as in training, and with each of several mistakes in it."
     blanks = all_blanks(phrases, max_queries)
     if not len(blanks.rows):
         raise UsageError("These phrases contain no known word to hide; "
@@ -228,7 +228,7 @@ def _way(asked: Tensor, right: Tensor, changed: float) -> dict:
 
 # %% ../nbs/12_gap.ipynb #27bbdcfe
 def plot_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str = "mrr", ax=None):
-    "Draw a bar for each way of `broken_ways`, with its change from the right way, and baselines; returns the `Axes`."
+    "Draw a bar for each input of `broken_ways`, its change from the correct input, and baselines; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6.5, .6 + .3 * len(ways)))[1]
     names, right = list(ways), ways["asked right"][figure]
@@ -276,14 +276,14 @@ def triples(phrases: Phrases) -> Tensor:
 def how_often(asked: Tensor,   # int64 (Q,)
               seen: Tensor,    # int64 (n,)
              ) -> Tensor:      # int64 (Q,)
-    "How often each value of `asked` occurs in `seen`."
+    "For each element of `asked`, how often it occurs in `seen`."
     keys, counts = seen.unique(return_counts=True)
     place = torch.searchsorted(keys, asked).clamp(max=max(len(keys) - 1, 0))
     return torch.where(keys[place] == asked, counts[place], 0) if len(keys) else torch.zeros_like(asked)
 
 
 def blank_facts(train: Phrases, phrases: Phrases, blanks: Blanks, vocab: Vocab) -> dict[str, Tensor]:
-    "For each blank, int64 `(Q,)`: training counts of answer, neighbours and all three; position; phrase length."
+    "By name, `(Q,)` each: training counts of answer, pair of neighbours, and all three; position; phrase length."
     V, place = len(vocab), phrases.offsets[blanks.rows] + blanks.positions
     asked, seen = triples(phrases)[place], triples(train)
     around, within = (lambda t: t[:, 0] * V + t[:, 2]), (lambda t: (t[:, 0] * V + t[:, 1]) * V + t[:, 2])
@@ -437,7 +437,7 @@ def check_heldout(heldout: Phrases,       # read from the run folder
 
 
 def check_leak(heldout: Phrases, data: Data | None, why: str) -> Check:
-    "Check that no held-out phrase was trained on; phrases with unknown words, which can't be told apart, don't count."
+    "Check that no held-out phrase was trained on, ignoring phrases with unknown words, whose texts may differ."
     if data is None:
         return Check("nothing leaked", None, why)
 
@@ -486,7 +486,7 @@ def check_typing(latent: Latent, heldout: Phrases, texts: list[str], blanks: Bla
 
 
 def check_length(latent: Latent, heldout: Phrases) -> Check:
-    "Check that the model reads as many tokens as training kept of a phrase, and that no held-out phrase is longer."
+    "Check that the model's max_seq is that of its training data, and that no held-out phrase is longer."
     width, longest = latent.model.config.max_seq, int(heldout.lengths.max())
     told = latent.header.get("data", {}).get("max_seq", width)
     return Check("max_seq", width == told >= longest, f"the model reads {width} tokens, training cut off at {told}, "
@@ -579,7 +579,7 @@ def gap(folder: str | Path,
         max_queries: int = 1000,    # most blanks to use, held out and of training each
         brief: bool = False,        # as in `parity`
        ) -> dict:   # train (or None, and why), heldout, acc_neg (of the log), curves, lines, ways, parity
-    "How far a run's training figures are from what a user sees, and why, as plain numbers for JSON."
+    "Measure the gap between a run's training figures and what a user sees, and its causes; returns a JSON-ready dict."
     data, why = (data, "") if data else read_again(folder)
     known, latent = run_baselines(folder, data), load(folder)
     phrases = heldout_phrases(folder, latent)

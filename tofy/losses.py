@@ -22,7 +22,7 @@ def direction_mse(pred: Tensor,               # (M,D)
                   target: Tensor,             # (M,D)
                   reduction: str = "sum",     # over D: "sum", or "notes" (mean)
                  ) -> Tensor:                 # scalar: 2(1−cos), averaged; with "notes" divided by D
-    "Mean squared distance between predictions and targets, both scaled to length one; reduction `notes` divides by D."
+    "Mean squared distance of predictions and targets scaled to length one; with reduction 'notes' also divided by D."
     squared = (F.normalize(pred, dim=-1) - F.normalize(target, dim=-1)).square().sum(-1).mean()
     return squared / pred.shape[-1] if reduction == "notes" else squared
 

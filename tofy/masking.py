@@ -26,7 +26,7 @@ def choose_blanks(ids: Tensor,             # int64 (B,T)
                  ) -> Tensor:              # bool (B,T), true at a blank
     "Choose the words to hide: each with probability `rate`, and at least one in every phrase that has a known word."
     if mode not in ("one", "rate") or not 0 <= rate <= 1:
-        raise UsageError(f"Masking mode {mode!r} with rate {rate} is not possible; use 'rate' with 0 to 1, or 'one'.")
+        raise UsageError(f"Mask mode {mode!r} with rate {rate} is invalid; use mode 'one', or 'rate' with rate 0 to 1.")
     known = (ids >= len(SPECIALS)) | ((ids == UNK) & unk_targets)
     draw = torch.rand(ids.shape, generator=generator).masked_fill_(~known, 2.)   # 2 is never below a rate
     smallest = (draw == draw.min(dim=1, keepdim=True).values) & known
@@ -66,7 +66,7 @@ FATES = dict(hidden=f"{BLUE}; color: white", random=f"{ORANGE}; color: black", k
 
 
 def fates(masked: Masked) -> list[str]:   # a key of FATES for each of the M blanks
-    "What was done to each hidden word: `hidden` behind <mask>, replaced by a `random` word, or `kept`."
+    "What was done to each chosen word: `hidden` (replaced by <mask>), `random` (by a random word) or `kept`."
     pairs = zip(masked.inputs[masked.mask].tolist(), masked.targets.tolist())
     return ["kept" if read == answer else "hidden" if read == MASK else "random" for read, answer in pairs]
 

@@ -84,7 +84,7 @@ def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
 
 # %% ../nbs/18_sharing.ipynb #9e262412
 def card_header(name: str, source: str, rows: Mapping[str, Mapping[str, float]], license: str | None) -> str:
-    "The YAML header of a model card: what the Hub searches by, and the figures in the Hub's format."
+    "The YAML header of a model card: the fields that the Hub searches, and the metrics in the Hub's format."
     fields: dict[str, object] = dict(license=license, library_name="tofy", pipeline_tag="fill-mask",
                                      tags=["tofy", "jepa", "embeddings"])
     data = source.split(":")[1] if source.startswith("hub:") else None

@@ -91,7 +91,7 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
 
 # %% ../nbs/14_sizing.ipynb #905b9b9c
 def askable(data: Data, unk_targets: bool = False) -> Tensor:
-    "How many words of each training phrase can be hidden, int64 `(phrases,)`; they sum to the effective examples."
+    "How many words of each training phrase can be hidden, int64 `(phrases,)`; each such word is an effective example."
     return data.train.lengths if unk_targets else data.train.known()
 
 # %% ../nbs/14_sizing.ipynb #7d4b86b9
@@ -117,7 +117,7 @@ def _batch(data: Data, config: TrainConfig) -> int:
 
 # %% ../nbs/14_sizing.ipynb #17d38532
 def passes(data: Data, config: TrainConfig, steps: int) -> dict[str, float]:   # over phrases, over blanks
-    "How many times, on average, `steps` steps read each phrase, and hide and predict each word."
+    "How often, on average, `steps` steps read each phrase, and how often they hide and predict each word."
     words = max(int(askable(data, config.unk_targets).sum()), 1)
     return dict(phrases=steps * _batch(data, config) / max(len(data.train), 1),
                 blanks=steps * blanks_a_step(data, config) / words)
@@ -160,7 +160,7 @@ def activations(model: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #4ccfaae2
 def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float, float]:   # numbers
-    "(kept, forward, backward): how many numbers the ranking loss keeps between the passes, and needs besides in each."
+    "(kept for backward, extra in forward, extra in backward): how many numbers the ranking loss holds in memory."
     V, D, M, N, K = model.vocab_size, model.dim, blanks, train.negatives, training.SHARED_NEGATIVES
     unit = M * D * train.learn_temperature                                        # predictions before division by τ
     if N:                                                                         # negatives of each blank, (M,N,D)
@@ -192,7 +192,7 @@ def memory(model: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
 def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
-    "Peak bytes, besides weights and moments, in the run's next steps (by torch's profiler), which do train the model."
+    "Peak memory of the run's next steps, without weights and moments, by torch's profiler; the steps train the model."
     def step():
         optimizer_step(run, batch_loss(run, next_batch(run))[0], run.config.min_lr)
     step()                                                                        # makes AdamW's moments
@@ -251,7 +251,7 @@ class Probe:
         return working + 3 * self.save_seconds * (2 + working // 15)
 
     def steps_in(self, config: TrainConfig) -> int:
-        "The number of steps of a run: `config.steps`, or what `config.seconds` allow besides eleven validations."
+        "How many steps a run makes: `config.steps`, or as many as fit in `config.seconds` besides eleven validations."
         beside = 11 * (self.validation_seconds + self.save_seconds)
         return config.steps or max(int((config.seconds - beside) / self.step_seconds), 1)
 
@@ -263,7 +263,7 @@ def probe(data: Data,
          ) -> Probe:
     "Train for a moment and time the steps, a validation and a save; the trained model is dropped."
     if not len(data.train):
-        raise UsageError("There is no phrase to try a step on; give a larger file or a larger --max-vocab.")
+        raise UsageError("There is no phrase to time a training step on; give a larger file or a larger --max-vocab.")
     if not 0 <= seconds < math.inf:
         raise UsageError(f"A trial cannot take {seconds:g} seconds; give 0 or more, such as 2.")
     config = config or recipe()[1]

@@ -247,7 +247,7 @@ def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
 
 
 def check_resume(given: dict[str, Any], named: dict[str, Any], out: Path) -> None:
-    "Raise a `UsageError` if a setting given with `--resume`, a file, a preset or a parent is not the run's own."
+    "Raise a `UsageError` if an option, settings file, preset or parent given with `--resume` is not the run's own."
     from tofy.lab.decoder import preset
     from tofy.lab.training import read_configs
     from tofy.settings import non_defaults

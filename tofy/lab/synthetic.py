@@ -31,7 +31,7 @@ def draw(rng: Random,
          without: Iterable[str] = (), # options that are excluded
          more: float = 0.,            # nats to add, for another choice made at the same place
         ) -> Piece:
-    "Draw one of the options not in `without`; returns it and its surprise, ln of how many there were, plus `more`."
+    "Draw an option that is not in `without`; returns it and its surprise, −ln of its probability, plus `more`."
     left = [o for o in options if o not in without]
     return rng.choice(left), math.log(len(left)) + more
 
@@ -42,7 +42,7 @@ def text_of(lines: Iterable[Line]) -> str:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #e2d387ba
 def price(lines: Iterable[Line]) -> float:
-    "The total surprise of some lines in nats: the summed loss of a model that knows the rule exactly."
+    "The total surprise (−ln of the probability) of some lines: the summed loss of a model that knows the rule exactly."
     return math.fsum(nats for line in lines for _, nats in line)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #f5ec1276
@@ -193,7 +193,7 @@ def stories(rng: Random) -> Iterator[Line]:
 
 
 def _fill(template: str, cast: dict[str, dict[str, str]]) -> str:
-    "The template with each slot replaced by its text in `cast`."
+    "The template with each `{slot.form}` replaced by `cast[slot][form]`."
     return _SLOT.sub(lambda hole: cast[hole[1]][hole[2]], template)
 
 # %% ../../nbs/lab/03_synthetic.ipynb #bb85ae45
@@ -253,12 +253,12 @@ def addition_law() -> Law:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #fad29b4f
 def sequence_law() -> Law:
-    "The exact law of `sequence`, with items as lines, counted over its forty items; nothing is random."
+    "The exact law of `sequence`, counted over its forty items, each as a line; nothing is random."
     return Law({sign: n / 40 for sign, n in Counter("".join(map(item, range(40)))).items()}, 0.)
 
 
 def sequence2_law() -> Law:
-    "The exact law of `sequence2`: a column has its letters equally often, then noise replaces one character in 500."
+    "The exact law of `sequence2`: a column's letters are equally frequent, and noise replaces one character in 500."
     clean = {sign: sum((k < n) / n for n in CYCLES) for k, sign in enumerate(SIGNS[:11])} | {";": 1., "\n": 1.}
     counts = {sign: n * (1 - NOISE) + (8 - n) * NOISE / 12 for sign, n in clean.items()}
     return Law(counts, -8 * ((1 - NOISE) * math.log(1 - NOISE) + NOISE * math.log(NOISE / 12)))
@@ -326,7 +326,7 @@ class Score:
 def tally(checks: Iterable[tuple[str, bool]],   # (row, whether it was right), one for each question
           need: dict[str, float],               # the rows, in order
          ) -> Score:
-    "Count, for each row, its checks and how many of them were right; returns the counts as a `Score`."
+    "Count the checks of each row and how many of them were right; returns the counts as a `Score`."
     rows = {name: (0, 0) for name in need}
     for name, right in checks:
         rows[name] = (rows[name][0] + bool(right), rows[name][1] + 1)
@@ -347,7 +347,7 @@ def check_word(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
 
 
 def check_action(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Check the form of line `i` and, if right, its result; actions 5 to 8 are checked only after a well-formed line."
+    "Check line `i`'s form and, if right, its result (for actions 5 to 8 only if the previous line's form is right)."
     parts, before = _ACTION.fullmatch(lines[i]), _ACTION.fullmatch(lines[i - 1]) if i else None
     yield "form", bool(parts)
     if parts and (before or parts[2] not in "5678"):
@@ -407,7 +407,7 @@ def noun_phrases(text: str) -> list[tuple[str | None, list[str]]]:
 
 # %% ../../nbs/lab/03_synthetic.ipynb #f9a59b3f
 def check_story(lines: Sequence[str], i: int) -> Iterator[tuple[str, bool]]:
-    "Check the story on line `i`, each sentence, that each noun has a determiner, and the choice of `a` or `an`."
+    "Check that line `i` is a story, each sentence is right, each noun has a determiner, and `a` and `an` are right."
     yield "stories", parse_story(lines[i]) is not None
     for sentence in split_sentences(lines[i]):
         yield "sentences", is_sentence(sentence)
@@ -449,7 +449,7 @@ class DataSet:
     answer: int | None = None         # characters to mark in a continuation; None: every whole line
 
     def sample(self, lines: int, seed: int = 0) -> list[Line]:
-        "Draw `lines` lines, with the surprise of each piece; the same seed gives the same lines."
+        "Draw `lines` lines, each a list of pairs (text, −ln of its probability); the same seed gives the same lines."
         return list(islice(self.source(Random(seed)), lines))
 
     def text(self, lines: int, seed: int = 0) -> str:

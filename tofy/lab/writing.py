@@ -66,7 +66,7 @@ class Step:
 def read_from(length: int,     # tokens in the text
               context: int,    # tokens that the model can read
              ) -> int:
-    "Index of the first token in the context: 0, and half a context more each time the text outgrows the context."
+    "Index of the first token the model reads: 0 while the text fits, else a multiple of half the context."
     half = max(context // 2, 1)
     return half * -(-max(length - context, 0) // half)
 

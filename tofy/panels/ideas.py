@@ -209,7 +209,7 @@ class LossPanel(Panel):
 
 # %% ../../nbs/15a_panel_ideas.ipynb #817ab681
 def plot_advice(advice: Advice, train: TrainConfig, ax=None):
-    "Draw the memory by part for this and other batch sizes, with a line at CARD (the memory of a GPU) if it is near."
+    "Draw memory by part for 1/4 to 4 times this batch size, with a line at CARD, a GPU's memory, if that is near."
     longest, batch = advice.holds["lengths"]["longest"], max(advice.steps["batch"], 1)
     near = 4 * sum(advice.memory.values()) > CARD / 4
     sizes = sorted({max(int(batch * factor), 1) for factor in (.25, .5, 1, 2, 4)})

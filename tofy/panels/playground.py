@@ -55,7 +55,7 @@ class Training:
         self.close()
 
     def close(self) -> None:
-        "Give back what an ended training still holds."
+        "Free what an ended training process still holds: its pipes and its exit handler."
         close_pipes(self.process, self.errors)
         atexit.unregister(self.stop)
 
