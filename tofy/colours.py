@@ -23,5 +23,5 @@ NAMES = dict(best="best possible")
 
 # %% ../nbs/00_colours.ipynb #a427bde5
 def plain(text: str) -> str:
-    "A text for a picture: Matplotlib would read what stands between two dollar signs as a formula."
+    "Escape the dollar signs of a text, so that Matplotlib does not read what is between two of them as a formula."
     return text.replace("$", r"\$")

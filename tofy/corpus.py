@@ -96,7 +96,7 @@ def _inflect(
 def _element(
     token: str,  # `word`, `this/that` or `{variable.form}`
 ) -> str | dict[str, float] | tuple[str, str]:
-    "Read one element of a sentence pattern: a word, the distribution of a free choice, or a pair (variable, form)."
+    "Read one element of a sentence pattern: a word, a free choice as {word: probability}, or a pair (variable, form)."
     if token[0] == "{":
         variable, _, form = token[1:-1].partition(".")
         return variable, form
@@ -137,8 +137,8 @@ def _borrowed(
 def _people(
     text: str,                 # a frame in which WHO stands for a person
     known: set = frozenset(),  # the variables already named
-) -> dict[str, float]:         # {frame: share}; empty if the frame makes no sense here
-    "Replace WHO in a sentence pattern by a relative, a name or the person already named; returns {pattern: share}."
+) -> dict[str, float]:         # {frame: weight}; empty if the frame makes no sense here
+    "All patterns made by replacing WHO with a relative, a name or the person already named: {pattern: weight}."
     person = known & {"kin", "name"}
     if "WHO" not in text:
         return {text: 1.0}
@@ -154,7 +154,7 @@ _AGREES = {form: dict(zip(_rows(_AGREE)[0][1].split(), words.split(), strict=Tru
 
 @dataclass(eq=False)
 class Grammar:
-    "The grammar of the dialogues: the probabilities of words and of parts of sentences, and indexes to find both."
+    "The grammar of the dialogues: the probabilities of words and of parts of sentences, with indexes to look them up."
 
     topic: dict[str, float]                                         # p(topic)
     act: dict[str, dict]                                            # p(act | topic)
@@ -201,7 +201,7 @@ def _shared_tables(
     names: list[str],  # generated names of people
     towns: list[str],  # generated names of towns
 ) -> dict[str, dict]:
-    "The word tables that all topics share: `{variable: {value of its parent variable, or None: distribution}}`."
+    "The word tables that all topics share: variable -> value of its parent variable (or None) -> {word: probability}."
     tables, groups = {"mood": {None: {"good": 0.65, "bad": 0.35}}}, defaultdict(list)
     for key, words in _gather(_PEOPLE).items():
         variable, pronoun = key.split()
@@ -428,7 +428,7 @@ def lines(
 
 # %% ../nbs/00_corpus.ipynb #603497ca
 def builtin_sizes(source: object) -> tuple[int, int] | None:   # pairs and names; None for any other source
-    "(pairs, names) of a source `builtin[:PAIRS[:NAMES]]`, None for any other; a malformed one raises `ValueError`."
+    "Read (pairs, names) from `builtin[:PAIRS[:NAMES]]`, None for any other source; a `ValueError` for wrong sizes."
     name, *sizes = str(source).split(":")
     if name != "builtin":
         return None
@@ -449,7 +449,7 @@ def _fit(
     start: int,              # where the piece begins
     hidden: frozenset[int],  # the positions where anything fits
 ) -> tuple[float, tuple] | None:
-    "Match a piece to the tokens: its probability, and the words that its variables show; None if it can't fit."
+    "Match a piece to the tokens: returns (probability, pairs of ((variable, form), word)), or None if it does not fit."
     p, seen = piece.p, ()
     for i, e in enumerate(piece.elements, start):
         if i in hidden:
@@ -470,7 +470,7 @@ def _parses(
     position: int,           # of the blank
     hidden: frozenset[int],  # all the positions that can't be seen
 ) -> dict[tuple, list]:      # (act, topic named, what is seen, element's key) -> [probability, element at the blank]
-    "Every opener, core and tail that together could have made the phrase, with equivalent ones merged."
+    "All ways to build the phrase from an opener, a core and a tail; those with the same key are added together."
     first, found = [None if i in hidden else token for i, token in enumerate(tokens)], {}
     for act, index in g.opener_index.items():
         for opener in [g.openers[act][0], *(o for o in index.get(first[0], ()) if o.elements)]:
@@ -499,7 +499,7 @@ def _weigh(
     seen: tuple,                   # pairs ((variable, form), word) that the visible tokens show
     slot: tuple[str, str] | None,  # the (variable, form) at the blank, if it belongs to this family
 ) -> dict[str | None, float]:
-    "For each word at the slot (None if there is no slot), its joint probability with what is seen."
+    "{word at the slot: its joint probability with the `seen` words}; the key is None if there is no slot."
     g, found = grammar(names), Counter()
 
     def go(values: dict, p: float) -> None:
@@ -547,7 +547,7 @@ def _blank_law(
 def _tokens_of(
     phrase: str | list[str],
 ) -> list[str]:
-    "The tokens of a phrase in lower case: runs of letters, digits and apostrophes, and every other mark alone."
+    "The lower-case tokens of a phrase: runs of letters, digits and apostrophes; every other mark is its own token."
     return re.findall(r"(?:[^\W_]|')+|\S", phrase.lower()) if isinstance(phrase, str) else list(phrase)
 
 
@@ -557,7 +557,7 @@ def _weights(
     hidden: frozenset[int],  # all the positions that can't be seen
     names: int = 0,
 ) -> dict[str, float]:
-    "For each word at the blank, the probability of a context with that word and everything visible."
+    "For each possible word at the blank, its joint probability with all visible tokens."
     total = Counter()
     for (act, named, seen, _), (p, blank) in _parses(grammar(names), tokens, position, hidden).items():
         for word, q in _blank_law(names, act, named, seen, blank).items():
@@ -607,7 +607,7 @@ def draws(
     seed: int = 1,   # not the training text's seed
     names: int = 0,  # as in `generate`
 ) -> Iterator[tuple[list[str], int]]:
-    "Yield blanks in newly drawn contexts, each position equally likely: the context's tokens, the blank's position."
+    "Yield `n` pairs (tokens of a newly drawn context, position of its blank); every position is equally likely."
     rng, g = random.Random(seed), grammar(names)
     contexts = [_dialogue(g, rng)[0] for _ in range(n)]
     for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # by positions

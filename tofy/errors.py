@@ -43,7 +43,7 @@ def extra(name: str) -> Iterator[None]:
 
 # %% ../nbs/00a_errors.ipynb #914798fb
 def command_line(*words: object) -> str:
-    "A command as a shell reads it: a word with blanks or with signs of the shell is quoted."
+    "Join words into a shell command; words with spaces or special characters are quoted."
     told = (f"./{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word) for word in words)
     return shlex.join(told)
 
@@ -52,7 +52,7 @@ OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def readable(text: str) -> str:
-    "The text with the characters that a terminal obeys (but for new line and tab) written out, such as `\\x1b`."
+    "Escape the control characters that a terminal would act on, such as ESC as `\\x1b`; tabs and newlines are kept."
     return OBEYED.sub(lambda found: repr(found[0])[1:-1], text)
 
 # %% ../nbs/00a_errors.ipynb #9d0b295f

@@ -36,7 +36,7 @@ UNDERSCORES, MASKS = re.compile(r"_+"), re.compile(r"\[MASK\]", re.IGNORECASE)  
 
 
 def blank_of(phrase: str) -> re.Pattern:
-    "How the blank in a phrase is written: as [MASK] if that occurs (underscores are then text), else as underscores."
+    "The regex of a phrase's blanks: [MASK] if the phrase has one (underscores are then text), otherwise underscores."
     return MASKS if MASKS.search(phrase) else UNDERSCORES
 
 
@@ -52,7 +52,7 @@ def phrase_tokens(vocab: Vocab, phrase: str) -> list[str | None]:
 
 
 def check_text(phrase: str) -> None:
-    "Raise an error if what should be a phrase is not a text, or holds bytes that were no UTF-8."
+    "Raise a `UsageError` if a phrase is not a str, or a `RunError` if it holds bytes that are not UTF-8."
     if not isinstance(phrase, str):
         raise UsageError(f"A phrase must be a text, and this is {phrase!r}; give words between quotation marks.")
     if any("\ud800" <= letter <= "\udfff" for letter in phrase):
@@ -129,7 +129,7 @@ def load(folder: str | Path = "runs/latent") -> Latent:   # or a ready-made run,
 
 # %% ../nbs/10_inference.ipynb #aea7f8ac
 def builtin(source: object) -> tuple[int, int] | None:
-    "The numbers of pairs and names of a source that a header names; None if it is not the built-in corpus."
+    "(pairs, names) of a source `builtin[:PAIRS[:NAMES]]`; None for any other source, or if the sizes are wrong."
     with suppress(ValueError):
         return corpus.builtin_sizes(source)
     return None
@@ -244,7 +244,7 @@ def plot_answer(answer: Answer, ax=None):
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
 def answer_tokens(vocab: Vocab, phrase: str, answer: str) -> list[str]:
-    "The tokens of `answer` at the blank in `phrase`; a subword piece can also be typed with · for its space."
+    "The tokens of `answer` at the blank; a subword piece can be written as in the vocabulary, with · for a space."
     text = bare(answer)
     if vocab.unit == "words" or not text or text[0] in "·�" and text in vocab.ids:
         return vocab.tokenize(text) if vocab.unit == "words" or not text else [text]
@@ -287,8 +287,8 @@ def one_token(vocab: Vocab, phrase: str, answer: str) -> tuple[str, str]:
         raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} words; give exactly one after =>.")
     read_blank(vocab, phrase + " x")                                      # an error unless there is exactly one blank
     left, right = map(vocab.tokenize, blank_of(phrase).split(phrase.rstrip()))
-    raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} pieces here ({' '.join(tokens)}), and a blank "
-                  f"hides one; give the others, such as: {question_for(vocab, [*left, *tokens, *right], len(left))}")
+    raise RunError(f"the answer {answer.strip()!r} is {len(tokens)} pieces here ({' '.join(tokens)}); a blank hides "
+                  f"one; type the rest beside it, such as: {question_for(vocab, [*left, *tokens, *right], len(left))}")
 
 
 def check_answer(latent: Latent, token: str) -> None:
@@ -411,7 +411,7 @@ MOST_PAIRS = 1_000_000   # of the built-in corpus that are made again because a 
 
 
 def trusted_setting(folder: str | Path, header: Mapping, name: str) -> Any:
-    "A setting of a run's data; a `RunError` if it is a text that only the header vouches for, so that it is not read."
+    "A setting of a run's data; a `RunError` for a text without a saved hash to check it by, unless small and built in."
     given, told = header["data"][name], header.get("text", {}).get(name)
     if name not in ("source", "valid") or not isinstance(given, str):
         return given
@@ -419,8 +419,8 @@ def trusted_setting(folder: str | Path, header: Mapping, name: str) -> Any:
         return run_folder.own_text(folder, given, told)
     sizes = builtin(given)
     if sizes is None or sizes[0] > MOST_PAIRS:
-        raise RunError(f"{folder} keeps no hash of its text, so {given} is not read again; read it yourself, "
-                       "and give what load_data returns.")
+        raise RunError(f"{folder} keeps no hash of its text, so {given} cannot be checked and is not read; "
+                       "call load_data on it yourself, and pass the result as data.")
     return given
 
 
@@ -443,7 +443,7 @@ def run_data(folder: str | Path) -> Data:
 
 # %% ../nbs/10_inference.ipynb #f7fcf37c
 def twins(folder: Path) -> Iterator[Path]:
-    "Folders of other runs with the same held-out blanks of the built-in corpus, beside `folder` or in the package."
+    "Folders of other runs, beside `folder` or in the package, with the same held-out blanks (built-in corpus only)."
     def asked(run: Path) -> tuple:                  # () for a run that cannot be read; its words say how text was cut
         with suppress(TofyError), checkpoint.reading(run):
             settings = run_folder.load_settings(run / checkpoint.SETTINGS)
@@ -601,7 +601,7 @@ def hide_word(vocab: Vocab,
               place: int,          # index of the token to hide
               filler: str = "_",   # fills an earlier blank whose answer was not given
              ) -> str:
-    "The question with the token at `place` hidden and any earlier blank filled; if `place` is the blank, just fill it."
+    "Move the blank to the token at `place` and fill the old blank, if any; if `place` is the old blank, only fill it."
     phrase, answer = phrase_and_answer(question)
     words = phrase_tokens(vocab, phrase)
     given = answer_tokens(vocab, phrase, answer or "") or [filler]

@@ -205,7 +205,7 @@ def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
 
 # %% ../nbs/08c_loop.ipynb #d18939c4
 def progress(run: Run) -> float:
-    "The share of the run, in [0,1], done after the next step; runs given in seconds leave time for a last validation."
+    "The share of the run done after the next step; with `seconds`, time for the last validation is reserved."
     if run.config.steps:
         return (run.step + 1) / run.config.steps
     share = run.clock.seconds / max(run.config.seconds - run.validation_seconds, 1e-9)
@@ -213,7 +213,7 @@ def progress(run: Run) -> float:
 
 # %% ../nbs/08c_loop.ipynb #14d71386
 def validation_due(run: Run, before: float, after: float) -> bool:
-    "Whether to validate after this step: every `eval_every` steps, or ten times a run, less often if that is slow."
+    "Whether to validate after this step: every `eval_every` steps; if that is None, at most ten times a run."
     c = run.config
     if c.eval_every:
         return (run.step + 1) % c.eval_every == 0

@@ -44,7 +44,7 @@ class LoopConfig:
 
 # %% ../nbs/08b_schedule.ipynb #046bed83
 def check_loop(config: LoopConfig) -> None:
-    "Raise a `UsageError` for a value out of bounds, both or neither of steps and seconds, or a missing device."
+    "Raise a `UsageError` for a value out of bounds, a missing device, or both or neither of steps and seconds set."
     check(config)
     if (config.steps is None) == (config.seconds is None):
         raise UsageError("Give either steps or seconds: exactly one of the two.")

@@ -100,7 +100,7 @@ def settings_of(config: Any) -> Settings:
 
 # %% ../nbs/00b_settings.ipynb #c871f3f8
 def check(config: Any) -> None:
-    "Raise a `UsageError` for a value that its setting does not allow; numpy's numbers become Python's first."
+    "Raise a `UsageError` if a value is not allowed by its setting; numpy and torch values become plain Python first."
     for name, told in settings_of(config).items():
         given = getattr(config, name)
         value = plain(given)
@@ -112,7 +112,7 @@ def check(config: Any) -> None:
 
 # %% ../nbs/00b_settings.ipynb #475b79f5
 def plain(value: Any) -> Any:
-    "A number, text or array of numpy or torch as Python's own; what a tuple, a list or a dict holds as well."
+    "Convert numpy and torch numbers, texts and arrays to plain Python, also inside tuples, lists and dicts."
     if isinstance(value, (tuple, list)):
         inner = [plain(item) for item in value]
         return value if all(map(operator.is_, inner, value)) else type(value)(inner)

@@ -55,7 +55,7 @@ LOOK_ALIKES = {"▪": "#", "·": ".", "–": "-", "—": "-", "−": "-", "→":
 
 
 def look_alike(error: UnicodeError) -> tuple[str | bytes, int]:
-    "What is written in place of characters that an encoding lacks: a look-alike, or else their numbers."
+    "Codec error handler: replaces characters that the encoding lacks by look-alikes, or else by backslash escapes."
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start:error.end]
@@ -66,7 +66,7 @@ codecs.register_error("tofy.look_alike", look_alike)
 
 
 def print_everything() -> None:
-    "Let standard output and error print every text, whatever their encoding."
+    "Make standard output and error print any text: characters that their encoding lacks are replaced."
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):                            # a notebook's stream takes everything
             stream.reconfigure(errors="tofy.look_alike")
@@ -84,7 +84,7 @@ def figure_table(rows: dict[str, dict]) -> str:
 # %% ../nbs/15d_terminal.ipynb #ba689f6a
 @contextmanager
 def noting_signals() -> Iterator[list[int]]:
-    "A `with` block in which Ctrl-C and SIGTERM only add their number to its list, so that a loop can stop cleanly."
+    "A `with` block in which Ctrl-C and SIGTERM only append their number to the yielded list."
     received: list[int] = []
     before = {n: signal.signal(n, lambda n, _: received.append(n)) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -120,7 +120,7 @@ def word(metavar: str, help: str = "", kind: Any = str) -> Any:
 
 
 def option(help: str, kind: Any = int, default: str | None = None, least: float | None = None) -> Any:
-    "The annotation of an option; the command gets None if it is left out. `default` is only a text for the help."
+    "The annotation of an option; the command gets None if it is left out. `default` is only shown in the help."
     return Annotated[kind | None, typer.Option(help=help, show_default=default or False, min=least)]
 
 
@@ -199,7 +199,7 @@ def check_repeated(given: Mapping[str, Any],   # settings given with --resume
                    own: Mapping[str, Any],     # the run's settings
                    out: Path,
                   ) -> None:
-    "Raise a `UsageError` for the first setting that is not the run's own."
+    "Raise a `UsageError` for the first given setting whose value differs from the run's."
     for name, value in given.items():
         kept = own.get(name)
         if not same_setting(value, kept):
@@ -208,7 +208,7 @@ def check_repeated(given: Mapping[str, Any],   # settings given with --resume
 
 
 def same_setting(one: Any, other: Any) -> bool:
-    "Whether two values of a setting are the same; so are two ways to write a path."
+    "Whether two values of a setting are equal; two ways to write the same path count as equal."
     if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
         return list(one) == list(other)
     if isinstance(one, (str, Path)) and isinstance(other, (str, Path)):
@@ -217,7 +217,7 @@ def same_setting(one: Any, other: Any) -> bool:
 
 # %% ../nbs/15d_terminal.ipynb #84760f4d
 class GroupedCommand(typer.core.TyperCommand):
-    "A command whose help lists its options in groups: first its own, then the settings, rare ones last."
+    "A command whose help groups its options: first the command's own, then the settings, rarely changed ones last."
     def format_options(self, ctx: Any, formatter: Any) -> None:
         groups: dict[str, list] = {}
         for param in self.get_params(ctx):

@@ -36,7 +36,7 @@ def next_loss(logits: Tensor,                   # (B,T,V)
 
 
 def perplexity(loss: float) -> float:
-    "exp of the loss: a choice among this many equally likely tokens would be as uncertain."
+    "exp(loss): the model is as uncertain as if it chose among this many equally likely tokens."
     return math.exp(min(loss, 700.))
 
 
@@ -44,7 +44,7 @@ def bits_per_byte(loss: float,     # nats a token
                   tokens: int,     # number of tokens in the text
                   size: int,       # bytes in the same text
                  ) -> float:
-    "Bits that each byte of the text would take, compressed with this model."
+    "Bits that a compressor using this model would need for each byte of the text."
     return loss * tokens / (size * math.log(2))
 
 # %% ../../nbs/lab/01_decoder.ipynb #be0dc2c8
@@ -87,7 +87,7 @@ def preset(name: str = "tiny", **changes) -> DecoderConfig:
 
 # %% ../../nbs/lab/01_decoder.ipynb #578ac5b0
 class Decoder(nn.Module):
-    "ids → at every place, a score for every possible next token."
+    "A causal transformer: token ids → at every position, a score for every possible next token."
     def __init__(self, config: DecoderConfig):
         super().__init__()
         c = self.config = config
@@ -100,7 +100,7 @@ class Decoder(nn.Module):
         nn.init.normal_(self.embedding.weight, std=.02)
 
     def hidden(self, ids: Tensor, past: list[list[Tensor]] | None = None) -> Tensor:
-        "ids int64 `(B,T)` → hidden vectors `(B,T,D)`; `past`, from `new_past`, caches what was read, and is extended."
+        "ids int64 `(B,T)` → hidden vectors `(B,T,D)`; `past`, a cache from `new_past`, is used, and extended in place."
         start = past[0][0].shape[2] if past and past[0] else 0
         if start + ids.shape[1] > self.config.context:
             raise UsageError(f"The text has {start + ids.shape[1]} tokens, but this decoder reads "

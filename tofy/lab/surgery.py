@@ -37,7 +37,7 @@ def weights_hash(model: nn.Module) -> str:
 # %% ../../nbs/lab/06_surgery.ipynb #39c5eaa8
 @dataclass
 class Kin:
-    "What a checkpoint's descendants store about that checkpoint."
+    "A record of one ancestor, stored in each of its descendants."
     hash: str              # of its weights
     run: str               # hash of the run's beginning: the same for all checkpoints of a run
     operation: str         # how it was made from its parent
@@ -118,7 +118,7 @@ def insert_layer(parent: Writer,
 
 # %% ../../nbs/lab/06_surgery.ipynb #a78dd0f2
 def check_start(start: str, seed: int) -> int:
-    "Return the seed, or raise an error for an unknown start."
+    "Return `seed` unchanged; raises a `UsageError` if `start` is unknown."
     if start not in ("identity", "random"):
         raise UsageError(f"There is no {start!r} start; choose identity or random.")
     return seed
@@ -224,7 +224,7 @@ def init_with(parent: Writer,
 
 # %% ../../nbs/lab/06_surgery.ipynb #729a45b4
 def shared_tokens(a: TextTokenizer, b: TextTokenizer) -> list[tuple[int, int]]:
-    "Pairs of ids, in `a` and in `b`, of tokens with the same text; tokens that are incomplete letters are left out."
+    "Pairs (id in `a`, id in `b`) of tokens with the same text; tokens with only part of a character are left out."
     there = {word: i for i, word in enumerate(b.words)}
     return [(i, there[word]) for i, word in enumerate(a.words) if word in there and "\ufffd" not in word]
 

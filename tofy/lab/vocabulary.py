@@ -25,7 +25,7 @@ def table_parameters(vocab_size: int,
 
 # %% ../../nbs/lab/05_vocabulary.ipynb #c29617d0
 class Share(NamedTuple):
-    "The share of some tokens in a text, counted in two ways."
+    "The share of some tokens in a text: of its distinct tokens, and of all its tokens."
     by_type: float         # as a fraction of the different tokens that occur
     by_occurrence: float   # as a fraction of the tokens of the text
 

@@ -35,7 +35,7 @@ def opened(folder: Path | None) -> Latent:
 
 
 def written(folder: Path | None) -> tuple:
-    "What changes when a run is trained again in the same folder."
+    "A tuple that changes whenever a run is trained again in this folder."
     return folder, folder and stamp(folder / MODEL)
 
 
@@ -285,12 +285,12 @@ def paint_curve(curves: dict[str, dict], here: dict[str, float], k: int, kind: s
 
 
 def paint_ways(ways: dict[str, dict], lines: dict[str, dict], figure: str, ax) -> None:
-    "Draw a bar for each way of asking the model and a line for each baseline, with a legend beside the plot."
+    "Draw a bar for each kind of input (undamaged and damaged), a line for each baseline, and a legend beside the plot."
     gap.plot_ways(ways, lines, figure, ax).legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, .5))
 
 # %% ../../nbs/15b_panel_models.ipynb #numb0gap
 def numbers_to(words: int) -> list[int]:
-    "The numbers of candidates on the slider: ten for each doubling, acc_neg's 33, and all words at the end."
+    "Candidate counts for the slider: ten per power of two, 33 (the number acc_neg uses), and finally all `words`."
     steps = {round(2**(i / 10)) for i in range(10, 10 * max(words, 2).bit_length())} | {33}
     return sorted({k for k in steps if k < words} | {words})
 
@@ -328,7 +328,7 @@ class GapPanel(Panel):
             self.work.start()
 
     def is_measured(self) -> bool:
-        "Whether the chosen run has been measured as it is now, and not before it was trained again."
+        "Whether the chosen run has been measured since it was last trained."
         return self.run.value in self.measured and self.read[self.run.value] == written(self.run.value)
 
     def measure(self, folder: Path) -> None:

@@ -392,7 +392,7 @@ def button(name: str, tooltip: str, **more) -> widgets.Button:
 
 # %% ../../nbs/15c_panel_training.ipynb #toolarge
 def too_large(source: str) -> bool:
-    "Whether reading a source would keep the panel waiting; a run reads it in its own process, which can be stopped."
+    "Whether a source is so large that reading it would block the panel; then only the run's own process reads it."
     with suppress(ValueError):                                 # a malformed source is told when it is read
         if sizes := builtin_sizes(source):
             return max(sizes) > 50_000
@@ -510,7 +510,7 @@ class TrainingPanel(Panel):
         return self.read[1]
 
     def tell_size(self, seconds: float = 0.) -> None:
-        "Show an estimate of the run, after a trial of `seconds` if that is not 0, and the code that repeats the run."
+        "Show an estimate of the planned run (after a timed trial, unless `seconds` is 0), and the code that runs it."
         if self.silent:
             return
         wanted_plan, out = self.asked(), self.home / background.run_name(self.name.value)
