@@ -29,6 +29,7 @@ from tofy.errors import TofyError, UsageError
 from tofy.inference import evaluate_run, heldout_phrases, load
 from tofy.lab.tokenizers import train_tokenizer
 from tofy.lab.training import load_texts, read_documents
+from tofy.run_folder import BASELINES
 from tofy.sources import NAME, Given, as_source, fingerprint, read_lines, source_lines
 from tofy.training import recipe, train
 from tofy.vocab import tokenize, vocab_hash
@@ -541,3 +542,20 @@ def test_any_letters_are_read_alike_in_any_form(lines, form, crlf, column):
         source = list(lines) if form == "list" else path
         found = list(source_lines(source, column=None if form in ("txt", "txt.gz", "list") else column))
     assert [tokenize(line) for line in found] == [tokenize(line) for line in lines]
+
+
+@pytest.mark.parametrize("name", ["t.txt.gz", "t.csv", "folder"])
+def test_a_run_finds_its_own_text_in_any_form_and_no_other(name, tofy, tmp_path):
+    "From another folder, by its hash; after a change, in no command."
+    (tmp_path / "t.txt.gz").write_bytes(gzip.compress(PLAIN))
+    (tmp_path / "t.csv").write_bytes(csv_bytes(table()))
+    (tmp_path / "folder").mkdir()
+    folder_of(tmp_path / "folder")
+    assert tofy("train", name, 3, *SIZES, "--out", "run").code == 0
+    (tmp_path / "run" / BASELINES).unlink()
+    assert "bigram" in tofy("eval", "run", "--json").json
+    (tmp_path / "run" / BASELINES).unlink()
+    path = tmp_path / (name if name != "folder" else "folder/c")
+    path.write_bytes(gzip.compress(PLAIN[:-9]) if name.endswith("gz") else path.read_bytes()[:-9])
+    assert "bigram" not in tofy("eval", "run", "--json").json
+    tofy("train", "--resume", "--steps", 5, "--out", "run").says(1, "holds another text or none")

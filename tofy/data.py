@@ -34,7 +34,7 @@ from torch import Tensor
 from . import __file__ as package_file
 from .errors import RunError, UsageError
 from .settings import check, setting, settings_of, takes
-from .sources import as_source, file_hash, fingerprint, kind_of, source_lines
+from .sources import as_source, exists, file_hash, fingerprint, folder_files, is_folder, kind_of, source_lines
 from .vocab import NEWEST, PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
@@ -427,12 +427,24 @@ def load_data(*args: Any, **settings: Any) -> Data:
     return data_of(DataConfig(*args, **settings))
 
 # %% ../nbs/02_data.ipynb #ee8d68b8
+def text_bytes(path: Path) -> int:
+    "The size of a text file, or of all text files in a folder, in bytes."
+    return sum(file.stat().st_size for file in (folder_files(path) if is_folder(path) else [path]))
+
+
 def origin_of(source: object) -> dict | None:
-    "Where a text file lies, how many bytes it has, and their SHA-256; None for what is no file."
-    if not isinstance(source, (str, Path)) or not Path(source).is_file():
+    "Where a text file or folder lies, its size in bytes, and its SHA-256; None for any other source."
+    if not isinstance(source, (str, Path)) or not (exists(Path(source)) or is_folder(Path(source))):
         return None
     path = Path(source).resolve()
-    return dict(path=str(path), bytes=path.stat().st_size, sha256=file_hash(path))
+    return dict(path=str(path), bytes=text_bytes(path), sha256=fingerprint(path))
+
+
+def is_text_of(path: Path, told: Mapping[str, Any]) -> bool:   # told: from `origin_of`
+    "Whether a path holds the text that a run was trained on."
+    with suppress(UsageError):
+        return (exists(path) or is_folder(path)) and text_bytes(path) == told["bytes"] and fingerprint(path) == told["sha256"]
+    return False
 
 # %% ../nbs/02_data.ipynb #b290b48f
 def data_of(config: DataConfig) -> Data:

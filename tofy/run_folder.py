@@ -20,7 +20,7 @@ import torch
 from . import __version__
 from . import checkpoint as store
 from .checkpoint import HELDOUT, NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors
-from .data import Data, DataConfig, Phrases, file_hash
+from .data import Data, DataConfig, Phrases, is_text_of
 from .encoder import LatentModel, ModelConfig
 from .errors import RunError, UsageError, command_line
 from .masking import all_blanks
@@ -188,7 +188,7 @@ def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
     "The file with the text that a run was trained on: the one given, or where it lay then; a `RunError` if it is gone."
     places = dict.fromkeys([Path(str(given)).absolute(), Path(told["path"])])
     for place in places:
-        if place.is_file() and place.stat().st_size == told["bytes"] and file_hash(place) == told["sha256"]:
+        if is_text_of(place, told):
             if place.resolve() != Path(str(given)).resolve():
                 logging.getLogger("tofy").info("The text of %s is read from %s, where it was when the run began.",
                                                folder, place)
