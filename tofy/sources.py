@@ -335,7 +335,7 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
 
 
 def kind_by_line(first: str, column: str | None, name: object, optional: bool) -> str:
-    "The kind of table that begins with this line, or `\"\"` for a text; a `UsageError` if a table lacks that column."
+    "The kind of table that begins with this line, or `\"\"` for a text; a `UsageError` for a table unless it has `column`."
     kind, cells = betrayed(first, column)
     if column is not None and (kind.startswith(".json") or column in cells):
         return kind
@@ -505,7 +505,7 @@ def sizes_of(source: str | Path) -> tuple[int, int] | None:
 
 
 def refuse_gone(source: str | Path) -> None:
-    "Raise a `UsageError` for the name of a `Given` whose phrases are gone, because they were only in memory."
+    "Raise a `UsageError` if a source is only the name of a text from memory or a pipe, as stored settings have it."
     if NAME.fullmatch(str(source)):
         how, again = "was given in memory", "give the same phrases again, in Python"
         if Given(str(source)).piped:
