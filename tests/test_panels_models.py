@@ -198,7 +198,7 @@ def test_a_film_is_kept_on_the_plane_of_its_last_frame(tmp_path):
                                     dict(xy=(0, 5, 2), step=(0,), mrr=(0,), rank=(0,))])
 def test_a_file_that_is_no_film_is_refused(tmp_path, shapes):
     save_tensors(tmp_path / crowding.FRAMES, {name: torch.zeros(shape) for name, shape in shapes.items()}, {})
-    with pytest.raises(RunError, match="does not hold the maps"):
+    with pytest.raises(RunError, match="does not hold maps"):
         crowding.load_frames(tmp_path)
 
 
@@ -206,7 +206,7 @@ def test_a_film_of_another_table_is_told_in_the_panel(copy):
     shot = crowding.Frame(0, torch.randn(4, 2), dict(effective_rank=1.), 0., 0.)
     crowding.save_frames(copy, [shot])
     panel = CrowdingPanel(copy)
-    assert "does not hold the maps of 17 words" in panel.notice.value
+    assert "does not hold maps of 17 words" in panel.notice.value
     panel.search.value = "cat"                                  # and nothing falls over
 
 

@@ -229,7 +229,7 @@ def test_what_is_no_text_is_refused_with_its_cause(kind, tmp_path):
 
 
 OBJECTS = {
-    "a set": ({"a b", "c d"}, "in order"), "a dict": (dict(text=["a b"]), "A dict"), "bytes": (b"a b", "bytes"),
+    "a set": ({"a b", "c d"}, "cannot be read as text"), "a dict": (dict(text=["a b"]), "A dict"), "bytes": (b"a b", "bytes"),
     "numbers": ([1, 2], "Phrase 1 of the list is 1"), "mixed": (["a b", 3.5], "Phrase 2"), "nothing": (None, "source is None"),
     "a number": (3, "source is 3"), "empty": ([], "is empty"), "a NUL": (["a b", "a \0"], "Phrase 2"),
     "texts and a column": ("column", "no columns"), "records": ([dict(a="b c", d="e f")], "load_data(…, column='a')"), "bytes inside": ([b"a b"], "Phrase 1")}

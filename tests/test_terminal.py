@@ -337,7 +337,7 @@ def test_training_on_another_default_device(small):
 @pytest.mark.parametrize("sizes", [dict(layers=10**18), dict(dim=2**40), dict(ngrams=10**15), dict(dim=10**30, heads=1)], ids=str)
 def test_a_model_larger_than_the_memory_is_refused_with_both_figures(small, text, sizes):
     out = text.parent / "run"
-    with pytest.raises(UsageError, match=r"numbers needs at least [\d,.]+ GB to train, and [\d,.]+ GB are free"):
+    with pytest.raises(UsageError, match=r"parameters needs at least [\d,.]+ GB to train, and only [\d,.]+ GB are free"):
         next(train(small, *recipe(**TINY | sizes), out=out))
     assert not out.exists()
 

@@ -75,13 +75,13 @@ Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces
 
 
 def named(given: dict[str, Any], data: str | None, tokenizer: Path | None) -> dict[str, Any]:
-    "The settings in `given`, together with those that the arguments `data` and `tokenizer` stand for."
+    "The settings in `given`, with `data` added as the setting `source` and `tokenizer` as `tokens`, if they are set."
     if data:
         from tofy.sources import as_source
         given = given | dict(source=as_source(data, given.get("column")))   # standard input: all of its text
     if tokenizer:
         if "tokens" in given:
-            raise UsageError("Give either tokens or tokenizer, not both: one cuts words, the other subword pieces.")
+            raise UsageError("Give either tokens or tokenizer, not both: each of them says how to split the text.")
         from tofy.vocab import read_rule
         read_rule(tokenizer)                                         # an unreadable file is an error now, not later
         given = given | dict(tokens=str(tokenizer))
@@ -133,9 +133,9 @@ def train(
 
       tofy train my.txt --seconds 300 --out runs/mine
 
-      tofy train my.txt 2500 16 128 --recipe notes
+      tofy train my.txt 2500 16 128 --recipe notes    # steps, batch, dim
 
-      tofy train my.txt --tokenizer tokenizer.json    # pieces of words
+      tofy train my.txt --tokenizer tokenizer.json    # subword pieces
 
       tofy train --resume --out runs/mine       # after Ctrl-C or a crash
 
@@ -151,7 +151,7 @@ def train(
 
 # %% ../nbs/16_cli.ipynb #81a00072
 def say_data(data: Any, given: dict[str, Any]) -> None:
-    "Print what was read, the warnings about it, and what was asked for and is not there."
+    "Print what was read, the warnings about it, and a note if the vocabulary is smaller than `max_vocab` asks for."
     say(f"{data}\n" + ", ".join(f"{n:,} {what}" for what, n in data.report.items() if n))
     for warning in data.warnings:
         say(f"warning: {warning}")
@@ -161,7 +161,7 @@ def say_data(data: Any, given: dict[str, Any]) -> None:
 
 
 def say_model(data: Any, plan: Any) -> None:
-    "Print the model's parameters and the memory of a step; raises a `UsageError` if that is more than is free."
+    "Print the number of parameters and the memory that a training step needs; a `UsageError` if less is free."
     from tofy.processes import check_room
     from tofy.sizing import memory, parameters
     from tofy.training import SMALLER, suited_batch
@@ -216,7 +216,7 @@ FREE = "steps", "seconds", "threads"   # settings that a resumed run may change
 
 
 def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None, out: Path) -> dict[str, Any]:
-    "What changes in a resumed run: its length and threads; a `UsageError` if another setting is not the run's own."
+    "The settings that change in a resumed run, only length and threads; a `UsageError` if any other is to change."
     from tofy.checkpoint import SETTINGS
     from tofy.plan import read_plan
     from tofy.run_folder import load_settings
@@ -236,7 +236,7 @@ def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None,
 
 
 def same_rule(one: str, other: str) -> bool:
-    "Whether two settings name the same tokenizer: files may be copies of each other."
+    "Whether two `tokens` settings name the same tokenizer; two files with the same content count as the same."
     from tofy.vocab import read_rule
     with suppress(TofyError, OSError):
         return read_rule(one) == read_rule(other)
@@ -255,7 +255,7 @@ def question_of(data) -> str:
 
 
 def can_be_asked(data, tokens: list[str], place: int) -> str:
-    "The question that hides the token at `place`; an empty text if asking it would not hide just this one."
+    "The question that hides the token at `place`, such as `a _ c => b`; empty if `tofy diff` would misread or refuse it."
     from tofy.inference import one_token, phrase_and_answer, question_for, read_blank
     with suppress(TofyError):
         question = question_for(data.vocab, tokens, place)
@@ -268,7 +268,7 @@ def can_be_asked(data, tokens: list[str], place: int) -> str:
 
 
 def ask_command(data, out: Path) -> str:
-    "The command that asks a run its first question, as it can be typed."
+    "The `tofy diff` command that asks the model in `out` a first question, quoted for a shell."
     question = question_of(data)
     dashes = ["--"] if question.startswith("-") else []              # else it would be taken for an option
     return command_line("tofy", "diff", *dashes, out, *[question][:bool(question)])
@@ -309,7 +309,7 @@ def split_folder(words: list[str]) -> tuple[Path, list[str]]:
 
 
 def is_folder(name: str) -> bool:
-    "Whether there is a folder of this name; a text that can be no name is none."
+    "Whether there is a folder of this name; False for a text that cannot be a file name."
     try:
         return Path(name).is_dir()
     except (OSError, ValueError):                                # too long, or with a null character
@@ -317,7 +317,7 @@ def is_folder(name: str) -> bool:
 
 
 def names_folder(first: str, rest: list[str]) -> bool:
-    "Whether the first argument looks like a path and not like a phrase: by a separator, or as the only single word."
+    "Whether the first argument looks like a path rather than a phrase, as `runs/mine` or a single word does."
     from tofy.inference import blank_of
     blank, parts = blank_of(first), first.split()
     if "=>" in first or blank.fullmatch(first.strip()):
@@ -349,7 +349,7 @@ def answer_all(words: list[str], ask: Callable, as_json: bool) -> None:
 
 # %% ../nbs/16_cli.ipynb #03750474
 def typed_phrases() -> Iterator[str]:
-    "The phrases from the terminal, until an empty line, or all of a pipe's."
+    "Yield the phrases typed at the terminal, until an empty line; from a pipe, all lines that are not empty."
     at_prompt = sys.stdin.isatty()
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="surrogateescape")
@@ -369,7 +369,7 @@ Column = option("Column to read of a table or a data set from the Hub.", str, "t
 def diff(
     words: Words = None,
     top: Top = 5,
-    strip_answer: flag("--strip-answer", "Remove every copy of the answer first, as the notes did.") = False,
+    strip_answer: flag("--strip-answer", "First remove the answer from the whole phrase, as the notes did.") = False,
     as_json: AsJson = False,
 ) -> None:
     """Fill a blank, and rank the expected word among all words.
@@ -545,7 +545,7 @@ def notebooks() -> None:
 
 # %% ../nbs/16_cli.ipynb #0789c5f0
 def own_notebooks(folder: Path) -> list[Path]:
-    "The notebooks below a folder that are the course's own: unchanged since the last commit, by the hash of each."
+    "The course's own notebooks in a folder: those that, by their git hashes, are unchanged since the last commit."
     def git(*words: str) -> str:
         return subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True,
                               encoding="utf-8").stdout
@@ -564,7 +564,7 @@ def own_notebooks(folder: Path) -> list[Path]:
 def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> None:
     """Find out what is wrong with a run, and what to try.
 
-    Looks at its log, its embedding table, and the gap from training to use.
+    Looks at its log, its embedding table, and how well it does in use compared with training.
 
     Examples:
 
@@ -604,7 +604,7 @@ def measure(folder: Path, latent) -> dict:
 
 # %% ../nbs/16_cli.ipynb #984e8c58
 def diagnosis(result: dict, unit: str = "words") -> Iterator[str]:
-    "The paragraphs that `tofy diagnose` prints: ranks at held-out blanks, gap from training to use, embedding table."
+    "The paragraphs that `tofy diagnose` prints: held-out ranks, training compared with use, the embedding table."
     table, gap = result["crowding"], result["gap"]
     yield (f"Ranks among all {table['words']:,} {unit} at {result['model']['queries']:,} held-out blanks\n"
            + figure_table(dict(model=result["model"]) | result["baselines"]))
@@ -670,7 +670,7 @@ def translate(argv: list[str]) -> list[str]:
     numbers = words[1:]
     if not words or len(numbers) > 8 or not all(n.isdigit() for n in numbers):
         raise UsageError(f"{mode} takes DATA STEPS BATCH DIM MAX_SEQ LAYERS HEADS MAX_VOCAB "
-                     "(or MAX_CTX MAX_TGT in MAX_SEQ's place); all but DATA are numbers.")
+                     "(MAX_CTX MAX_TGT may replace MAX_SEQ); all but DATA are numbers.")
     if len(numbers) == 8:
         numbers[3:5] = [str(int(numbers[3]) + int(numbers[4]))]
     start = ["--out", "."] if mode == "--latent" else ["--init-from", ".", "--out", "from_checkpoint"]
@@ -678,7 +678,7 @@ def translate(argv: list[str]) -> list[str]:
 
 # %% ../nbs/16_cli.ipynb #9b5e1cfa
 def translate_diff(words: list[str], more: list[str]) -> list[str]:
-    "Translate `--diff MODEL VOCAB DIM MAX_SEQ LAYERS HEADS` into `diff FOLDER`; a `UsageError` if a size is wrong."
+    "Translate the original `--diff MODEL VOCAB DIM …` into `diff FOLDER`; a `UsageError` if a size is not the model's."
     from tofy.inference import load
     from tofy.run_folder import MODEL, VOCAB
     model, vocab = (Path(w) for w in (words + [MODEL, VOCAB][len(words):])[:2])
@@ -702,7 +702,7 @@ WRONG_NAME = {errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, err
 
 
 def unforeseen(error: Exception) -> int:
-    "Print a sentence about an error that is not one of ours; returns the exit code."
+    "Print a sentence about an error that is not a `TofyError`; returns the exit code."
     if interrupted(error):
         return 130
     if isinstance(error, OSError) and error.filename and error.strerror:

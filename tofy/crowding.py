@@ -59,7 +59,7 @@ def wrong_by_theory(vocab_size: int, dim: int, angle: Tensor | float) -> Tensor:
 
 # %% ../nbs/11_crowding.ipynb #cb2712ee
 def wrong_by_simulation(vocab_size: int, dim: int, angle: float, trials: int = 500, seed: int = 0) -> float:
-    "`wrong_by_theory` by simulation: the share of `trials` predictions nearer to a wrong row of a random table."
+    "Estimate `wrong_by_theory`: the share of `trials` predictions that are nearer to a wrong row of a random table."
     g, theta = Generator().manual_seed(seed), math.radians(angle)
     table = F.normalize(torch.randn(vocab_size, dim, generator=g), dim=-1)              # (V,D)
     answer = torch.randint(vocab_size, (trials,), generator=g)
@@ -119,7 +119,7 @@ def pair_cosines(rows: Tensor,          # (n,D)
 
 # %% ../nbs/11_crowding.ipynb #f03483ed
 def plot_pairs(rows: Tensor, ax=None):
-    "Draw the histogram of the cosines of all pairs of rows, and what random rows would have; returns the `Axes`."
+    "Draw the histogram of the cosines of all pairs of rows, beside that of random rows; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, bins = ax or plt.subplots(figsize=(6, 2.8))[1], 100
     middle = (torch.arange(bins, dtype=torch.double) + .5) * 2 / bins - 1
@@ -144,7 +144,7 @@ def nearest(rows: Tensor,   # (n,D)
 # %% ../nbs/11_crowding.ipynb #5d008b99
 @cache
 def usual_neighbour(n: int, dim: int) -> float:
-    "The median cosine between a row and the nearest of `n` random rows, by `wrong_by_theory`."
+    "The median cosine of a row with its nearest other row in a table of `n` random rows, by `wrong_by_theory`."
     angles = torch.linspace(0, 180, 1801)
     return angles[wrong_by_theory(n, dim, angles) < .5].max().deg2rad().cos().item()
 
@@ -205,7 +205,7 @@ def duels(scorer: Scorer,
           blanks: Blanks,
           rival: Tensor,   # int64 (V,) for each word as the answer, the word it is compared with
          ) -> tuple[Tensor, Tensor, Tensor]:   # int64 (Q,), float (Q,), float (Q,)
-    "For every blank: the answer's rank, the answer's score, and 1 if its rival outranks it, else 0 (NaN: no score)."
+    "For every blank: the answer's rank and score, and 1 if the answer's `rival` outranks it, else 0 (NaN: no score)."
     rank, own, above = (torch.full((len(blanks.rows),), math.nan) for _ in range(3))
     for chosen, questions, scores in rank_batches(scorer, phrases, blanks):
         answers, rivals = questions.targets, rival[questions.targets]                     # (M,)
@@ -268,14 +268,14 @@ def share(flags: Tensor) -> float | None:
 
 # %% ../nbs/11_crowding.ipynb #209cf9fa
 def cosine_bins(cosines: Tensor, above: dict[str, Tensor], width: float = .1) -> list[dict]:
-    "For each non-empty bin of `cosines`: its edges, its number of blanks, and the mean in it of each flag in `above`."
+    "One dict per non-empty bin of `cosines`: its edges, its number of blanks, and its mean of each flag in `above`."
     place = (cosines / width).floor().clamp(max=1 / width - 1).long()
     return [dict(low=round(b * width, 6), high=round((b + 1) * width, 6), blanks=int((place == b).sum()))
             | {name: share(flags[place == b]) for name, flags in above.items()} for b in place.unique().tolist()]
 
 # %% ../nbs/11_crowding.ipynb #a45cfe59
 def plot_crowding(figures: dict, ax=None):
-    "Draw how often model, bigram and best rank the answer's nearest neighbour above it, by the cosine of the two."
+    "Draw how often each scorer ranks the answer's nearest neighbour above the answer, against the cosine of the two."
     import matplotlib.pyplot as plt
     ax, bins = ax or plt.subplots(figsize=(7, 3.2))[1], figures["bins"]
     total = dict(model=figures["crowded"], **{name: figures.get(f"crowded_{name}") for name in ("bigram", "best")})
@@ -475,7 +475,7 @@ class Film(NamedTuple):
 
 # %% ../nbs/11_crowding.ipynb #db5bd5e3
 def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
-    "Project the tables of a run's frames onto one plane, and write these maps into the run folder."
+    "Project the embedding table of each frame onto one common plane, and write the 2-D maps into the run folder."
     if not frames:
         raise UsageError("There are no frames to save; collect some with frames(run, every).")
     middle, directions = plane(frames[-1].rows)
@@ -497,7 +497,7 @@ def load_frames(folder: str | Path,
     count, n = [*shapes.get("step", []), 0][0], [*shapes.get("xy", []), 0, 0][1]
     expected = dict(xy=[count, n, 2], step=[count], mrr=[count], rank=[count])
     if not count or words not in (None, n) or shapes != expected:
-        raise RunError(f"{path} does not hold the maps of {words or n:,} words, but tensors {shapes}; delete it.")
+        raise RunError(f"{path} does not hold maps of {words or n:,} words (its tensors: {shapes}); delete it.")
     return Film(**tensors)
 
 # %% ../nbs/11_crowding.ipynb #5c5beca1

@@ -54,7 +54,7 @@ def shard(masked: Masked,            # the whole batch, the same in every proces
           r: int | None = None,      # rank of this process; default: process_rank()
           w: int | None = None,      # world size W; default: world_size()
          ) -> Shard:
-    "The rows of a batch for process `r` of `w`: r, r + w, …; a process left without rows takes row 0, with weight 0."
+    "The part of a batch for process `r` of `w`: rows r, r + w, …; if there are none, row 0 with weight 0."
     r, w = process_rank() if r is None else r, world_size() if w is None else w
     if w == 1:
         return Shard(masked, slice(None), 1.)
@@ -79,7 +79,7 @@ def weighed(loss: Tensor,         # mean over this process's blanks
             weight: float,        # of `shard`
             model: nn.Module,
            ) -> Tensor:           # its average over the processes is the mean over all blanks
-    "The weighted loss that this process contributes to the average; without a process group, the loss unchanged."
+    "This process's loss times its weight, to be averaged over processes; without a process group, the loss unchanged."
     if not grouped():
         return loss
     return loss * weight + 0. * sum(p.flatten()[0] for p in model.parameters() if p.requires_grad)
@@ -125,7 +125,7 @@ def on_first(function: Callable[[], object]) -> object:
 def pooled(figures: dict[str, float],   # means over this process's blanks
            weight: float,               # of `shard`
           ) -> dict[str, float]:        # means over all blanks
-    "Average these figures over all processes, weighted by their blanks, so that they hold for the whole batch."
+    "Average each figure over all processes, weighted by their numbers of blanks: its mean over the whole batch."
     if not grouped():
         return figures
     sums = all_reduce(torch.tensor(list(figures.values()), dtype=torch.double) * (weight / world_size()))
@@ -186,7 +186,7 @@ def _meet(size: int, timeout: timedelta):
 
 # %% ../nbs/08a_processes.ipynb #47fa3f30
 class WithoutDraws(TorchFunctionMode):
-    "A context in which weights are not drawn: only their shapes are wanted."
+    "A context in which models are built without drawing random weights, because only the shapes matter."
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = kwargs or {}
         if func.__name__ in ("normal_", "uniform_", "kaiming_uniform_"):
@@ -195,7 +195,7 @@ class WithoutDraws(TorchFunctionMode):
 
 
 def at_most(config: Any) -> int:
-    "More numbers than a model of this shape can hold."
+    "An upper bound on the size of a model of this shape: its parameters and the elements of its buffers."
     told = {name: value or 0 for name, value in vars(config).items() if value is None or isinstance(value, int)}
     width = max(told.get("dim", 0), told.get("heads", 0) * told.get("head_width", 0))
     rows = sum(told.get(name, 0) for name in ("vocab_size", "ngrams", "max_seq", "context"))
@@ -205,7 +205,7 @@ def at_most(config: Any) -> int:
 def numbers_in(build: Callable[[Any], nn.Module],
                config: Any,                  # with a field `layers`
               ) -> int:                      # 2**63 if there are at least so many
-    "How many numbers a model of this shape holds, counted without memory for them."
+    "The size of a model of this shape, its parameters and buffers' elements, counted without allocating memory."
     with torch.device("meta"), WithoutDraws():
         try:
             models = [build(replace(config, layers=layers)) for layers in (1, 2)]
@@ -216,7 +216,7 @@ def numbers_in(build: Callable[[Any], nn.Module],
 
 # %% ../nbs/08a_processes.ipynb #9a485c16
 def free_memory(device: str = "cpu") -> int | None:
-    "Bytes of memory that this process may still take, on a processor or a graphics card; None if nobody knows."
+    "Bytes of memory that this process can still take on this device; None if that cannot be found out."
     if device != "cpu":
         return torch.cuda.mem_get_info(device)[0]
     found = []
@@ -240,12 +240,12 @@ def check_room(numbers: int,          # in the model
     "Raise a `UsageError` if a run needs more memory than is free."
     free = free_memory(device)
     if free is not None and needed > free:
-        raise UsageError(f"A model of {numbers:,} numbers needs at least {needed / 1e9:,.1f} GB to train, and "
-                         f"{free / 1e9:,.1f} GB are free; make these smaller, in this order: {smaller}.")
+        raise UsageError(f"A model of {numbers:,} parameters needs at least {needed / 1e9:,.1f} GB to train, and "
+                         f"only {free / 1e9:,.1f} GB are free; make these smaller, in this order: {smaller}.")
 
 
 def check_ready(build: Callable[[Any], nn.Module], config: Any, smaller: str, device: str = "cpu") -> None:
-    "Raise a `UsageError` if a model of this shape can't be trained now: no room, or PyTorch is set otherwise."
+    "Raise a `UsageError` if a model of this shape can't be trained: too little memory, or PyTorch settings that prevent it."
     if not torch.is_grad_enabled():
         raise UsageError("Gradients are switched off here (torch.no_grad or torch.inference_mode), and training needs "
                          "them; train outside of that block.")

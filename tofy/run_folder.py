@@ -54,7 +54,7 @@ def save_model(folder: str | Path,
 
 # %% ../nbs/08d_run_folder.ipynb #6ca55787
 def name_rule(stored: object) -> None:
-    "Give the token rule in a run's stored settings its exact name, if they are from before it had versions."
+    "In the stored settings of an old run, replace the token rule `unicode` by its present name, `unicode-1`."
     if isinstance(stored, dict) and stored.get("tokens") == "unicode":
         stored["tokens"] = OLDEST["unicode"]
 
@@ -65,7 +65,7 @@ def stored_rule(folder: Path,
                ) -> str | PieceRule:
     "The rule that split a run's text into tokens: a name, or the tokenizer in the run's folder."
     if sha256 is None and str(name) not in TOKEN_RULES:
-        raise RunError(f"The words of {folder} are cut by the rule {name!r}, which this version of tofy does not have; "
+        raise RunError(f"The text of {folder} was split by the rule {name!r}, which this version of tofy lacks; "
                        f"install the newest with: pip install -U tofy")
     if sha256 is None:
         return name
@@ -124,7 +124,7 @@ def stored_vocab(folder: Path, header: Mapping[str, Any], counts: Sequence[int])
 
 
 def read_counts(counts: torch.Tensor, header: Mapping[str, Any]) -> list[int]:
-    "The counts `(V,)` of a model's words; raises a `ValueError` if they, or parts of its header, are of a wrong kind."
+    "The counts of a model's words as a list; raises a `ValueError` if the counts or the header are malformed."
     tables = [header.get(name, {}) for name in ("config", "data", "train", "text")]
     if not all(isinstance(table, dict) for table in tables) or counts.dtype != torch.int64 or (
             counts.dim() != 1 or (counts < 0).any()):
@@ -177,7 +177,7 @@ def heldout_bytes(texts: Iterable[str]) -> bytes:
 
 
 def check_heldout(folder: str | Path, header: Mapping[str, Any]) -> None:
-    "Raise a `RunError` if heldout.txt is not the file that was written with the model; older headers don't know."
+    "Raise a `RunError` if heldout.txt is not the file written with the model; old headers have no hash to check."
     path, known = Path(folder) / HELDOUT, header.get("heldout_sha256")
     if known is not None and path.is_file() and store.sha256(path.read_bytes()) != known:
         raise RunError(f"{path} is not the file that was written with this run (its SHA-256 differs), so figures "
@@ -185,7 +185,7 @@ def check_heldout(folder: str | Path, header: Mapping[str, Any]) -> None:
 
 
 def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
-    "The file with the text that a run was trained on: the one given, or where it lay then; a `RunError` if it is gone."
+    "The path of a run's own text: `given`, or where the text was when the run began; a `RunError` if it is in neither."
     places = dict.fromkeys([Path(str(given)).absolute(), Path(told["path"])])
     for place in places:
         if is_text_of(place, told):
@@ -194,7 +194,7 @@ def own_text(folder: str | Path, given: object, told: Mapping[str, Any]) -> str:
                                                folder, place)
             return str(place)
     raise RunError(f"The text that {folder} was trained on cannot be read again: {' and '.join(map(str, places))} "
-                   f"{'hold' if len(places) > 1 else 'holds'} another text or none (its SHA-256 is "
+                   f"{'hold' if len(places) > 1 else 'holds'} another text or none (the original's SHA-256 is "
                    f"{told['sha256'][:12]}…); put it back, or train again.")
 
 
@@ -202,7 +202,7 @@ def own_data(folder: str | Path,
              config: DataConfig,                   # of the run's data, as they were given when it began
              read: Callable[[DataConfig], Data],   # such as `hub.source_data`
             ) -> Data:
-    "The data of a run that is resumed, read from wherever its own texts lie now."
+    "Read the data of a resumed run; a text that is not where the settings say is read from its path at the start."
     path = Path(folder) / MODEL
     texts = store.read_header(store.read_metadata(path), path).get("text") or {} if path.is_file() else {}
     with store.reading(path):
@@ -214,7 +214,7 @@ def own_data(folder: str | Path,
 
 # %% ../nbs/08d_run_folder.ipynb #9bb94945
 def load_settings(path: str | Path) -> dict[str, Any]:
-    "Read the tables of a settings file; if `tokens` names the run's own tokenizer, it becomes that file's path."
+    "Read the tables of a settings file; if `tokens` is tokenizer.json, it becomes the path of the one beside the file."
     tables = load_tables(path)
     data = tables.get("data")
     name_rule(data)

@@ -38,7 +38,7 @@ UNPACK: dict[bytes, Callable[..., Any]] = {rb"\x1f\x8b": gzip.open, rb"BZh\d1AY"
 
 
 def unpacked(file: BinaryIO) -> BinaryIO:
-    "The bytes in a file that can be rewound, unpacked if their beginning says that gzip, bzip2 or xz packed them."
+    "The bytes of a seekable file, unpacked if its first bytes are those of a gzip, bzip2 or xz file."
     head = file.read(8)
     file.seek(0)
     return next((unpack(file, "rb") for sign, unpack in UNPACK.items() if re.match(sign, head)), file)
@@ -46,7 +46,7 @@ def unpacked(file: BinaryIO) -> BinaryIO:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    "The bytes of a file, unpacked; a file that is missing, damaged or closed to us is a `UsageError`."
+    "The bytes of a file, unpacked; raises a `UsageError` if the file is missing, damaged or unreadable."
     if not exists(path):
         raise UsageError(f"There is no file {path}; give a text file with a phrase per line, a folder of them, "
                          "hub:<id>, or builtin.")
@@ -76,7 +76,7 @@ def is_folder(path: Path) -> bool:
 
 # %% ../nbs/01a_sources.ipynb #d3ac5faa
 def read_lines(path: str | Path) -> Iterator[str]:
-    "The lines of a text file of ours, without newlines; a `UsageError` if it is missing or is not UTF-8."
+    "The lines of a text file, without newlines; raises a `UsageError` if the file is missing or is not UTF-8."
     with opened(Path(path)) as file:
         for number, raw in enumerate(file, 1):
             yield decoded(raw, number, path)
@@ -93,7 +93,7 @@ def decoded(raw: bytes, number: int, name: object) -> str:
 
 
 def plain_lines(file: BinaryIO, name: object) -> Iterator[str]:
-    "The lines of a text from anywhere; a `UsageError` for NUL bytes, or for lines that end with CR alone."
+    "The lines of a user's text file; raises a `UsageError` for NUL bytes, or for lines that end with CR alone."
     begin, short = [file.readline(), file.readline()], shlex.quote(Path(str(name)).name)
     if b"\r" in begin[0].rstrip(b"\r\n") and not begin[1]:
         raise UsageError(f"{name} ends its lines with carriage returns (CR) alone, so it is one long line; convert it "
@@ -119,13 +119,13 @@ SIGNS = {b"%PDF": ".pdf", b"PK\3\4": ".zip", b"{\\rtf": ".rtf", b"(\xb5/\xfd": "
 
 
 def kind_of(path: Path) -> str:
-    "The ending of a file's name in lower case, without that of a packing program."
+    "The ending of a file's name in lower case, such as .csv; of a packed file, the ending before .gz, .bz2 or .xz."
     path = path.with_suffix("") if path.suffix.lower() in PACKED and path.stem else path
     return path.suffix.lower()
 
 
 def refuse_others(kind: str, name: object) -> None:
-    "Raise a `UsageError` that names the program for a kind of file that only another program can read."
+    "Raise a `UsageError` for a kind of file that must be converted first; the message contains the command."
     if kind in OTHERS:
         path, what = Path(str(name)), dict(utf16="UTF-16 text").get(kind[1:], f"a {kind} file")
         command = OTHERS[kind].format(shlex.quote(str(path)), shlex.quote(str(path.with_suffix(""))))
@@ -141,7 +141,7 @@ def pick_column(found: Mapping[str, bool],   # column → whether it holds text
                 want: str | None,            # the column asked for
                 name: object,                # of the table, for the message
                ) -> str:
-    "The column to read: `want`, else `text`, else the only one with text; a `UsageError` lists the columns if unclear."
+    "The column to read: `want`, else `text`, else the only one with text; else a `UsageError` that lists all columns."
     texts, there = [column for column, text in found.items() if text], ", ".join(map(repr, found))
     if want is not None:
         if want not in texts:
@@ -157,7 +157,7 @@ def pick_column(found: Mapping[str, bool],   # column → whether it holds text
 
 
 def command_for(name: object, columns: Iterable[str]) -> str:
-    "The command, or the call, that reads the likeliest of these columns."
+    "The shell command or the Python call that reads the column most likely to hold the text."
     columns = list(columns) or ["NAME"]
     likely = min(columns, key=lambda c: (c.lower() not in HEADERS, c.lower() in NO_TEXT))
     if str(name).lower().startswith("the "):               # an object in memory
@@ -174,7 +174,7 @@ def phrase_of(value: str, where: str) -> str:
 
 
 def cell_texts(value: object, where: str) -> Iterator[str]:
-    "The texts of a cell: one, none (an empty line) or the elements of a list; a `UsageError` for anything else."
+    "The texts of a cell: a text, the elements of a list, or an empty line if it is missing; else a `UsageError`."
     if isinstance(value, str):
         yield phrase_of(str(value), where)
     elif hasattr(value, "tolist"):                         # a NumPy number or array
@@ -275,14 +275,14 @@ def csv_rows(lines: Iterable[str], name: object, delimiter: str | None) -> Itera
 
 
 def check_marks(taken: list[str], number: int, name: object, delimiter: str) -> None:
-    "Raise a `UsageError` for a row of several lines whose marks do not pair up; warn of one over very many lines."
+    "Raise a `UsageError` if the quotation marks of a row of several lines do not match; warn if the lines are many."
     if len(taken) == 1:
         return
     try:
         list(csv.reader(taken, delimiter=delimiter, strict=True))
     except csv.Error:
         raise UsageError(f"A quotation mark in line {number:,} of {name} is not closed where its cell ends, so "
-                         f"{len(taken):,} lines run together into one row; close it, or write \"\" for a mark that "
+                         f"{len(taken):,} lines run together into one row; close it, or double it (\"\") if it "
                          "belongs to the text.") from None
     if len(taken) > LONG_ROW:
         logging.getLogger("tofy").warning("%s: the row that begins in line %d goes on for %d lines; is a quotation "
@@ -312,7 +312,7 @@ def parquet_values(path: Path, column: str | None) -> Iterator[object]:
 
 # %% ../nbs/01a_sources.ipynb #3f82773d
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
-    "The kind of table that a first line betrays, and its columns; (`\"\"`, []) for a phrase."
+    "The kind of table that begins with this line, such as .csv, and its columns; (`\"\"`, []) for a phrase."
     text = first.strip()
     if len(text) > 10**5:                                  # no header, and too long for a first record
         return "", []
@@ -335,7 +335,7 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
 
 
 def kind_by_line(first: str, column: str | None, name: object, optional: bool) -> str:
-    "The kind of table that a first line begins, if its column is asked for; `\"\"` for plain text."
+    "The kind of table that begins with this line, or `\"\"` for a text; a `UsageError` for a table unless it has `column`."
     kind, cells = betrayed(first, column)
     if column is not None and (kind.startswith(".json") or column in cells):
         return kind
@@ -351,7 +351,7 @@ def kind_by_line(first: str, column: str | None, name: object, optional: bool) -
 
 
 def checked_lines(file: BinaryIO, kind: str, name: object) -> tuple[Iterator[str], str]:
-    "The lines of a file that can be rewound, and the first of them; a `UsageError` if the file is not UTF-8 text."
+    "All lines of a seekable file, and the first one by itself; raises a `UsageError` if it is not UTF-8 text."
     head = file.read(8192)
     file.seek(0)
     signed = next((k for sign, k in SIGNS.items() if head.lower().startswith(sign.lower())), "")
@@ -427,7 +427,7 @@ NAME = re.compile(r"<(.+) of ([\d,]+) phrases, sha256 [0-9a-f]{16}>")   # of a `
 
 
 def given(phrases: Iterable[str], what: str) -> Given:
-    "Phrases under the name that `what` they are, their number and their hash make."
+    "The phrases as a `Given`, whose name consists of `what` they are, their number and their hash."
     phrases = list(phrases)
     phrases[:1] = [phrase.removeprefix("\ufeff") for phrase in phrases[:1]]
     digest = hashlib.sha256("\n".join(phrases).encode()).hexdigest()
@@ -441,7 +441,7 @@ def given_object(values: Any, column: str | None) -> Given:
     for method in ("to_pylist", "to_dicts"):                                       # tables of pyarrow and polars
         values = getattr(values, method)() if hasattr(values, method) else values
     if isinstance(values, (Mapping, set, frozenset, bytes, bytearray)):
-        raise UsageError(f"A {what} is no text: give its phrases in order, such as a list, or one of its parts.")
+        raise UsageError(f"A {what} cannot be read as text; give a list of phrases, or one value of a mapping.")
     if (hasattr(values, "column_names") or hasattr(values, "iterrows")) and hasattr(values, "__len__") and len(values):
         begin = values.iloc[0] if hasattr(values, "iloc") else values[0]           # a DataFrame, a `datasets.Dataset`
         found = {str(name): isinstance(value, (str, list)) for name, value in begin.items()}
@@ -491,7 +491,7 @@ OPENERS = {"hub:": "tofy.hub:fetch"}   # beginning of a name → a function that
 
 
 def kept_file(source: str | Path, column: str | None) -> Path | None:
-    "The phrase file of a name such as hub:<id>, fetched if it is not there yet; None for any other source."
+    "The path of the phrase file for hub:<id>, downloaded unless it is there already; None for any other source."
     opener = next((opener for begin, opener in OPENERS.items() if str(source).startswith(begin)), None)
     return pkgutil.resolve_name(opener)(str(source), column) if opener else None
 
@@ -505,7 +505,7 @@ def sizes_of(source: str | Path) -> tuple[int, int] | None:
 
 
 def refuse_gone(source: str | Path) -> None:
-    "Raise a `UsageError` for the name of a text that was given in memory, read back from a file."
+    "Raise a `UsageError` if a source is only the name of a text from memory or a pipe, as stored settings have it."
     if NAME.fullmatch(str(source)):
         how, again = "was given in memory", "give the same phrases again, in Python"
         if Given(str(source)).piped:
@@ -518,7 +518,7 @@ def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, bu
                  column: str | None = None,    # of a table; None: `text`, or the only one that holds text
                  optional: bool = False,       # a source without columns may leave the column out
                 ) -> Iterable[str]:
-    "The phrases of any source, one a line; raises a `UsageError` that says what to do for what is no text."
+    "The phrases of any source, one per line; raises a `UsageError` if the source cannot be read as text."
     source = as_source(source, column)
     if isinstance(source, Given):
         return source.phrases

@@ -181,7 +181,7 @@ class LatentRun(Run):
         return dict(data=self.about["data"], model=given(self.model.config), train=given(self.config))
 
     def rows(self) -> Tensor:
-        "Indices of this step's training phrases, from seed and step alone (with replacement: drawn by the generator)."
+        "Indices of this step's phrases, set by seed and step alone; with `replacement`, drawn by the generator."
         phrases, c = self.data.train, self.config
         if c.replacement:
             return torch.randint(len(phrases), (c.batch,), generator=self.generator)
@@ -263,7 +263,7 @@ def batch_metrics(model: LatentModel,
                   targets: Tensor,   # int64 (M,)
                   rivals: Tensor,    # int64 (M,32)
                  ) -> dict[str, float]:
-    "Metrics of a batch: the true cosine, the cosine as the notes printed it, and acc_neg against 32 random words."
+    "Metrics of a batch: mean cosine, mean cosine as the original program printed it, acc_neg with 32 random words."
     rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
     cosines = torch.einsum("md,mkd->mk", F.normalize(pred, dim=-1), F.normalize(model.table[rows], dim=-1))
     cosine = cosines[:, 0].mean().item()
@@ -301,7 +301,7 @@ def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     for name in ("dim", "layers", "heads", "predictor", "positions"):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:
-            raise UsageError(f"{folder} has {name} {theirs} and this run {ours}; use {theirs} to start from it.")
+            raise UsageError(f"{folder} has {name} {theirs}, this run has {ours}; to start from it, use {theirs}.")
     shared = [(i, i) for i in range(len(SPECIALS))]
     shared += [(i, words.ids[word]) for word, i in vocab.ids.items() if word in words.ids]
     own, weights = model.state_dict(), other.state_dict()

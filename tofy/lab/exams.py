@@ -25,7 +25,7 @@ def continue_texts(writer: Writer,
                    tokens: int,                    # to write after each prompt
                    how: Sampling | None = None,
                   ) -> list[str]:                  # what was written, without the prompts
-    "Continue several prompts at once, after cutting the beginnings of longer ones; returns only the new text."
+    "Continue several prompts at once, all cut at the left to the length of the shortest; returns only the new text."
     ids = [writer.tokenizer.encode(prompt) for prompt in prompts]
     shortest = min(map(len, ids), default=0)
     if not shortest:

@@ -77,7 +77,7 @@ def compare(a: Writer,
 
 # %% ../../nbs/lab/06a_lineage.ipynb #329d596b
 def moves(a: Writer, b: Writer) -> Callable[[str], str]:   # a tensor's name in `a` → its name in `b`
-    "A function from a tensor's name in `a` to its name in `b`, where inserted blocks may have changed the numbering."
+    "A function that turns a tensor's name in `a` into its name in `b`; an inserted block renumbers the later ones."
     ids = [[k.hash for k in line(writer)] for writer in (a, b)]
     here = list(range(a.model.config.layers))
     if ids[0][-1] in ids[1]:                                                        # down to a descendant

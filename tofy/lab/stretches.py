@@ -30,7 +30,7 @@ def documents_of(stream: Tensor) -> tuple[Phrases, Tensor]:   # the documents, a
 # %% ../../nbs/lab/04a_stretches.ipynb #367e478b
 @dataclass(repr=False)
 class Stretches(TextData):
-    "A text to train on in numbered stretches (windows or prefixes): in every epoch, each stretch once."
+    "A training text cut into numbered windows or prefixes; every epoch uses each of them once, in random order."
     index: Index
     geometric_p: float = 1.        # the probability that no middle is hidden; 1.0 = never hide one
     marks: Marks | None = None     # the tokens around a hidden middle
@@ -39,7 +39,7 @@ class Stretches(TextData):
     def documents(self) -> Phrases: return documents_of(self.train)[0]
 
     def draw(self, count: int, context: int, seed: int, step: int) -> tuple[Tensor, Tensor]:
-        "The inputs and targets of `step`, int64 `(count,T)` each; targets that are not to be predicted are IGNORED."
+        "The inputs and targets of `step`, int64 `(count,T)` each; targets that the loss leaves out are IGNORED."
         size, found = len(self.index), []
         for part in by_epoch(step * count + torch.arange(count), size):
             epoch = int(part[0]) // size
@@ -64,13 +64,13 @@ def ask_by(data: TextData,
            stride: int | None = None,    # of windows; None = they don't overlap
            geometric_p: float = 1.,      # the probability that no middle is hidden; 1.0 = never hide one
           ) -> Stretches:
-    "The same text, to train on in numbered windows or prefixes, with or without hidden middles."
+    "Cut the training text into numbered windows or prefixes; with `geometric_p` < 1, some have a hidden middle."
     if examples not in ("windows", "prefixes") or examples == "prefixes" and (stride or geometric_p < 1):
-        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes, which have no stride "
-                     "and hide no middles.")
+        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes without stride "
+                         "and with geometric_p 1.")
     if not 0 < geometric_p <= 1 or geometric_p < 1 and context < 8:
         raise UsageError(f"geometric_p is {geometric_p}; it must be above 0 and at most 1, "
-                         "and below 1 it needs a context of 8 or more.")
+                         "and a value below 1 needs a context of at least 8.")
     marks = middle_marks(data.tokenizer) if geometric_p < 1 else None
     room, lengths = context - 4 * bool(marks), documents_of(data.train)[1]      # the marks take four places
     index = Prefixes(lengths, room) if examples == "prefixes" else Windows(lengths, room, stride or room)
@@ -81,7 +81,7 @@ def ask_by(data: TextData,
 
 # %% ../../nbs/lab/04a_stretches.ipynb #98ace83a
 def asked_as(config: TextDataConfig, data: TextData, context: int) -> TextData:
-    "The same data, cut by `ask_by` into numbered windows or prefixes if the config wants them."
+    "The data, cut by `ask_by` into numbered windows or prefixes if the config says so, else unchanged."
     if (config.examples, config.stride, config.geometric_p) == ("anywhere", None, 1.):
         return data
     examples = "windows" if config.examples == "anywhere" else config.examples
@@ -100,10 +100,10 @@ def middle_marks(tokenizer: Tokenizer) -> Marks:
 # %% ../../nbs/lab/04a_stretches.ipynb #a67eaff4
 def loss_by_place(model: Decoder,
                   stream: Tensor,              # ids (N,)
-                  context: int | None = None,  # default: the model's
+                  context: int | None = None,  # default: the model's; to compare models, the same
                   most: int | None = 400,      # at most this many windows
                  ) -> list[Bin]:
-    "The mean loss on a text, in bins by how many tokens were read before; all models predict the same tokens."
+    "The mean loss on a text, binned by the number of tokens in the window before the predicted one."
     windows = side_by_side(stream, context or model.config.context, most)
     losses = torch.cat(list(window_losses(model, windows)))                       # (W,T)
     return loss_by_length(losses.flatten(), (torch.arange(losses.shape[1]) + 1).repeat(len(losses)))

@@ -194,7 +194,7 @@ def own_documents(folder: str | Path,
                   config: TextDataConfig,    # of the run in `folder`
                   vouched: bool = False,     # read nothing if the model's header has no hash, as in older runs
                  ) -> dict[str, str]:
-    "The documents that a run was trained on, wherever they lie now; a `RunError` if another text is in their place."
+    "Read again the documents that a run was trained on; a `RunError` if the text found is a different one."
     refuse_gone(config.source)
     path = Path(folder) / DECODER
     told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
@@ -206,13 +206,13 @@ def own_documents(folder: str | Path,
                 found = read_documents(place, config.delimiter, config.column)
                 if text_hash(found.values()) == told["sha256"]:
                     return found
-    was = f"which was {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told else "of which it keeps no hash"
-    raise RunError(f"{Path(config.source).absolute()} is not known to be the text that {folder} was trained on, {was}; "
-                   "put that text back, or name the text to read.")
+    was = (f"is not the text that {folder} was trained on, {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told
+           else f"may not be the text that {folder} was trained on, of which no hash was kept")
+    raise RunError(f"{Path(config.source).absolute()} {was}; put that text back, or name the text to read.")
 
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
-    "The tokenizer that a config names: a kind is trained on the texts, a path is loaded."
+    "The tokenizer that a config names: trained on the texts if it is a kind such as bpe, loaded if it is a file."
     if config.tokenizer in KINDS:
         return train_tokenizer(texts, config.tokenizer, config.vocab_size)
     return load_tokenizer(config.tokenizer)
@@ -237,7 +237,7 @@ def draw_windows(stream: Tensor,    # (N,)
 
 
 def side_by_side(stream: Tensor, context: int, most: int | None = None) -> Tensor:
-    "Windows `(W,T+1)` that predict each token of the stream at most once: all, or `most` of them, evenly spread."
+    "Windows `(W,T+1)` side by side, so that no token is predicted twice; at most `most` of them, evenly spread."
     context = min(context, len(stream) - 1)
     windows = stream.unfold(0, context + 1, context) if context > 0 else stream[:0].view(0, 1)
     if most is None or len(windows) <= most:
@@ -320,7 +320,7 @@ class TextRun(Run):
     def validate(self, record: TextRecord) -> Iterator[TextRecord]: return validate(self, record)
 
     def score(self, record: TextRecord) -> float:
-        "What the best model is chosen by, higher is better: minus the held-out loss, or the step if none is held out."
+        "The score that the best model has highest: minus the held-out loss or, if no text is held out, the step."
         return -record.valid_loss if len(self.held) else record.step
 
     def record(self, is_line: bool = False) -> TextRecord:
@@ -366,7 +366,7 @@ class TextRun(Run):
 
 # %% ../../nbs/lab/02_training.ipynb #e9cd1b8a
 def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
-    "The loss of a step, a scalar; `backward` was already called on all parts of the batch but the last."
+    "The loss of a step, a scalar; calls `backward` itself for all parts of the batch but the last."
     c, asked = run.config, (batch.targets != IGNORED).sum()
     total, parts = 0., list(zip(*(t.to(c.device).chunk(c.accumulate) for t in (batch.inputs, batch.targets))))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):      # the step alone decides the dropout
@@ -383,12 +383,12 @@ def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
 
 # %% ../../nbs/lab/02_training.ipynb #1661d9c9
 def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str = "cpu") -> Tensor | None:
-    "float `(V,)` the weight of each token: a word's weight goes to every token with that text, spaces ignored."
+    "float `(V,)` the weight of each token, 1 if not given; tokens that differ only in outer spaces share a weight."
     if not given:
         return None
     spelt = [word.strip() for word in tokenizer.words]
     if missing := [word for word in given if word not in spelt]:
-        raise UsageError(f"{', '.join(missing)} cannot be weighted, because it is no single token; "
+        raise UsageError(f"Only single tokens can have a weight, and these are not: {', '.join(missing)}; "
                          "see tofy lab tokenizer check.")
     return torch.tensor([float(given.get(word, 1.)) for word in spelt], device=device)
 
@@ -456,7 +456,7 @@ def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
 # %% ../../nbs/lab/02_training.ipynb #4ebb929a
 def new_run(data: TextData, model: DecoderConfig | Decoder | Writer, config: TextConfig,
             folder: Path | None = None) -> TextRun:
-    "A run at step 0, with weights drawn by the seed or those of the given decoder (a `Writer` passes on its origin)."
+    "A run at step 0: with random weights for a config, else with the given decoder's; a `Writer` keeps its ancestry."
     origin = {}
     if isinstance(model, Writer):
         if fingerprint(model.tokenizer) != fingerprint(data.tokenizer):
@@ -574,7 +574,7 @@ def text_baselines(data: TextData) -> dict[str, float]:
 
 
 def validation_table(records: Sequence[TextRecord]) -> str:
-    "The validations as a text table: step, held-out loss, perplexity, and the share by which the loss fell."
+    "The validations as a text table: step, held-out loss, perplexity, and by how many per cent the loss fell."
     checked, rows = store.measured(records, "valid_loss"), []
     for before, r in zip([None, *checked], checked):
         better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"

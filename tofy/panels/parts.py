@@ -71,7 +71,7 @@ class Panel(widgets.VBox):
     def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
 
     def mark(self, kind: str, *names: str) -> None:
-        "Add CSS classes to the panel and to its attributes with these names, for styles and tests."
+        "Add a CSS class to the panel and one to each of its attributes in `names`, for styles and tests."
         self.add_class(f"tofy-{kind}")
         for name in names:
             getattr(self, name).add_class(f"tofy-{kind}-{name.replace('_', '-')}")
@@ -127,7 +127,7 @@ def pick_run(value: str | Path | None = None,   # a folder; None: the first in t
 
 # %% ../../nbs/15_panels.ipynb #76768cda
 def stamp(path: str | Path) -> tuple[int, int, int] | None:
-    "What changes when a file is written anew: time, size and place on the disk; None if there is no such file."
+    "A file's modification time, size and inode, which show whether it was rewritten; None if there is no such file."
     try:
         about = Path(path).stat()
     except (OSError, ValueError):
