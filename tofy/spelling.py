@@ -82,7 +82,7 @@ class Spelling(nn.Module):
         return own + MeanOfBuckets.apply(self.buckets, self.flat, self.counts, self.words, self.uses)
 
     def row(self, word: str) -> Tensor:
-        "The embedding `(D,)` of an unknown word: the mean over its n-grams that known words have (if none, over all)."
+        "The embedding `(D,)` of an unknown word: the mean of its n-gram vectors, if possible only of known words' n-grams."
         known = [piece for piece in ngrams(word) if piece in self.pieces] or ngrams(word)
         return self.buckets[[bucket(piece, len(self.buckets)) for piece in known]].mean(0)
 
