@@ -362,7 +362,7 @@ def against_counting(case: Case) -> str:
 # %% ../nbs/13_doctor.ipynb #8b87e9dc
 @pattern
 def below_baseline(case: Case) -> Finding | None:
-    "Finds a finished run whose held-out MRR is below that of counting words or pairs, on the same blanks."
+    "Finds a finished run whose held-out MRR is below the unigram or bigram baseline's, on the same blanks."
     labels = dict(unigram="counting words", bigram="counting pairs")
     known = {label: case.line(name) for name, label in labels.items() if case.line(name)}
     mrr = case.held.get("mrr")

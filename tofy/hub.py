@@ -422,7 +422,7 @@ def write_together(
 
 # %% ../nbs/02a_hub.ipynb #a9449e4e
 def _must_hold_text(counts: Counts, hub: HubId, column: str) -> None:
-    "Raise a `UsageError` if the column gave no lines."
+    "Raise a `UsageError` if the column held no text."
     if not counts.lines:
         raise UsageError(f"{hub} holds no text in column {column!r}: {counts}.")
 

@@ -42,7 +42,7 @@ def folded(text: str, lower: bool) -> str:
 
 
 def bare(text: str) -> str:
-    "The text without white space and characters of no width at its ends."
+    "The text without white space and zero-width characters at its ends."
     return EDGES.sub("", text)
 
 # %% ../nbs/01_vocab.ipynb #0c7f1ea8
@@ -83,7 +83,7 @@ PAD, UNK, MASK = range(3)                 # ids of the specials: padding, a word
 
 @dataclass(frozen=True)
 class Vocab:
-    "Words in the order of their ids, specials first, with their counts in the training phrases."
+    "Words in the order of their ids, special tokens first, with their counts in the training phrases."
     words: tuple[str, ...]         # (V,) specials included
     counts: tuple[int, ...]        # (V,) times seen; <unk>: all words without a row; other specials: 0
     tokens: "str | PieceRule" = "unicode"   # the rule for `tokenize`

@@ -31,7 +31,7 @@ from ..vocab import TOKENIZER, Vocab, faults_of_tokenizers, open_tokenizer, voca
 # %% ../../nbs/lab/00_tokenizers.ipynb #18283afe
 @runtime_checkable
 class Tokenizer(Protocol):
-    "What the laboratory needs from a tokenizer; `tofy.vocab.Vocab` fits, too."
+    "The interface that the laboratory expects of a tokenizer; `tofy.vocab.Vocab` has it, too."
     words: Sequence[str]                                # (V,) the tokens by id
 
     def __len__(self) -> int: ...
@@ -58,7 +58,7 @@ class TextTokenizer:
             return self.inner.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        "The text that the ids spell; bytes that form no complete letter become �."
+        "The text that the ids spell; bytes that form no complete character become �."
         return self.inner.decode(list(map(int, ids)), skip_special_tokens=False)
 
     @cached_property
