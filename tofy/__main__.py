@@ -3,7 +3,7 @@
 import sys
 
 def main() -> None:
-    "Run a command; Ctrl-C while the program is still being loaded ends it without a traceback, too."
+    "Run a command; Ctrl-C ends it without a traceback, even while the program is still loading."
     try:
         from tofy.cli import main as run
     except BaseException as error:

@@ -190,14 +190,14 @@ class Background:
             if self.state == "failed":
                 raise RunError(self.error)
             if self.ended or time.monotonic() > end:
-                raise RunError(f"The run in {self.out} is {self.state}, but the condition to wait for never came true.")
+                raise RunError(f"The run in {self.out} is {self.state}, but what you waited for never became true.")
             time.sleep(.02)
         if self.state == "failed":
             raise RunError(self.error)
 
 # %% ../nbs/14a_background.ipynb #54e4d604
 def close_pipes(process: subprocess.Popen, *files: IO) -> None:
-    "Close the pipes of a process that has ended, and other files: an open one counts against the system's limit."
+    "Close `files` and the pipes of a process that has ended: each open file counts against the system's limit."
     for pipe in (process.stdin, process.stdout, *files):
         if pipe is not None:
             with suppress(OSError, ValueError):                  # what was still to be written has nobody to read it
@@ -205,7 +205,7 @@ def close_pipes(process: subprocess.Popen, *files: IO) -> None:
 
 
 def end_with_parent() -> None:
-    "From now on this process ends when the one that started it does: then its standard input comes to an end."
+    "Make this process end when its parent does, which it notices from the end of its standard input."
     given, sys.stdin = sys.stdin, None
 
     def listen() -> None:
@@ -248,7 +248,7 @@ def be_patient() -> None:
 
 # %% ../nbs/14a_background.ipynb #fd4b7fa7
 def find_baselines(folder: str | Path) -> Iterator[dict[str, dict]]:
-    "Yields the baselines of a run over and over: an empty dict as long as another process is still measuring them."
+    "Each `next` gives a run's baselines, or an empty dict while another process is still measuring them; never ends."
     lines = known_baselines(folder)
     if not lines:
         measuring = start_baselines(folder)
@@ -259,7 +259,7 @@ def find_baselines(folder: str | Path) -> Iterator[dict[str, dict]]:
 
 # %% ../nbs/14a_background.ipynb #e4939029
 def cell(name: str) -> str:
-    "A name as a cell of a CSV text that no spreadsheet takes for a formula."
+    "A name as a quoted CSV cell, with an apostrophe in front if a spreadsheet would take it for a formula."
     plain = f"'{name}" if name[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else name
     return '"' + plain.replace('"', '""') + '"'
 
@@ -273,7 +273,7 @@ def one_table(folders: dict[str, Path],    # name → run folder
 
 
 def run_name(name: str) -> str:
-    "A name for a run's folder, without blanks around it; raises a `UsageError` if it cannot be one on every system."
+    "The name of a run's folder, stripped of white space; raises a `UsageError` if some operating system forbids it."
     name = name.strip()
     odd = any(c in '<>:"/\\|?*' or not c.isprintable() for c in name)
     if odd or name in ("", ".", "..") or name.endswith(".") or len(os.fsencode(name)) > 200:

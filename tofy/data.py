@@ -59,7 +59,7 @@ def split_text(text: str,             # of one row of the source
         words, stride = tokenize(text, tokens, lower), max(max_seq // 2, 1)
         yield from (words[i:i + max_seq] for i in range(0, max(len(words) - max_seq + stride, 1), stride))
     else:
-        raise UsageError(f"There is no way {how!r} to split a text; choose sentences, windows or none.")
+        raise UsageError(f"A text cannot be split by {how!r}; choose sentences, windows or none.")
 
 # %% ../nbs/02_data.ipynb #500d9c13
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Phrases:
                where: Tensor | None = None,   # bool (phrases,): only the phrases marked True
                size: int = 2**18,             # at most this many tokens per piece, unless one phrase has more
               ) -> Iterator["Phrases"]:
-        "Yields the phrases in order, many at a time: at most `size` tokens, or one long phrase; `where` filters them."
+        "Yields the phrases in order, in groups of at most `size` tokens (or one longer phrase); `where` filters them."
         begin = 0
         while begin < len(self):
             end = int(torch.searchsorted(self.offsets, self.offsets[begin] + size, right=True)) - 1
@@ -121,7 +121,7 @@ class Phrases:
 
 # %% ../nbs/02_data.ipynb #c9163ec2
 def pack(rows: Iterable) -> Phrases:
-    "Make `Phrases` from a list of ids for each phrase."
+    "Make `Phrases` from rows of token ids, one row per phrase."
     rows = [torch.as_tensor(r, dtype=torch.int32) for r in rows]
     lengths = torch.tensor([0] + [len(r) for r in rows])
     return Phrases(torch.cat(rows) if rows else torch.zeros(0, dtype=torch.int32), lengths.cumsum(0))
@@ -131,7 +131,7 @@ def pack(rows: Iterable) -> Phrases:
 def growing(path: Path,        # the .npy file to write
             dtype: type,       # of its numbers
            ) -> Iterator[Callable[[np.ndarray], None]]:   # a function that appends numbers
-    "A `with` block that writes a one-dimensional .npy file in parts; it gives the function that appends an array."
+    "Write a one-dimensional .npy file in parts: the `with` block gets a function that appends an array to the file."
     n = 0
     with path.open("wb") as file:
         def add(values: np.ndarray) -> None:
@@ -149,7 +149,7 @@ def growing(path: Path,        # the .npy file to write
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
-    "A tensor that shares the array's memory; if that maps a read-only file, writing to the tensor crashes Python."
+    "A tensor that shares the array's memory; if the array maps a read-only file, writing to the tensor crashes Python."
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)                                # torch warns about read-only arrays
         return torch.from_numpy(values)
@@ -228,7 +228,7 @@ UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}]{6}|[\p{Thai}\p{Lao}\p{Khmer}\p{
 
 
 def count_dropped(report: Counter, piece: list[str], line: str) -> None:
-    "Count a part of a line with fewer than two tokens, by what it lacks."
+    "Count a dropped part of a line: `short` if it has a token, else `blank`, and `no context` too if `line` has text."
     report["short" if piece else "blank"] += 1
     if not piece and line.strip():
         report["no context"] += 1
@@ -343,7 +343,7 @@ class Data:
 
 # %% ../nbs/02_data.ipynb #b2c63c89
 def n_heldout(n: int, valid: float) -> int:
-    "How many of `n` phrases to hold out; `valid` is a share if below 1 (100 or more of `n` ≥ 1,000), else a count."
+    "How many of `n` phrases to hold out; `valid` is a count, or a share if below 1 (then at least 100 if `n` ≥ 1,000)."
     if not valid >= 0 or valid >= max(n, 1) and valid >= 1:
         raise UsageError(f"{valid:g} phrases cannot be held out of {n}; give a share such as 0.05 or a smaller count.")
     if valid >= 1 or valid == 0:
@@ -356,7 +356,7 @@ def draw_heldout(first: Tensor,                    # bool (phrases,): not a dupl
                  seed: int = 0,
                  rows: np.ndarray | None = None,   # int64 (phrases,): phrases of one row stay together
                 ) -> Tensor:                       # bool (phrases,)
-    "Draw which of the phrases marked in `first` to hold out, and mark them; phrases with equal `rows` stay together."
+    "Draw phrases to hold out from those marked in `first`, and return their mask; phrases of one row stay together."
     n, of = int(first.sum()), slice(None)
     if rows is not None:
         found, of = torch.from_numpy(rows[first.numpy()]).unique(return_inverse=True)
@@ -469,7 +469,7 @@ def nothing_to_learn(source: str | Path, report: Mapping[str, int]) -> str:
 
 
 def misread(report: Mapping[str, int]) -> list[str]:
-    "What in the form of the lines kept them from being read as phrases of words, one sentence for each cause."
+    "Why lines could not be read as phrases of words, and what to do about it; one sentence for each cause."
     found, lines = [], report["rows"] - report["blank"]
     if n := report["no context"]:
         found.append(f"{n:,} lines begin with a tab or |||, and only what stands before the first of these is read; "
@@ -504,7 +504,7 @@ def data_warnings(data: Data) -> list[str]:
 
 # %% ../nbs/02_data.ipynb #b5c0052f
 class Epoch(Sequence):
-    "The batches of an epoch, each computed only when it is read: a tensor of phrase numbers, int64 `(B,)`."
+    "The batches of an epoch, each computed when it is read; a batch is an int64 tensor `(B,)` of phrase numbers."
     def __init__(self, lengths: Tensor, order: Tensor, turn: Tensor, batch: int, pool: int):
         self.lengths, self.order, self.turn, self.batch, self.pool = lengths, order, turn, batch, pool
 
@@ -540,7 +540,7 @@ def padding_share(lengths: Tensor, batches: Sequence[Tensor]) -> float:
 def cache_place(cache: Path,      # the folder of all caches
                 settings: dict,   # the arguments of `load_data`
                ) -> Path:         # the folder in `cache` for these data
-    "The folder for the data that these settings describe; its name contains a hash of all that decides the data."
+    "The cache folder for the data of these settings; its name contains a hash of everything those data depend on."
     texts = {name: fingerprint(settings[name], settings.get("column")) for name in ("source", "valid")
              if isinstance(settings[name], str)}
     kinds = [kind_of(Path(settings[name])) for name in texts]      # the same bytes are read in another way
@@ -601,12 +601,12 @@ PART = ".part-"   # in the name of a folder in which a cache is being written
 
 
 def part_lock(part: Path) -> filelock.FileLock:
-    "The lock that the process which writes a part of a cache holds; it is free once that process has ended."
+    "A lock on a part of a cache, held by the process that writes the part and freed when that process ends."
     return filelock.FileLock(part / ".lock", timeout=0, thread_local=False)
 
 
 def remove_parts(cache: Path) -> None:
-    "Remove the unfinished folders that killed processes have left in the folder of all caches."
+    "Remove unfinished cache folders that killed processes have left behind in `cache`."
     for part in cache.glob(f"*{PART}*"):
         with suppress(OSError):                                      # in use, or on a disk that cannot lock files
             if time.time() - part.stat().st_mtime > 60:              # a young one may not be locked yet

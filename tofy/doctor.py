@@ -246,7 +246,7 @@ LINES = 10   # the fewest rows to average acc_neg over: of the original's 16 bla
 
 # %% ../nbs/13_doctor.ipynb #1a5c3daa
 def blanks_a_line(case: Case) -> float:
-    "Estimate the number of blanks per acc_neg in the log, from the settings or from how much acc_neg fluctuates."
+    "Estimate how many blanks each acc_neg in the log is a mean of, from the settings or acc_neg's fluctuations."
     s, values = case.settings, case.points("acc_neg")[1]
     if s.batch is not None:
         words = sum(case.lengths) / max(len(case.lengths), 1)
@@ -261,7 +261,7 @@ def noise(case: Case,
           share: float,   # p, the acc_neg
           lines: int,     # rows of the log over which it is averaged
          ) -> float:      # 2√(p(1−p)/M): about five runs in a hundred are farther off
-    "Two (binomial) standard errors of the mean acc_neg of `lines` rows of the log."
+    "Two binomial standard errors of an acc_neg equal to `share` and averaged over `lines` rows of the log."
     return 2 * math.sqrt(max(share * (1 - share), 0) / (lines * blanks_a_line(case)))
 
 # %% ../nbs/13_doctor.ipynb #95c5e01a
@@ -294,7 +294,7 @@ STANDARD = "chance", "counting words", "counting pairs"                       # 
 
 # %% ../nbs/13_doctor.ipynb #ed9fd5c3
 def plot_finding(finding: Finding, case: Case, ax=None):
-    "Draw the log's columns, or the shares, that show a finding, titled with its name; returns the `Axes`."
+    "Draw the evidence for a finding, columns of the log or shares, titled with its name; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(3.2, 2.2))[1]
     ax.set_title(finding.name, fontsize=8)
@@ -349,7 +349,7 @@ def phrases(case: Case) -> float:
 
 
 def against_counting(case: Case) -> str:
-    "Advice for a run that is worse than counting, by the size of its text and how often it has read each phrase."
+    "Advice for a run that is worse than a counting baseline; depends on the text's size and how often it was read."
     passes = (case.end("examples") or 0) / max(phrases(case), 1)
     if phrases(case) < SMALL:
         return (f"The text has only about {phrases(case):,.0f} phrases: find more text, or begin with a model that was "
@@ -362,7 +362,7 @@ def against_counting(case: Case) -> str:
 # %% ../nbs/13_doctor.ipynb #8b87e9dc
 @pattern
 def below_baseline(case: Case) -> Finding | None:
-    "Finds a finished run whose held-out MRR is below that of counting words or pairs, on the same blanks."
+    "Finds a finished run whose held-out MRR is below the unigram or bigram baseline's, on the same blanks."
     labels = dict(unigram="counting words", bigram="counting pairs")
     known = {label: case.line(name) for name, label in labels.items() if case.line(name)}
     mrr = case.held.get("mrr")
@@ -480,7 +480,7 @@ AGREED, UNTOLD = .9, .5   # from a log alone: cos_mean above the first, and acc_
 
 @pattern
 def collapse(case: Case) -> Finding | None:
-    "Finds embeddings that all point one way, or predictions that are near their answers, but as near to other words."
+    "Finds embeddings that all point in one direction, or predictions near the answer but as near to other words."
     cosine, hits, signs = case.end("cos_mean", 5), case.end("acc_neg", 5), []
     if None not in (cosine, hits) and cosine > AGREED and hits < UNTOLD:
         signs += [f"predictions have a cosine of {cosine:.2f} with their answers, and acc_neg is {hits:.2f}"]
@@ -680,7 +680,7 @@ def far_from_good(case: Case) -> bool | None:
 
 
 def stalled(case: Case, since: float) -> tuple[str, float, float] | None:
-    "The best known metric if it did not improve after step `since`: name, mean in each half of that time; else None."
+    "The best known metric's name and its mean in each half of the time after step `since`; None if it improved then."
     for name, fewest in (("valid_mrr", 4), ("acc_neg", 2 * LINES), ("valid_loss", 4)):
         steps, values = case.points(name)
         values = values[steps >= since]
@@ -714,7 +714,7 @@ def spent_rate(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #6b5abcae
 @pattern
 def no_trend(case: Case) -> Finding | None:
-    "If no bigram baseline is known: finds a poor metric that did not improve in the second half of the run."
+    "Finds a poor metric that did not improve in the second half of a run whose bigram baseline is not known."
     steps, lr = case.columns["step"], case.points("lr")[1]
     if case.line("bigram") or not far_from_good(case) or len(lr) and lr[-1] <= SPENT * lr.max():
         return None
@@ -773,7 +773,7 @@ FLATTERY = .25    # between acc_neg in training and the highest that the held-ou
 
 # %% ../nbs/13_doctor.ipynb #c52c9242
 def highest_acc_neg(rank: float, words: int, rivals: int = 32) -> float:
-    "The highest acc_neg that a median rank allows: half of the answers beat all rivals, the others have that rank."
+    "The highest acc_neg at this median rank: half of the answers beat all rivals, and the rest have exactly this rank."
     return .5 + .5 * (1 - (rank - 1) / max(words - 1, 1))**rivals
 
 # %% ../nbs/13_doctor.ipynb #7dd38eec
@@ -796,7 +796,7 @@ def flattery(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #c3395c8a
 @pattern
 def misleading_cosine(case: Case) -> Finding | None:
-    "Finds a cosine that looks too good, as it was computed from a squared error averaged over the D coordinates."
+    "Finds a cosine that looks too good because it was computed from a squared error averaged over the D coordinates."
     printed, true, mse = (case.end(name) for name in ("cos_mean_notes", "cos_mean", "mse"))
     if printed is None or case.settings.mse_weight == 0:
         return None
@@ -814,7 +814,7 @@ def misleading_cosine(case: Case) -> Finding | None:
 # %% ../nbs/13_doctor.ipynb #ebbb35de
 @pattern
 def weightless(case: Case) -> Finding | None:
-    "Finds a loss weight that was raised in vain, because its squared error is averaged over the D coordinates."
+    "Finds a high weight of the squared error that has no effect, because that error is averaged over D coordinates."
     s = case.settings
     weight = s.mse_weight or 0
     pull, rank_pull = 2 * weight / (s.dim or math.inf), (s.rank_weight or 0) / 2 / (s.temperature or .1)

@@ -231,7 +231,7 @@ _MOVED = {"ag_news": "fancyzhx/ag_news", "imdb": "stanfordnlp/imdb", "wikitext":
 def _owned(
     name: str,  # an id, perhaps an old one without an owner
 ) -> str:       # owner/name
-    "The id of a data set as `owner/name`; asks the Hub if the owner is missing and not known here."
+    "The id of a data set as `owner/name`; a missing owner is looked up in `_MOVED`, then on the Hub."
     from huggingface_hub import HfApi
     return name if "/" in name else _MOVED.get(name) or HfApi().dataset_info(name).id
 
@@ -245,7 +245,7 @@ _CONFIGURATIONS = ((r"wikitext-?(2|103)(-raw)?(-v1)?", "wikitext", r"wikitext-\1
 def _no_configuration(
     hub: HubId,  # what was asked for
 ) -> None:
-    "Raise a `UsageError` if the id is a configuration of a known data set; the message has the full address."
+    "Raise a `UsageError` if the id is really a configuration of a known data set; the message gives the full address."
     for pattern, name, config in _CONFIGURATIONS:
         if found := re.fullmatch(pattern, hub.id):
             whole = hub.id if hub.id.endswith("-v1") else found.expand(config)
@@ -389,7 +389,7 @@ def stretch(
     process_rank: int,           # which stretch, from 0
     world_size: int,          # number of stretches
 ) -> list:               # one part with consecutive rows
-    "Cut the rows of all splits into `world_size` stretches of similar length; returns number `process_rank`."
+    "Cut the rows of all splits into `world_size` stretches of similar length; returns the one numbered `process_rank`."
     from datasets import concatenate_datasets
     whole_table = concatenate_datasets([p.select_columns(columns) for p in parts])
     return [whole_table.shard(world_size, process_rank, contiguous=True)]
@@ -422,7 +422,7 @@ def write_together(
 
 # %% ../nbs/02a_hub.ipynb #a9449e4e
 def _must_hold_text(counts: Counts, hub: HubId, column: str) -> None:
-    "Raise a `UsageError` if the column gave no lines."
+    "Raise a `UsageError` if the column held no text."
     if not counts.lines:
         raise UsageError(f"{hub} holds no text in column {column!r}: {counts}.")
 
@@ -487,7 +487,7 @@ def source_data(config: DataConfig,
                 process_rank: int = 0,         # as for `fetch`
                 all_gather: Callable[[object], list] = lambda value: [value],   # as for `fetch`
                ) -> Data:
-    "The training and held-out phrases that a config describes; `Data.settings` keeps the sources as given."
+    "The training and held-out phrases that a config describes; `Data.settings` keeps `hub:` addresses unchanged."
     token_rule(config.tokens)                                    # a wrong tokenizer file fails before a long download
     several = len(all_gather(None)) > 1
     for value in (config.source, config.valid):

@@ -42,7 +42,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None   # keys and values of earlier tokens; this call adds its own
                ) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)`: visible tokens → `(B,T,D)`; with `at` bool `(B,T)`, only where true: `(M,D)`."
+        "x `(B,T,D)` → `(B,T,D)`, or `(M,D)` where `at` is true; `keep` is true for visible tokens; both bool `(B,T)`."
         B, T, H, K, d = *x.shape[:2], self.heads, self.kv_heads, self.width
         start = past[0].shape[2] if past else 0
         if at is None:
@@ -93,7 +93,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None) -> Tensor:
-        "x `(B,T,D)`, keep bool `(B,T)`: visible tokens → `(B,T,D)`; with `at` bool `(B,T)`, only where true: `(M,D)`."
+        "x `(B,T,D)` → `(B,T,D)`, or `(M,D)` where `at` is true; `keep` is true for visible tokens; both bool `(B,T)`."
         mixed = self.attention(self.norm1(x), keep, at, past)
         x = (x if at is None else x[at]) + self.dropout(mixed)
         return x + self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))

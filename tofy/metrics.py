@@ -34,7 +34,7 @@ def ranks(scores: Tensor,    # (M,V)
 
 # %% ../nbs/07_metrics.ipynb #5bc29520
 def summary(ranks: Tensor) -> dict[str, float]:
-    "The metrics of ranks int64 `(Q,)`: queries, top-1/5/10, mean reciprocal rank (MRR), median and mean rank."
+    "The metrics of Q ranks, int64 `(Q,)`: Q, top-1/5/10, mean reciprocal rank (MRR), median and mean rank."
     if not len(ranks):
         names = ("top1", "top5", "top10", "mrr", "median_rank", "mean_rank")
         return dict.fromkeys(names, float("nan")) | dict(queries=0)
@@ -57,7 +57,7 @@ def cos_mean(pred: Tensor, target: Tensor) -> float:
 
 
 def cos_mean_notes(cosine: float, dim: int) -> float:
-    "The value that the original notes' code prints as cos_mean when the mean cosine is `cosine`: 1 − (2(1−cos)/D)/2."
+    "The cos_mean that the original notes' code prints when the true mean cosine is `cosine`: 1 − (1 − cosine)/D."
     return 1 - (1 - cosine) / dim
 
 # %% ../nbs/07_metrics.ipynb #f27096c6
@@ -83,7 +83,7 @@ def rank_blanks(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 2
 
 # %% ../nbs/07_metrics.ipynb #c6785e3b
 def chance(n_words: int) -> dict[str, float]:
-    "The expected metrics of a random order of `n_words` words."
+    "The expected metrics if `n_words` words are ranked in random order."
     harmonic = sum(1 / r for r in range(1, n_words + 1))
     return dict(top1=1 / n_words, top5=min(5 / n_words, 1.), top10=min(10 / n_words, 1.), mrr=harmonic / n_words,
                 median_rank=(n_words + 1) / 2, mean_rank=(n_words + 1) / 2)
@@ -149,7 +149,7 @@ class Bigram:
         return found / found.sum(1, keepdim=True).clamp(min=1)
 
     def __call__(self, questions: Masked) -> Tensor:
-        "Scores `(M,V)` for questions of one blank each."
+        "The scores of all words, `(M,V)`, for M phrases with one blank each."
         ids = F.pad(questions.inputs, (1, 1), value=PAD)                             # (M,T+2)
         where = questions.mask.float().argmax(1)[:, None]                            # (M,1) in ids: the blank's left
         left, right = ids.gather(1, where)[:, 0], ids.gather(1, where + 2)[:, 0]

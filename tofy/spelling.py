@@ -77,12 +77,12 @@ class Spelling(nn.Module):
 
     def forward(self, own: Tensor) -> Tensor:
         if self.flat is None or len(self.counts) != len(own):
-            raise UsageError("This model makes its embedding table from spellings and was not told its words; "
+            raise UsageError("This model makes its embedding table from spellings and does not know its words yet; "
                              "call model.spell(vocab.words) first.")
         return own + MeanOfBuckets.apply(self.buckets, self.flat, self.counts, self.words, self.uses)
 
     def row(self, word: str) -> Tensor:
-        "The embedding `(D,)` of an unknown word: the mean over its n-grams that known words have (if none, over all)."
+        "The embedding `(D,)` of an unknown word: the mean over its n-grams, if possible only those of known words."
         known = [piece for piece in ngrams(word) if piece in self.pieces] or ngrams(word)
         return self.buckets[[bucket(piece, len(self.buckets)) for piece in known]].mean(0)
 

@@ -33,7 +33,7 @@ EDGES = regex.compile(r"(?V1)^[\s[\p{DI}&&\p{Cf}]]+|[\s[\p{DI}&&\p{Cf}]]+$")
 
 
 def folded(text: str, lower: bool) -> str:
-    "The text in lower case if wanted, composed (NFC), without characters that nobody sees, all quotation marks alike."
+    "The text in NFC, without invisible characters, with all quotation marks alike, and in lower case if `lower`."
     is_ascii = text.isascii()                       # then there is little to do
     text = text if is_ascii else unicodedata.normalize("NFD", UNSEEN.sub("", text))
     text = text.lower() if lower else text.replace("<UNK>", "<unk>")
@@ -42,7 +42,7 @@ def folded(text: str, lower: bool) -> str:
 
 
 def bare(text: str) -> str:
-    "The text without white space and characters of no width at its ends."
+    "The text without white space and zero-width characters at its ends."
     return EDGES.sub("", text)
 
 # %% ../nbs/01_vocab.ipynb #0c7f1ea8
@@ -83,7 +83,7 @@ PAD, UNK, MASK = range(3)                 # ids of the specials: padding, a word
 
 @dataclass(frozen=True)
 class Vocab:
-    "Words in the order of their ids, specials first, with their counts in the training phrases."
+    "Words in the order of their ids, special tokens first, with their counts in the training phrases."
     words: tuple[str, ...]         # (V,) specials included
     counts: tuple[int, ...]        # (V,) times seen; <unk>: all words without a row; other specials: 0
     tokens: "str | PieceRule" = "unicode"   # the rule for `tokenize`
@@ -97,7 +97,7 @@ class Vocab:
 
     @cached_property
     def ids(self) -> dict[str, int]:
-        "Word → id, without the specials: a text that contains one means no word."
+        "Word → id, without the special tokens, so that no part of a text is taken for padding or a blank."
         return {word: i for i, word in enumerate(self.words) if i >= len(SPECIALS)}
 
     def tokenize(self, text: str) -> list[str]:
@@ -193,7 +193,7 @@ def open_tokenizer(content: str) -> Any:   # tokenizers.Tokenizer
 
 
 def without_extras(inner: Any) -> Any:
-    "The same tokenizer, which from now on only cuts: it adds no padding, drops no piece, and draws nothing at random."
+    "The same tokenizer, changed to cut text and nothing else: it does not pad, truncate, or apply BPE dropout."
     inner.encode_special_tokens = True                        # no text can spell a special token
     inner.no_padding()                                        # what some files do for batches, this package does itself
     inner.no_truncation()
@@ -206,7 +206,7 @@ def without_extras(inner: Any) -> Any:
 def faults_of_tokenizers(what: str,                           # the message's beginning
                          cure: str,                           # its end
                          kind: type[TofyError] = UsageError) -> Iterator[None]:
-    "In this block an error of the `tokenizers` library, even a panic of its Rust code, becomes one of ours."
+    "In the `with` block, an error of the `tokenizers` library, even a panic of its Rust code, becomes a `TofyError`."
     try:
         yield
     except TofyError:
@@ -287,7 +287,7 @@ def read_rule(path: str | Path,   # a tokenizer file, or a folder that holds tok
 
 
 def token_rule(tokens: str | Path) -> str | PieceRule:
-    "The rule for `tokenize` called `tokens`, or that of the tokenizer file `tokens`; a `UsageError` if there is none."
+    "The rule named `tokens`, or read from the tokenizer file `tokens`; raises a `UsageError` if there is neither."
     if isinstance(tokens, str) and NEWEST.get(tokens, tokens) in TOKEN_RULES:
         return NEWEST.get(tokens, tokens)
     if isinstance(tokens, Path) or Path(tokens).suffix or Path(tokens).exists():
@@ -296,7 +296,7 @@ def token_rule(tokens: str | Path) -> str | PieceRule:
 
 # %% ../nbs/01_vocab.ipynb #fbe59de5
 def vocab_stats(vocab: Vocab) -> dict[str, float]:
-    "Numbers of types (different words), positions (their uses), unknown words; shares of types seen once, < 5 times."
+    "Numbers of distinct words (types), occurrences (positions), unknown words; shares of types seen once, < 5 times."
     counts = vocab.counts[len(SPECIALS):]
     return dict(types=len(counts), positions=sum(counts), unknown=vocab.counts[UNK],
                 seen_once=sum(n == 1 for n in counts) / len(counts),

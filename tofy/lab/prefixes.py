@@ -38,7 +38,7 @@ class Index:
 
     @cached_property
     def first(self) -> Tensor:
-        "int64 `(documents+1,)` the number of each document's first example; the last entry counts all examples."
+        "The index of each document's first example, int64 `(documents+1,)`; the last entry is the number of examples."
         return torch.cat([torch.zeros(1, dtype=torch.long), self.per_document().cumsum(0)])
 
     def __len__(self) -> int: return int(self.first[-1])
@@ -66,11 +66,11 @@ class Prefixes(Index):
     "Every prefix of every document is an example, in which only the token right after the prefix is predicted."
 
     def per_document(self) -> Tensor:
-        "int64 `(documents,)` how many examples each document has."
+        "How many examples each document has, int64 `(documents,)`."
         return (self.lengths - 1).clamp(min=0)
 
     def place(self, document: Tensor, k: Tensor) -> Examples:
-        "For each pair of `document` and `k`, both int64 `(n,)`: that document's example number `k`, from 0."
+        "The examples numbered `k`, from 0, within their `document`; both int64 `(n,)`, one entry per example."
         start = (k + 1 - self.context).clamp(min=0)
         return Examples(document, start, k + 1 - start, torch.ones_like(k))
 
@@ -79,7 +79,7 @@ class Prefixes(Index):
         return start + length - 1
 
     def tokens_read(self) -> int:
-        "Tokens that the model reads in an epoch: in each document 1 + 2 + … up to `context`, then `context` each time."
+        "Tokens that the model reads in an epoch: 1, 2, 3, … for the prefixes of each document, but at most `context`."
         short = self.per_document().clamp(max=self.context)
         return int((short * (short + 1) // 2 + (self.per_document() - short) * self.context).sum())
 
@@ -95,12 +95,12 @@ class Windows(Index):
                              f"choose a stride from 1 to {self.context}.")
 
     def per_document(self) -> Tensor:
-        "int64 `(documents,)` how many windows each document has."
+        "How many windows each document has, int64 `(documents,)`."
         beyond = (self.lengths - 1 - self.context).clamp(min=0)       # tokens beyond the first window
         return torch.where(self.lengths > 1, 1 + (beyond + self.stride - 1) // self.stride, 0)
 
     def place(self, document: Tensor, k: Tensor) -> Examples:
-        "For each pair of `document` and `k`, both int64 `(n,)`: that document's window number `k`, from 0."
+        "The windows numbered `k`, from 0, within their `document`; both int64 `(n,)`, one entry per window."
         start = k * self.stride
         length = (self.lengths[document] - 1 - start).clamp(max=self.context)
         return Examples(document, start, length, torch.where(k == 0, length, length - (self.context - self.stride)))
@@ -119,7 +119,7 @@ def shuffled(numbers: Tensor,   # int64 (n,) from 0 to size − 1
              size: int,         # how many numbers there are in all
              seed: int = 0,
             ) -> Tensor:        # int64 (n,) where each number goes; no two go to the same place
-    "Where a random shuffle of `range(size)` puts these numbers, int64 `(n,)`; the shuffle is never stored."
+    "The place of each of these numbers in a random shuffle of `range(size)`, int64 `(n,)`; stores no shuffle."
     bits = (max(size - 1, 1).bit_length() + 1) // 2
     keys = torch.randint(2**31, (4,), generator=Generator().manual_seed(seed)).tolist()
 
@@ -140,7 +140,7 @@ def shuffled(numbers: Tensor,   # int64 (n,) from 0 to size − 1
 
 # %% ../../nbs/lab/04_prefixes.ipynb #948c7839
 def questions(examples: Examples) -> tuple[Tensor, Tensor, Tensor]:   # int64 (asked,) each
-    "All tokens to predict: the document of each, its place there, and how many tokens the model reads before it."
+    "For each token to predict: its document, its place there, and how many tokens the model reads before it."
     row = torch.arange(len(examples.asked)).repeat_interleave(examples.asked)
     nth = torch.arange(len(row)) - (examples.asked.cumsum(0) - examples.asked)[row]     # 0, 1, … in its example
     context = (examples.length - examples.asked)[row] + nth + 1
@@ -178,7 +178,7 @@ def costs(lengths: Tensor,             # int64 (documents,)
           context: int,
           strides: Sequence[int] = (), # of the windows; default: the context, half of it, and 1
          ) -> list[dict[str, int | float | str]]:
-    "One dict for each kind of examples: its name, examples, tokens computed, tokens predicted (asked), their ratio."
+    "One dict per kind of examples: name, number of examples, tokens computed, tokens predicted, computed / predicted."
     strides = strides or sorted({context, max(1, context // 2), 1}, reverse=True)
     ways = {f"windows, stride {stride}": Windows(lengths, context, stride) for stride in strides}
     asked = int((lengths - 1).clamp(min=0).sum())
@@ -213,7 +213,7 @@ def hide_middle(ids: Tensor,            # int64 (n,)
                 marks: Marks,
                 generator: Generator,   # draws the length and the place
                ) -> Tensor:             # int64 (n,) unchanged, or (n + 4,) rearranged
-    "Move a random middle of m tokens to the end, with probability p·(1−p)^m, p = `geometric_p` (Bavarian et al. 2022)."
+    "With probability p·(1−p)^m, move a random middle of m tokens to the end; p = `geometric_p` (Bavarian et al. 2022)."
     if not 0 < geometric_p <= 1:
         raise UsageError(f"geometric_p is {geometric_p}; give a probability above 0, at most 1 (1: nothing is hidden).")
     if geometric_p == 1 or not len(ids):
@@ -269,7 +269,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
     "The mean loss in bins of `lengths`, the number of tokens that were read before each predicted token."
     if len(losses) != len(lengths) or not len(losses):
         raise UsageError(f"There are {len(losses)} losses and {len(lengths)} lengths; "
-                         "give one of each for every question.")
+                         "give one loss and one length for each predicted token.")
     steps = {n << k for n in (2, 3) for k in range(int(lengths.max()).bit_length())}
     edges = sorted(set(edges) or steps | {min(1, int(lengths.min()))})
     bins = []
@@ -283,7 +283,7 @@ def loss_by_length(losses: Tensor,               # float (n,) nats
 
 # %% ../../nbs/lab/04_prefixes.ipynb #65f569f4
 def plot_loss_by_length(bins: Sequence[Bin], ax, label: str = "", colour: str = BLUE):
-    "Draw the mean loss ± two standard errors against the number of tokens read before; returns the `Axes`."
+    "Draw the mean loss ± two standard errors against the number of tokens of context; returns the `Axes`."
     middle = [(b.shortest * b.longest) ** .5 for b in bins]
     ax.errorbar(middle, [b.mean for b in bins], [2 * b.error for b in bins], fmt="o-", ms=3, color=colour, label=label)
     ax.set_xscale("log", base=2)

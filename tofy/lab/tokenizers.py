@@ -31,7 +31,7 @@ from ..vocab import TOKENIZER, Vocab, faults_of_tokenizers, open_tokenizer, voca
 # %% ../../nbs/lab/00_tokenizers.ipynb #18283afe
 @runtime_checkable
 class Tokenizer(Protocol):
-    "What the laboratory needs from a tokenizer; `tofy.vocab.Vocab` fits, too."
+    "The interface that the laboratory expects of a tokenizer; `tofy.vocab.Vocab` has it, too."
     words: Sequence[str]                                # (V,) the tokens by id
 
     def __len__(self) -> int: ...
@@ -58,12 +58,12 @@ class TextTokenizer:
             return self.inner.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        "The text that the ids spell; bytes that form no complete letter become �."
+        "The text that the ids spell; bytes that form no complete character become �."
         return self.inner.decode(list(map(int, ids)), skip_special_tokens=False)
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        "`(V,)` the text of each token, by id."
+        "The text of each token, `(V,)`, indexed by token id."
         return tuple(self.decode([i]) for i in range(len(self)))
 
     @cached_property
@@ -138,7 +138,7 @@ def _learn_merges(texts: Iterable[str], first: list[str], vocab_size: int, lower
 
 
 def sample_texts(texts: Iterable[str], n: int, seed: int = 0) -> list[str]:
-    "`n` of the texts, drawn by the seed and kept in their order; all of them if there are fewer."
+    "A random sample of `n` texts, kept in their order; all texts if there are fewer."
     texts = list(texts)
     if len(texts) < n:
         logging.getLogger("tofy").warning("The text has only %s lines; a sample of %s was asked for.",
@@ -175,7 +175,7 @@ def cut(tokenizer: Tokenizer, text: str) -> Pieces:
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #deac93c9
 def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, ...]:
-    "`(V,)` how often the texts use each token, by id."
+    "How often the texts use each token, `(V,)`, indexed by token id."
     counts = Counter()
     for text in texts:
         counts.update(tokenizer.encode(text))
@@ -183,7 +183,7 @@ def count_tokens(tokenizer: Tokenizer, texts: Iterable[str]) -> tuple[int, ...]:
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #64bfc3b0
 def check_words(tokenizer: Tokenizer, words: Iterable[str]) -> dict[str, Pieces]:
-    "word → the tokens it becomes after a space, as inside a sentence; a word that is kept whole has only one."
+    "word → the tokens into which it is cut after a space, as inside a sentence; a word kept whole has only one."
     return {word: cut(tokenizer, " " + word) for word in words}
 
 # %% ../../nbs/lab/00_tokenizers.ipynb #19c15a67
@@ -280,7 +280,7 @@ def read_ids(path: Path, documents: int, vocab_size: int) -> list[Tensor]:
 
 
 def text_hash(texts: Iterable[str]) -> str:
-    "SHA-256 of documents, in hexadecimal; the same text cut into other documents has another hash."
+    "SHA-256 of documents, in hexadecimal; it also depends on where each document ends."
     digest = hashlib.sha256()
     for text in texts:
         content = text.encode(errors="surrogatepass")
