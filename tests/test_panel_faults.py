@@ -274,9 +274,9 @@ def test_words_with_dollars_are_drawn():
 
 def test_a_text_that_takes_long_to_read_is_left_to_the_run_which_can_be_stopped(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert too_large("builtin:20000000") and too_large("builtin:300:20000000") and not too_large("builtin")
+    assert too_large("builtin:9000000") and too_large("builtin:300:900000") and not too_large("builtin")
     panel = TrainingPanel("builtin:300", tmp_path / "runs")
-    panel.source.value = "builtin:20000000"
+    panel.source.value = "builtin:9000000"
     assert "will be read when the run starts" in panel.estimate.value
     panel.controls["start"].click()
     assert panel.run.state == "starting"

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from conftest import HANG
 
-from tofy import crowding, gap, hub, inference
+from tofy import crowding, gap, inference, run_folder
 from tofy.checkpoint import HELDOUT, save_tensors
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
@@ -242,7 +242,7 @@ def test_the_slider_ends_at_all_words_even_when_there_are_fewer_than_33(runs):
 
 
 def test_without_the_text_the_training_side_is_missing_and_the_panel_says_why(copy, runs, monkeypatch):
-    monkeypatch.setattr(hub, "resolve", lambda source, column=None, **_: copy / "gone.txt")
+    monkeypatch.setattr(run_folder, "is_text_of", lambda path, told: False)              # it was changed or deleted
     panel = measured(GapPanel(copy))
     assert "cannot be read again" in panel.notice.value and panel.body.layout.visibility == "visible"
     assert "model, training" not in panel.said.value and "model, held out" in panel.said.value

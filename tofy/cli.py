@@ -485,12 +485,12 @@ def runs(
 
       tofy runs latent notes
     """
-    from tofy.checkpoint import read_experiments
+    from tofy.checkpoint import EXPERIMENTS, read_experiments
     from tofy.inference import in_columns
-    read = read_experiments(folder)
-    rows = [row for row in read if isinstance(row, dict) and isinstance(row.get("run"), str)]
-    if len(rows) < len(read):
-        say(f"{len(read) - len(rows)} lines of the experiment log in {folder} are not about a run, and are left out.")
+    rows, log = read_experiments(folder), folder / EXPERIMENTS
+    odd = len(log.read_bytes().splitlines()) - len(rows) if log.is_file() else 0
+    if odd:
+        say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
         raise UsageError(f"No run has ended in {folder} yet; train one with: "
                          f"{command_line('tofy', 'train', '--out', folder / 'latent')}")
