@@ -255,7 +255,7 @@ def question_of(data) -> str:
 
 
 def can_be_asked(data, tokens: list[str], place: int) -> str:
-    "The question that hides the token at `place`, such as `a _ c => b`; empty if `tofy diff` would misread or refuse it."
+    "The question that hides the token at `place`, such as `a _ c => b`; empty if `tofy diff` would misread it."
     from tofy.inference import one_token, phrase_and_answer, question_for, read_blank
     with suppress(TofyError):
         question = question_for(data.vocab, tokens, place)

@@ -442,7 +442,8 @@ def origin_of(source: object) -> dict | None:
 def is_text_of(path: Path, told: Mapping[str, Any]) -> bool:   # told: from `origin_of`
     "Whether a path holds the text that a run was trained on."
     with suppress(UsageError):
-        return (exists(path) or is_folder(path)) and text_bytes(path) == told["bytes"] and fingerprint(path) == told["sha256"]
+        there = exists(path) or is_folder(path)
+        return there and text_bytes(path) == told["bytes"] and fingerprint(path) == told["sha256"]
     return False
 
 # %% ../nbs/02_data.ipynb #b290b48f

@@ -245,7 +245,7 @@ def check_room(numbers: int,          # in the model
 
 
 def check_ready(build: Callable[[Any], nn.Module], config: Any, smaller: str, device: str = "cpu") -> None:
-    "Raise a `UsageError` if a model of this shape can't be trained: too little memory, or PyTorch settings that prevent it."
+    "Raise a `UsageError` if a model of this shape can't be trained: too little memory, or odd PyTorch settings."
     if not torch.is_grad_enabled():
         raise UsageError("Gradients are switched off here (torch.no_grad or torch.inference_mode), and training needs "
                          "them; train outside of that block.")

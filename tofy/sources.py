@@ -312,7 +312,7 @@ def parquet_values(path: Path, column: str | None) -> Iterator[object]:
 
 # %% ../nbs/01a_sources.ipynb #3f82773d
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
-    "The kind of table that begins with this line, such as .csv, and its columns; (`\"\"`, []) for a phrase."
+    "The kind of table that begins with this line, `\"\"` for a text; raises a `UsageError` if `column` is missing."
     text = first.strip()
     if len(text) > 10**5:                                  # no header, and too long for a first record
         return "", []
