@@ -66,7 +66,7 @@ def test_it_ends_when_the_one_who_started_it_is_killed(tmp_path):
     "Nobody is left to say stop; the state is saved all the same."
     code = ("from tofy.background import Background; from tofy.plan import plan; import time\n"
             f"run = Background(plan(**{TEXT}, steps=100_000, **{SMALL}), {str(tmp_path / 'r')!r})\n"
-            "run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep({HANG})")
+            f"run.wait(lambda run: run.lines); print(run.process.pid, flush=True); time.sleep({HANG})")
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     child = int(parent.stdout.readline())
     parent.kill()

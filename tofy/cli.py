@@ -492,7 +492,7 @@ def runs(
     if odd:
         say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
-        raise UsageError(f"No run has ended in {folder} yet; train one with: "
+        raise UsageError(f"There is no finished run in {folder} yet; train one with: "
                          f"{command_line('tofy', 'train', '--out', folder / 'latent')}")
     latest = {row["run"]: row for row in rows}
     if missing := set(names or ()) - latest.keys():

@@ -162,7 +162,7 @@ def plot_neighbours(rows: Tensor, vocab: Vocab, ax=None):
 
 # %% ../nbs/11_crowding.ipynb #ebe4a6b2
 def effective_rank(rows: Tensor) -> float:
-    "exp of the entropy of the normalised singular values of the rows, scaled to length 1 (Roy and Vetterli 2007)."
+    "Scale each row to length 1; return exp of the entropy of the singular values, scaled to the sum 1 (Roy 2007)."
     unit = F.normalize(rows.double(), dim=-1)
     values = torch.linalg.eigvalsh(unit.T @ unit).clamp(min=0).sqrt()                    # (D,) singular values
     p = values / values.sum().clamp(min=1e-30)

@@ -60,7 +60,7 @@ def weighted_odds(better: Tensor,    # (Q,) p, the share of the other words' cou
 # %% ../nbs/12_gap.ipynb #25228fef
 @dataclass
 class Standing:
-    "For Q blanks, the rank of each answer, and the share of the other words' training count that ranks above it."
+    "For Q blanks: the rank of each answer, and how much of the training text consists of words ranked above it."
     ranks: Tensor    # int64 (Q,) 1 = best
     better: Tensor   # double (Q,) share of the other words' training count that ranks above the answer
     words: int       # number of words that were ranked
@@ -179,7 +179,7 @@ def in_rows(latent: Latent,
 
 # %% ../nbs/12_gap.ipynb #cf2b308a
 def row_ways(latent: Latent) -> dict[str, tuple[int, Scorer]]:
-    "Scorers that pad wrongly (to 4/3 or 1/3 of max_seq) or flip attend_padding: {name: (width, scorer)}."
+    "Scorers that pad rows to a wrong width (4/3 or 1/3 of max_seq) or flip attend_padding: {name: (width, scorer)}."
     width, attend = latent.model.config.max_seq, latent.model.config.attend_padding
     found = {f"rows of {w} tokens": (w, in_rows(latent, w, attend)) for w in (width * 4 // 3, max(width // 3, 2))}
     return found | {"padding hidden" if attend else "padding attended": (width, in_rows(latent, width, not attend))}

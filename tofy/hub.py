@@ -63,7 +63,7 @@ def parse_hub(
         parts.insert(1, "")
     name, config, splits = parts + [""] * (3 - len(parts))
     if name.count("/") > 1 or "--" in name or name.endswith(".git"):
-        raise UsageError(f"{name!r} is not the id of a data set: one looks like owner/name.")
+        raise UsageError(f"{name!r} is not the id of a data set; an id looks like owner/name.")
     name = "/".join(_check(part, "data set's id", source) for part in name.split("/"))
     chosen = dict.fromkeys(_check(s, "split", source) for s in (splits or "train").split("+"))
     return HubId(name, _check(config, "configuration", source) if config else None, tuple(chosen))

@@ -360,7 +360,7 @@ class Answers(list):
 
 # %% ../nbs/10_inference.ipynb #e068cb31
 def strip_word(vocab: Vocab, phrase: str, word: str) -> tuple[str, int]:
-    "The phrase with its blank but without any copy of `word`, and how many copies were removed."
+    "The phrase without any copy of `word` (its blank stays), and how many copies were removed."
     if vocab.unit == "pieces":
         raise UsageError("strip_answer works only with whole words, and this run reads pieces of words; leave it out.")
     kept, removed = [], 0

@@ -276,7 +276,7 @@ def check_settings(run: Run, header: dict) -> None:
 
 # %% ../nbs/08c_loop.ipynb #3f5a2af4
 def resume_counters(run: Run, header: dict) -> None:
-    "Restore step, clock, log and best score from a saved state; if the run's length was changed, update its progress."
+    "Restore step, clock, log and best score from a saved state; a new length gives a new share that is done."
     vars(run).update(store.counters(header, run, run.COUNTERS))
     if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
         run.progress = run.step / run.config.steps if run.config.steps else header["seconds"] / run.config.seconds

@@ -205,7 +205,7 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
 # %% ../nbs/18_sharing.ipynb #631fb01e
 @contextmanager
 def told_plainly(name: str) -> Iterator[None]:
-    "A context in which an error of the Hub becomes a `UsageError` or `RunError` with a plain sentence."
+    "A context in which an error from the Hub becomes a `UsageError` or `RunError` with a plain sentence."
     from huggingface_hub import errors as hub
     signed_in = "sign in with `hf auth login`, with a token that may do this"
     try:

@@ -124,7 +124,7 @@ def passes(data: Data, config: TrainConfig, steps: int) -> dict[str, float]:   #
 
 # %% ../nbs/14_sizing.ipynb #1c02e231
 def steps_for(n: float, data: Data, config: TrainConfig, over: str = "blanks") -> int:
-    "How many steps hide each word (`over='blanks'`) or read each phrase (`over='phrases'`) `n` times on average."
+    "Number of steps after which each word was hidden, or each phrase read (`over`), `n` times on average."
     a_step = passes(data, config, 1)
     if over not in a_step or not n > 0:
         raise UsageError(f"{n=}, {over=} is not possible; n must be above 0, and over must be 'blanks' or 'phrases'.")

@@ -312,7 +312,7 @@ def parquet_values(path: Path, column: str | None) -> Iterator[object]:
 
 # %% ../nbs/01a_sources.ipynb #3f82773d
 def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
-    "The kind of table that begins with this line, `\"\"` for a text; raises a `UsageError` if `column` is missing."
+    "The kind of table that begins with this line, such as .csv, and its columns; (`\"\"`, []) for a phrase."
     text = first.strip()
     if len(text) > 10**5:                                  # no header, and too long for a first record
         return "", []
@@ -335,7 +335,7 @@ def betrayed(first: str, column: str | None) -> tuple[str, list[str]]:
 
 
 def kind_by_line(first: str, column: str | None, name: object, optional: bool) -> str:
-    "The kind of table that begins with this line, or `\"\"` for a text; a `UsageError` for a table unless it has `column`."
+    "The kind of table that begins with this line, `\"\"` for a text; a `UsageError` for a table without `column`."
     kind, cells = betrayed(first, column)
     if column is not None and (kind.startswith(".json") or column in cells):
         return kind
@@ -475,7 +475,7 @@ def as_source(source: Any, column: str | None = None) -> str:
             return piped(Path(source).read_bytes(), column, "pipe")
         return source if isinstance(source, str) else str(source)
     if not isinstance(source, Iterable):
-        raise UsageError(f"source is {source!r:.60}, which is no text; give a path, builtin, hub:<id> or phrases.")
+        raise UsageError(f"source is {source!r:.60}, which is not a string; give a path, builtin, hub:<id> or phrases.")
     return given_object(source, column)
 
 

@@ -386,7 +386,8 @@ def generate(
     from tofy.lab.writing import Sampling, load_decoder
     how, writer = Sampling(temperature, top_k, top_p, seed), load_decoder(folder)
     if suffix is None and whole or suffix is not None and stop:
-        raise UsageError("Use --whole only with --suffix, and --stop only without it: a filled middle ends by itself.")
+        raise UsageError("--whole needs --suffix, and --stop cannot be used with --suffix: a text filled in "
+                         "before a suffix ends by itself.")
     written = writer.write(prompt, tokens, how, stop or ()) if suffix is None else _filled(
         writer, prompt, suffix, tokens, how, whole)
     tokens_ = [asdict(step) | dict(token=written.tokens[step.id]) for step in written.steps]

@@ -53,9 +53,12 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
         lines = source_lines(source if ":" in source else f"{source}:3000")
         found = {f"line {i}": line.replace("\t", " ") for i, line in enumerate(lines)}
     elif source == "stdlib":
-        found = read_files(Path(sysconfig.get_path("stdlib")), "*.py", {".py"})
+        home = Path(sysconfig.get_path("stdlib"))
+        found = read_files(home, home.glob("*.py"))
     elif is_folder(Path(source)):
-        found = read_files(Path(source), "**/*", SOURCE_CODE)
+        home = Path(source)
+        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE)
+        found = read_files(home, (p for p in texts if not hidden(p.relative_to(home))))
     else:
         text = whole_text(source, column)
         parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
@@ -67,16 +70,15 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
-def read_files(folder: Path, pattern: str, endings: set[str]) -> dict[str, str]:
-    "The texts of a folder's files by name, their line ends unchanged; warns of those that are not UTF-8."
+def read_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
+    "The texts of some files of a folder by name, their line ends unchanged; warns of those that are not UTF-8."
     found, odd = {}, []
-    for path in sorted(p for p in folder.glob(pattern) if p.is_file() and p.suffix in endings):
-        name = path.relative_to(folder)
-        if not hidden(name):
-            try:
-                found[name.as_posix()] = path.read_bytes().decode()
-            except UnicodeDecodeError:
-                odd.append(name.as_posix())
+    for path in sorted(p for p in paths if p.is_file()):
+        name = path.relative_to(folder).as_posix()
+        try:
+            found[name] = path.read_bytes().decode()
+        except UnicodeDecodeError:
+            odd.append(name)
     if odd:
         logging.getLogger("tofy").warning("%d files in %s are not UTF-8 and not read, such as %s.", len(odd), folder,
                                           odd[0])
@@ -532,7 +534,7 @@ def load_run(folder: str | Path,
              cache: str | Path | None = None,
              vouched: bool = False,             # as for `own_documents`
             ) -> tuple[TextData, DecoderConfig, TextConfig]:
-    "The texts, shape and settings of a run, from its run.toml; its text is read only if it is the run's own."
+    "The text, shape and settings of a run, from its run.toml; a `RunError` if the text has changed since."
     config, model, train = read_configs(folder)
     documents = own_documents(folder, config, vouched)
     data = load_texts(replace(config, cache=cache and str(cache)), load_tokenizer(folder), documents)
