@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import IO
@@ -67,16 +67,15 @@ def follow_orders(order: dict, commands: Commands) -> str:
     data = own_data(order["out"], given, source_data) if order["resume"] else source_data(given)
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
-    records = train(data, model, config, order["out"], order["resume"], order["overwrite"])
-    for record in records:
-        tell(record=asdict(record))
-        if commands.state == "pause":
-            tell(state="paused")
-            commands.wait_while_paused()
-            tell(state="training")
-        if commands.state == "stop":
-            records.close()                                      # saves the state
-            return "stopped"
+    with closing(train(data, model, config, order["out"], order["resume"], order["overwrite"])) as records:
+        for record in records:
+            tell(record=asdict(record))
+            if commands.state == "pause":
+                tell(state="paused")
+                commands.wait_while_paused()
+                tell(state="training")
+            if commands.state == "stop":
+                return "stopped"
     return "finished"
 
 

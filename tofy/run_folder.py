@@ -9,6 +9,7 @@ __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'LOG_COLUMNS', 'FINAL_
 # %% ../nbs/08d_run_folder.ipynb #28d32667
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -258,10 +259,10 @@ FINAL_BLANKS = 20_000
 
 def kept_figures(folder: str | Path, phrases: Phrases) -> dict[str, float]:
     "Metrics of the model in a run folder on held-out phrases, and the number of blanks; {} if there is no blank."
-    model, vocab, _ = load_model(folder)
     blanks = all_blanks(phrases, FINAL_BLANKS)
-    if not len(blanks.rows):
+    if not len(blanks.rows) or sys.is_finalizing():              # as Python ends, nothing can be loaded
         return {}
+    model, vocab, _ = load_model(folder)
     found = judge(model_scorer(model), phrases, blanks, len(vocab))
     names = "top1", "top5", "mrr", "median_rank"
     return {f"valid_{name}": found[name] for name in names} | dict(blanks=found["queries"])
