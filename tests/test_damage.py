@@ -55,7 +55,7 @@ def texts(home: Path):
 
 
 def go_on(home: Path) -> None:
-    next(train(phrases(home), *recipe(**SIZES | dict(steps=3)), home / "runs" / "a", resume=True))
+    next(train(phrases(home), *recipe(**SIZES | dict(steps=3)), home / "runs" / "a", resume=True), None)      # None: it is finished
 
 
 def decoder_goes_on(home: Path) -> None:

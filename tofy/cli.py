@@ -284,7 +284,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
     lines = read_log(out)                                        # all lines, also from before a --resume
     last, saved = lines[-1], [r for r in lines if r.saved][-1]
     result = dict(out=str(out), step=last.step, seconds=last.seconds)
-    text = f"The run is in {out}. Fill a blank: {ask_command(data, out)}"
+    text = f"Fill a blank with the run in {out}: {ask_command(data, out)}"
     if data.valid.known().any():
         run_baselines(out, data)                                 # counts the pairs of words while the text is at hand
         figures = evaluate_run(out, max_queries=FINAL_BLANKS)

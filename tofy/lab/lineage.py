@@ -155,7 +155,7 @@ def family(writers: Mapping[str, Writer]) -> list[Member]:
     for name, writer in writers.items():
         kin, older = kin_of(writer), ancestors(writer)
         best = writer.about.get("best")
-        own = Member(kin, name, older[-1].hash if older else None, None if best is None else -best)
+        own = Member(kin, name, older[-1].hash if older else None, -best if isinstance(best, (int, float)) else None)
         same = found.get(kin.hash)
         found[kin.hash if same is None or not same.name else f"{kin.hash} {name}"] = own
     return in_order(list(found.values()))
