@@ -60,7 +60,7 @@ def go_on(home: Path) -> None:
 
 def decoder_goes_on(home: Path) -> None:
     config = TextConfig(steps=3, seconds=None, sample=0, eval_tokens=40)
-    next(train_decoder(texts(home), SHAPE, config, home / "runs" / "d", resume=True))
+    next(train_decoder(texts(home), SHAPE, config, home / "runs" / "d", resume=True), None)
 
 
 def ask(home: Path) -> None:
