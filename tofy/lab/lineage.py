@@ -192,7 +192,7 @@ def open_family(home: str | Path) -> tuple[dict[str, Writer], dict[str, str]]:  
         try:
             with store.reading(folder / DECODER):
                 writer = load_decoder(folder)
-                kin_of(writer), ancestors(writer)                  # an odd header fails here
+                family({folder.name: writer})                      # an odd header fails here
                 found[folder.name] = writer
         except TofyError as error:
             faults[folder.name] = str(error)

@@ -208,8 +208,8 @@ def own_documents(folder: str | Path,
                 found = read_documents(place, config.delimiter, config.column)
                 if text_hash(found.values()) == told["sha256"]:
                     return found
-    was = (f"is not the text that {folder} was trained on, {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told
-           else f"may not be the text that {folder} was trained on, of which no hash was kept")
+        was = (f"is not the text that {folder} was trained on, {told['path']} (SHA-256 {told['sha256'][:12]}…)" if told
+               else f"may not be the text that {folder} was trained on, of which no hash was kept")
     raise RunError(f"{Path(config.source).absolute()} {was}; put that text back, or name the text to read.")
 
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
