@@ -148,6 +148,20 @@ def test_worse_than_a_baseline_comes_first(lines, settings, advice, tmp_path):
     assert figures["model"]["queries"] == figures["bigram"]["queries"] == figures["unigram"]["queries"]
 
 
+def test_a_run_that_was_given_seconds_is_judged_as_well(tmp_path):
+    "It ends a validation before its seconds are over."
+    settings = dict(steps=None, seconds=.3, lr=1e-5, warmup=0., min_lr=0., threads=1, dim=16, layers=1, heads=2, log_every=1)
+    data = load_data(small_text(tmp_path / "text.txt", 400))
+    for with_log in (True, False):
+        for _ in train(data, *recipe(**settings), out=tmp_path / "run", overwrite=True):
+            pass
+        if not with_log:
+            (tmp_path / "experiments.jsonl").unlink()
+        case = open_case(tmp_path / "run")
+        case.columns["seconds"] *= .95 * .3 / case.columns["seconds"].max()          # on any machine
+        assert doctor.finished(case) and doctor.below_baseline(case)
+
+
 def test_behind_a_baseline_is_no_fault_while_it_trains(sound):
     log = doctor.open_case(sound)
     log.held, log.lines = dict(mrr=.2, queries=100), dict(unigram=dict(mrr=.1), bigram=dict(mrr=.5))

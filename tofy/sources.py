@@ -59,20 +59,17 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise UsageError(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
-def exists(path: Path) -> bool:
-    "Whether there is such a file; False for a name that no file can have."
+def exists(path: Path, kind: Callable[[Path], bool] = Path.is_file) -> bool:
+    "Whether there is such a file, or another `kind` of path; False for a name that no file can have."
     try:
-        return path.is_file()
+        return kind(path)
     except (OSError, ValueError):                          # too long, or with a NUL
         return False
 
 
 def is_folder(path: Path) -> bool:
     "Whether there is such a folder; False for a name that no folder can have."
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+    return exists(path, Path.is_dir)
 
 # %% ../nbs/01a_sources.ipynb #d3ac5faa
 def read_lines(path: str | Path) -> Iterator[str]:
@@ -481,10 +478,7 @@ def as_source(source: Any, column: str | None = None) -> str:
 
 def is_pipe(path: Path) -> bool:
     "Whether there is a named pipe of this name, such as the shell's <(command)."
-    try:
-        return path.is_fifo()
-    except (OSError, ValueError):
-        return False
+    return exists(path, Path.is_fifo)
 
 # %% ../nbs/01a_sources.ipynb #82ce2dfd
 OPENERS = {"hub:": "tofy.hub:fetch"}   # beginning of a name → a function that gives the path of a phrase file
