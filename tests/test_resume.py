@@ -157,6 +157,9 @@ RECIPES = {
     "notes": dict(name="notes"),
     "ema": dict(target="ema"),
     "stopgrad": dict(target="stopgrad", negatives=5, replacement=True),
+    "jepa": dict(name="jepa", ema_end=1.),
+    "sigreg": dict(name="jepa", target_loss="sigreg", target_states="blocks"),
+    "queries": dict(name="jepa", target_loss="infonce", predictor="queries"),
 }
 
 
@@ -187,7 +190,7 @@ def test_a_kill_at_any_record_resumes_to_the_same_end(data, tmp_path, hurried, k
     for number, _ in enumerate(go(data, tmp_path / "whole", **RECIPES[kind])):
         copies.append(shutil.copytree(tmp_path / "whole", tmp_path / f"copy{number}"))
     assert len(copies) > 24
-    for copy in copies:
+    for copy in copies[::6 if RECIPES[kind].get("name") == "jepa" else 1]:      # each of these fits a readout at its end
         list(go(data, copy, resume=True, **RECIPES[kind]))
         same(tmp_path / "whole", copy)
 

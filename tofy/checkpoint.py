@@ -143,7 +143,8 @@ def no_empty_folder(folder: Path | None) -> Iterator[None]:
 
 # %% ../nbs/08_checkpoint.ipynb #9054bc8d
 OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
-ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors"), decoder=("samples.jsonl",))   # files of one kind of run only
+ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors"),
+            decoder=("samples.jsonl",))   # files of one kind of run only
 
 
 def names_of(kind: str) -> list[str]:

@@ -98,7 +98,7 @@ class QueryPredictor(nn.Module):
         self.block = Block(width, width // 16, rotary=True)
 
     def forward(self, states: Tensor, mask: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
-        "states `(B,T,D)`, mask and keep bool `(B,T)` → predictions `(M,D)`, and the vectors `(M,W)` they are made from."
+        "states `(B,T,D)`, mask, keep bool `(B,T)` → predictions `(M,D)` and the vectors `(M,W)` they are made from."
         x = torch.where(mask[..., None], self.query, self.down(states))           # (B,T,W)
         hidden = self.norm(self.block(x, keep, mask))                             # (M,W)
         return self.up(hidden), hidden

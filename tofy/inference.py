@@ -201,7 +201,8 @@ PIECES = "these are pieces of words; · stands for a space"
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
     top = whole_number("top", top)
-    vocab, readout, (pred, hidden) = latent.vocab, latent.model.readout, latent.at_blank(read_blank(latent.vocab, phrase))
+    vocab, readout = latent.vocab, latent.model.readout
+    pred, hidden = latent.at_blank(read_blank(vocab, phrase))                            # (1,D) each
     cosines, words = latent.model.scores(pred, hidden).detach(), vocab.words             # (1,V)
     row = None if word is None or readout else latent.row(word)                          # (D,)
     if row is not None and word not in vocab.ids:                                        # one more candidate
@@ -255,7 +256,8 @@ def plot_answer(answer: Answer, ax=None):
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
     ax.barh([*map(plain, words)], cosines, color=[RED if w == answer.word else BLUE for w in words])
-    ax.set(xlabel="cosine with the prediction" if answer.measure == "cosine" else answer.measure, xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
+    what = "cosine with the prediction" if answer.measure == "cosine" else answer.measure
+    ax.set(xlabel=what, xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
     return ax
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
@@ -417,7 +419,9 @@ def evaluate(latent: Latent,
         raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)
     figures = judge(latent.score, phrases, blanks, V)
-    figures |= dict(cos_mean=figures.pop("score") if latent.model.readout is None else None, vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
+    score = figures.pop("score")                                             # no cosine if a readout gives it
+    figures |= dict(cos_mean=None if latent.model.readout else score, vocab=V - len(SPECIALS),
+                    unknown=int((phrases.flat == UNK).sum()))
     if latent.model.readout:
         figures |= dict(readout=str(latent.model.readout))
     if latent.vocab.unit == "pieces":                                        # not comparable with figures for words,

@@ -190,8 +190,8 @@ class NoReadout:
 
     def scores(self, pred: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         "Raises a `RunError`, because without a readout there are no scores."
-        raise RunError(f"The model in {self.folder} predicts contextual targets and has no readout yet, so it cannot name "
-                       f"words; fit one with: {command_line('tofy', 'eval', self.folder)}")
+        raise RunError(f"The model in {self.folder} predicts contextual targets and has no readout yet, so it cannot "
+                       f"name words; fit one with: {command_line('tofy', 'eval', self.folder)}")
 
 
 def add_readout(folder: str | Path, model: LatentModel, data: Data) -> None:

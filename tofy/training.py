@@ -34,7 +34,7 @@ from .readout import fit_readout
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
-from .targets import TargetEncoder, blank_states, context_loss, make_teacher, target_gauges
+from .targets import TargetEncoder, context_loss, make_teacher, target_gauges, targets_in_context
 from .vocab import SPECIALS, UNK
 
 # %% ../nbs/09_training.ipynb #1d654f65
@@ -68,9 +68,9 @@ class TrainConfig(LoopConfig):
     reduction: str = setting("sum", "Squared error over the D coordinates: their sum, or their mean, as in the notes.",
                              choices=("sum", "notes"), group="Loss", rare=True)
     target: str = setting("table", "Target: the word's row of the table, the row with stop-gradient, its slow copy "
-                          "(EMA), or the state in context of a target encoder.",
-                          choices=("table", "stopgrad", "ema", "context"), group="Loss")
-    target_loss: str = setting("cosine", "Loss between predictions and targets in context, in place of all other terms.",
+                          "(EMA), or the state in context of a target encoder.", group="Loss",
+                          choices=("table", "stopgrad", "ema", "context"))
+    target_loss: str = setting("cosine", "Loss between predictions and targets in context; replaces all other terms.",
                                choices=("cosine", "smooth_l1", "infonce", "sigreg", "vicreg"), group="Loss", rare=True)
     target_states: str = setting("last", "Target in context: the last state, or the mean of what the blocks add.",
                                  choices=("last", "blocks"), group="Loss", rare=True)
@@ -106,7 +106,8 @@ RECIPES = {
                     predictor="mlp", attend_padding=True),
         TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0.,
                     mask_mode="one", unk_targets=True, random_specials=True, negatives=32, learn_temperature=False,
-                    mse_weight=1., smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema")),
+                    smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
+                    mse_weight=1.)),
     "jepa": (ModelConfig(), TrainConfig(target="context", ema_decay=.999, corrupt=(1., 0., 0.), recipe="jepa")),
 }
 
@@ -232,15 +233,17 @@ def first_answer(config: TrainConfig) -> int:
     return UNK if config.unk_targets else len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #e667b95f
-def predict(run: LatentRun, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:   # (M,D) each
-    "Predictions and hidden states at the blanks, with dropout seeded by seed and step."
+def predict(run: LatentRun, masked: Masked) -> tuple[Tensor, Tensor, Tensor | None]:   # (M,D) each
+    "Predictions and hidden states at the blanks, and targets in context, if any; dropout is seeded by seed and step."
     c = run.config
-    half = inputs.is_cuda if c.bf16 is None else c.bf16
+    half = masked.inputs.is_cuda if c.bf16 is None else c.bf16
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
-        with torch.autocast(inputs.device.type, torch.bfloat16, half):
-            pred, hidden = (run.wrapped or run.model)(inputs, mask)
-    return pred.float(), hidden.float()
+        with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
+            pred, hidden = (run.wrapped or run.model)(masked.inputs, masked.mask)
+            target = None if c.target != "context" else targets_in_context(
+                run.teacher, run.model.encoder, masked, c.target_states)   # type: ignore[arg-type]
+    return pred.float(), hidden.float(), target
 
 
 def target_table(run: LatentRun) -> Tensor:
@@ -249,26 +252,18 @@ def target_table(run: LatentRun) -> Tensor:
         return run.teacher.table
     return run.model.table if run.config.target == "table" else run.model.table.detach()
 
-
-def context_terms(run: LatentRun, pred: Tensor, masked: Masked, measure: bool) -> tuple[Tensor, dict[str, float]]:
-    "The loss between predictions `(M,D)` and the states of unhidden phrases, and gauges of these targets."
-    c, whole = run.config, masked.inputs.masked_scatter(masked.mask, masked.targets)                # (B,T)
-    target: Tensor = (run.teacher(whole, masked.mask) if run.teacher else
-                      blank_states(run.model.encoder, whole, masked.mask, c.target_states)).float()   # (M,D)
-    loss = context_loss(c.target_loss, pred, target, masked.targets, run.generator, run.model.log_temperature.exp())
-    return loss, dict(loss=loss.item(), **target_gauges(pred, target, masked.targets)) if measure else {}
-
 # %% ../nbs/09_training.ipynb #988013fa
 @parametrize.cached()   # a table composed from spellings is made once a step
 def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tensor, dict[str, float]]:
     "The loss of a batch (scalar) and, if `measure`, its metrics for the log."
     c, model = run.config, run.model
-    inputs, mask, targets = masked = Masked(*(t.to(c.device) for t in batch.masked))
-    pred, hidden = predict(run, inputs, mask)                                                       # (M,D) each
-    if c.target == "context":
-        return context_terms(run, pred, masked, measure)
+    masked = Masked(*(t.to(c.device) for t in batch.masked))
+    pred, hidden, target = predict(run, masked)                                                     # (M,D) each
+    if target is not None:
+        loss = context_loss(c.target_loss, pred, target, masked.targets, run.generator, model.log_temperature.exp())
+        return loss, dict(loss=loss.item(), **target_gauges(pred, target, masked.targets)) if measure else {}
     negatives = None if batch.negatives is None else batch.negatives.to(c.device)
-    loss, terms = latent_loss(pred, hidden, targets, target_table(run), model.log_temperature.exp(), negatives,
+    loss, terms = latent_loss(pred, hidden, masked.targets, target_table(run), model.log_temperature.exp(), negatives,
                               (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first_answer(c), measure,
                               c.smoothing)
     if c.spread != "none":
@@ -278,7 +273,7 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
         return loss, {}
     figures = {name: term.item() for name, term in dict(loss=loss, **terms).items()}
     rivals = sample_negatives(batch.answers, 32, len(run.data.vocab), torch.Generator().manual_seed(run.step))
-    return loss, figures | batch_metrics(model, pred, targets, rivals[batch.blanks].to(c.device))
+    return loss, figures | batch_metrics(model, pred, masked.targets, rivals[batch.blanks].to(c.device))
 
 # %% ../nbs/09_training.ipynb #f732ed91
 @torch.no_grad()
