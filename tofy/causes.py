@@ -73,7 +73,8 @@ def _ways(
 ) -> Iterator[tuple[tuple, dict[tuple, float], float, dict]]:
     "Yield ((topic, act, mood, slot, form), {(opener, core, tail): share}, weight, {word at the position: weight})."
     groups: dict[tuple, tuple] = {}
-    for act, named, pieces, seen, p in _builds(grammar(names), tokens, frozenset([position] if hide else [])):
+    hidden = _unseen(tokens) | ({position} if hide else set())
+    for act, named, pieces, seen, p in _builds(grammar(names), tokens, hidden):
         elements = [e for piece in pieces for e in piece.elements]
         e = None if position is None else elements[position]
         moody = any(isinstance(e, tuple) and _PARENT.get(e[0], e[0]) == "mood" for e in elements)
@@ -86,6 +87,11 @@ def _ways(
             known = (*seen, (("mood", ""), mood)) if moody else seen
             for topic, weight, words in _topic_laws(names, act, named, known, law):
                 yield (topic, act, mood, *kind), found, weight, words
+
+
+def _unseen(tokens: list[str]) -> frozenset[int]:
+    "The positions of tokens that hide a word: other blanks, and words outside a vocabulary."
+    return frozenset(i for i, token in enumerate(tokens) if token in ("<mask>", "<unk>"))
 
 
 def _checked(phrase: str | list[str], position: int | None) -> list[str]:
@@ -108,7 +114,7 @@ def cause_words(
 
 
 def causes(
-    phrase: str | list[str],      # a context, or its tokens
+    phrase: str | list[str],      # a context, or its tokens; `<mask>` and `<unk>` may hide any of them
     position: int | None = None,  # of one token, for its `slot` and `form`; that token is taken as hidden
     names: int = 0,               # as in `generate`
     hide: bool = True,            # False: the token at `position` is seen like the others
@@ -191,7 +197,8 @@ def reply_odds(
 ) -> list[float]:               # 0 for a response that the grammar would not give here
     "The exact probability of each response, given the context."
     groups: Counter[tuple] = Counter()
-    for act, named, pieces, seen, p in _builds(grammar(names), _checked(context, None), frozenset()):
+    tokens = _checked(context, None)
+    for act, named, pieces, seen, p in _builds(grammar(names), tokens, _unseen(tokens)):
         known = frozenset(_named([e for piece in pieces for e in piece.elements]) & _BORROWED)
         groups[act, named, known, seen] += p
 
