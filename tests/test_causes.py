@@ -184,3 +184,18 @@ def test_causes_survive_a_disguise():
         i = random.Random(line).randrange(len(tokens))
         true, at = odd.undo(tokens, i)
         assert causes(true, at)["topic"][r["topic"]] > 0 and (at is None) == (tokens[i] in odd.noises)
+
+
+@pytest.mark.parametrize("names", [0, 400])
+def test_the_odds_of_a_response_to_anybody_are_its_share(names):
+    "Those of the commonest against 20,000 draws; and the mean over contexts of what a context makes of it."
+    drawn = Counter(response for _, response in generate(20_000, 9, names))
+    common = [text for text, _ in drawn.most_common(60)]
+    for text, p in zip(common, reply_odds(None, common, names), strict=True):
+        assert abs(drawn[text] - 20_000 * p) < 4.5 * math.sqrt(20_000 * p)
+    each = [reply_odds(context, common[:5], names) for context, _ in generate(3000, 5, names)]
+    for j, p in enumerate(reply_odds(None, common[:5], names)):
+        values = [odds[j] for odds in each]
+        mean = sum(values) / 3000
+        spread = math.sqrt(sum((v - mean) ** 2 for v in values)) / 3000
+        assert abs(mean - p) < 4.5 * spread
