@@ -197,7 +197,7 @@ def _reply_fits(names: int, act: str, known: frozenset[str], response: str) -> t
 
 
 def _told(tokens: list[str], names: int) -> Counter[tuple]:
-    "What a context may have been built from: {(act, topic named, variables a reply may refer to, what is seen): weight}."
+    "What a context may come from: {(act, topic named, variables a reply may refer to, what is seen): weight}."
     groups: Counter[tuple] = Counter()
     for act, named, pieces, seen, p in _builds(grammar(names), tokens, _unseen(tokens)):
         groups[act, named, _known(pieces), seen] += p

@@ -93,7 +93,8 @@ def probe(
     "How well labels can be read from frozen features, beside the accuracy of the commonest label."
     if kind not in ("linear", "knn") or not len(x) == len(y) > 0 or not len(test_x) == len(test_y) > 0:
         raise UsageError(f"A {kind!r} probe of {len(x)} rows with {len(y)} labels can't be tested on "
-                         f"{len(test_x)} rows with {len(test_y)} labels; give kind linear or knn, and a label for every row.")
+                         f"{len(test_x)} rows with {len(test_y)} labels; give kind linear or knn, and a label for "
+                         "every row.")
     number = {label: i for i, label in enumerate(sorted(set(y), key=str))}
     target = torch.tensor([number[label] for label in y])
     truth = torch.tensor([number.get(label, -1) for label in test_y])
