@@ -51,7 +51,7 @@ class ReplyExam:
 
     @classmethod
     def draw(cls, size: int = 100, seed: int = 99, disguise: Disguise | None = None) -> "ReplyExam":
-        "Draw pairs of the built-in corpus until `size` have different responses; of two with the same, the first stays."
+        "Draw pairs of the built-in corpus until `size` have different responses; the first of each stays."
         disguise, first = disguise or Disguise(), {}
         pairs = generate(50 * size, seed, disguise.names)
         for pair, line in zip(pairs, disguise.lines(50 * size, seed), strict=True):
