@@ -199,3 +199,28 @@ def test_the_odds_of_a_response_to_anybody_are_its_share(names):
         mean = sum(values) / 3000
         spread = math.sqrt(sum((v - mean) ** 2 for v in values)) / 3000
         assert abs(mean - p) < 4.5 * spread
+
+
+def test_two_hidden_words_are_a_mixture_over_the_second():
+    "P(cause | both hidden) is the mean over the second word, by its own probability with both hidden, of P(cause | it seen)."
+    for tokens, i in draws(40, 13):
+        j = (i + 3) % len(tokens)
+        both = ["<mask>" if k == j else token for k, token in enumerate(tokens)]
+        gone = ["<mask>" if k == i else token for k, token in enumerate(tokens)]
+        law = Counter()
+        for words in cause_words(gone, j)["slot"].values():
+            law.update(words)
+        found, mixed = causes(both, i), {cause: Counter() for cause in CAUSES}
+        for word, p in law.items():
+            for cause, table in causes([*tokens[:j], word, *tokens[j + 1:]], i).items():
+                for value, q in table.items():
+                    mixed[cause][value] += p * q
+        for cause, table in found.items():
+            for value, p in table.items():
+                assert math.isclose(mixed[cause][value], p, rel_tol=1e-9, abs_tol=1e-12)
+        assert causes(["<unk>" if token == "<mask>" else token for token in both], i) == found
+        answer = ["no , not yet .", "why do you ask ?"]
+        for k, p in enumerate(reply_odds(gone, answer)):
+            seen = posterior(tokens, i)
+            here = sum(q * reply_odds([*tokens[:i], word, *tokens[i + 1:]], answer)[k] for word, q in seen.items())
+            assert math.isclose(p, here, rel_tol=1e-9, abs_tol=1e-12)
