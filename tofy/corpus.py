@@ -311,7 +311,10 @@ def _add_indexes(
 ) -> None:
     "Fill in the grammar's indexes: which topics and which pieces each word can belong to."
     cores = sum(g.cores.values(), [])
-    pieces = [*sum(g.openers.values(), []), *cores, *(tail for core in cores for tail in core.tails)]
+    replies = {text for _, *frames in _blocks(_REPLIES_A, _REPLIES_B) for frame in frames
+               for known in ("", "kin", "name") for text in _people(frame, {known})}
+    pieces = [*sum(g.openers.values(), []), *cores, *(tail for core in cores for tail in core.tails),
+              *map(_piece, replies)]
     for slot in {e for piece in pieces for e in piece.elements if isinstance(e, tuple)}:
         g.where[slot] = defaultdict(set)
         for topic, tables in g.tables.items():
@@ -394,18 +397,31 @@ def _replies(
     return [piece for piece in pieces if _borrowed(piece.elements) <= known]
 
 
+@dataclass
+class _Drawn:
+    "A dialogue that was drawn: the tokens of both turns, and what made them."
+
+    context: list[str]
+    response: list[str]
+    topic: str
+    act: str
+    pieces: tuple[_Piece, _Piece, _Piece]  # opener, core and tail of the context
+    values: dict[str, str]                 # the variables that the context needed
+
+
 def _dialogue(
     g: Grammar,
     rng: random.Random,
-) -> tuple[list[str], list[str]]:
-    "The tokens of one random context and of its response."
+) -> _Drawn:
+    "One random dialogue."
     talk = _Talk(g, rng, _pick(rng, g.topic))
     act = _pick(rng, g.act[talk.topic])
     opener, core = talk.choose(g.openers[act]), talk.choose(g.cores[act])
-    elements = opener.elements + core.elements + talk.choose(core.tails).elements
-    context = [talk.say(e) for e in elements]
+    pieces = opener, core, talk.choose(core.tails)
+    elements = [e for piece in pieces for e in piece.elements]
+    context, values = [talk.say(e) for e in elements], dict(talk.values)
     answer = talk.choose(_replies(act, frozenset(_named(elements) & _BORROWED)))
-    return context, [talk.say(e) for e in answer.elements]
+    return _Drawn(context, [talk.say(e) for e in answer.elements], talk.topic, act, pieces, values)
 
 # %% ../nbs/00_corpus.ipynb #d1cd7fc7
 def generate(
@@ -415,7 +431,7 @@ def generate(
 ) -> list[tuple[str, str]]:
     "Draw `n` pairs (context, response) independently; duplicates are kept."
     rng, g = random.Random(seed), grammar(names)
-    return [(" ".join(context), " ".join(answer)) for context, answer in (_dialogue(g, rng) for _ in range(n))]
+    return [(" ".join(d.context), " ".join(d.response)) for d in (_dialogue(g, rng) for _ in range(n))]
 
 
 def lines(
@@ -464,14 +480,13 @@ def _fit(
     return p, seen
 
 # %% ../nbs/00_corpus.ipynb #94da0082
-def _parses(
+def _builds(
     g: Grammar,
     tokens: list[str],
-    position: int,           # of the blank
-    hidden: frozenset[int],  # all the positions that can't be seen
-) -> dict[tuple, list]:      # (act, topic named, what is seen, element's key) -> [probability, element at the blank]
-    "All ways to build the phrase from an opener, a core and a tail; those with the same key are added together."
-    first, found = [None if i in hidden else token for i, token in enumerate(tokens)], {}
+    hidden: frozenset[int],  # the positions that can't be seen
+) -> Iterator[tuple]:        # (act, topic named if any, (opener, core, tail), what is seen, probability)
+    "All ways to build the phrase from an opener, a core and a tail."
+    first = [None if i in hidden else token for i, token in enumerate(tokens)]
     for act, index in g.opener_index.items():
         for opener in [g.openers[act][0], *(o for o in index.get(first[0], ()) if o.elements)]:
             i = len(opener.elements)
@@ -485,9 +500,20 @@ def _parses(
                 for tail in tails:
                     topics = {opener.topic, tail.topic} - {None}
                     if len(topics) < 2 and (c := _fit(g, tail, tokens, j, hidden)):
-                        blank = (opener.elements + core.elements + tail.elements)[position]
-                        key = act, *(topics or {None}), a[1] + b[1] + c[1], id(blank)
-                        found.setdefault(key, [0.0, blank])[0] += a[0] * b[0] * c[0]
+                        yield act, *(topics or {None}), (opener, core, tail), a[1] + b[1] + c[1], a[0] * b[0] * c[0]
+
+
+def _parses(
+    g: Grammar,
+    tokens: list[str],
+    position: int,           # of the blank
+    hidden: frozenset[int],  # all the positions that can't be seen
+) -> dict[tuple, list]:      # (act, topic named, what is seen, element's key) -> [probability, element at the blank]
+    "All ways to build the phrase; those with the same key are added together."
+    found: dict[tuple, list] = {}
+    for act, named, pieces, seen, p in _builds(g, tokens, hidden):
+        blank = [e for piece in pieces for e in piece.elements][position]
+        found.setdefault((act, named, seen, id(blank)), [0.0, blank])[0] += p
     return found
 
 # %% ../nbs/00_corpus.ipynb #106d242e
@@ -516,19 +542,20 @@ def _weigh(
     return found
 
 # %% ../nbs/00_corpus.ipynb #ca6ffe0a
-def _blank_law(
+def _topic_laws(
     names: int,
     act: str,
     named: str | None,          # the topic that the pieces belong to, if they belong to one
-    seen: tuple,                # what the tokens show of the variables
+    seen: tuple,                # what is known of the variables
     blank: str | dict | tuple,  # the element at the blank
-) -> dict[str, float]:
-    "Weights of the words at the blank within one parse, summed over topics and over everything hidden."
-    g, families, total = grammar(names), defaultdict(list), Counter()
+) -> Iterator[tuple]:           # (topic, its weight, {word: weight})
+    "For each topic that is possible in one parse: how likely it is, and each word at the blank given the topic."
+    g, families = grammar(names), defaultdict(list)
     slot = blank if isinstance(blank, tuple) else None
     for pair in (*seen, (slot, None)) if slot else seen:
         families[_PARENT.get(pair[0][0], pair[0][0])].append(pair)
-    possible = set([named] if named else g.topic).intersection(*(g.where[e][word] for e, word in seen))
+    possible = set([named] if named else g.topic).intersection(
+        *(g.where[e][word] for e, word in seen if e in g.where))
     for topic in (topic for topic in g.topic if topic in possible):
         p, law = g.topic[topic] * g.act[topic][act], {blank: 1.0} if isinstance(blank, str) else blank
         for root, pairs in families.items():
@@ -539,6 +566,19 @@ def _blank_law(
                 law = found
             else:
                 p *= found[None]
+        yield topic, p, law
+
+
+def _blank_law(
+    names: int,
+    act: str,
+    named: str | None,
+    seen: tuple,
+    blank: str | dict | tuple,
+) -> dict[str, float]:
+    "Weights of the words at the blank within one parse, summed over topics and over everything hidden."
+    total = Counter()
+    for _, p, law in _topic_laws(names, act, named, seen, blank):
         for word, q in law.items():
             total[word] += p * q
     return total
@@ -609,8 +649,15 @@ def draws(
 ) -> Iterator[tuple[list[str], int]]:
     "Yield `n` pairs (tokens of a newly drawn context, position of its blank); every position is equally likely."
     rng, g = random.Random(seed), grammar(names)
-    contexts = [_dialogue(g, rng)[0] for _ in range(n)]
-    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=n):   # by positions
+    yield from _blanks(rng, [_dialogue(g, rng).context for _ in range(n)])
+
+
+def _blanks(
+    rng: random.Random,
+    contexts: list[list[str]],
+) -> Iterator[tuple[list[str], int]]:
+    "Yield as many pairs (context, position) as there are contexts; every position of every context is equally likely."
+    for context in rng.choices(contexts, weights=[len(context) for context in contexts], k=len(contexts)):
         yield context, int(rng.random() * len(context))
 
 # %% ../nbs/00_corpus.ipynb #c94c3d3a
