@@ -7,8 +7,10 @@ from collections import Counter
 import pytest
 
 from tofy.causes import CAUSES, Disguise, cause_words, causes, ceilings, generate_causes, reply_odds
-from tofy.corpus import best, draws, generate, lines, posterior
+from tofy.corpus import best, builtin_sizes, draws, generate, lines, posterior
+from tofy.data import load_data
 from tofy.errors import UsageError
+from tofy.sources import fingerprint, source_lines
 
 def of(record: dict, cause: str, i: int) -> str:
     "The recorded value of a cause, at token i."
@@ -224,3 +226,28 @@ def test_two_hidden_words_are_a_mixture_over_the_second():
             seen = posterior(tokens, i)
             here = sum(q * reply_odds([*tokens[:i], word, *tokens[i + 1:]], answer)[k] for word, q in seen.items())
             assert math.isclose(p, here, rel_tol=1e-9, abs_tol=1e-12)
+
+
+@pytest.mark.parametrize("source, odd, n", [("builtin:40:0:3", Disguise(3), 40), ("builtin:30:400:2:1", Disguise(2, 1, 400), 30),
+                                            ("builtin:25:0:1:2", Disguise(1, 2), 25)])
+def test_a_disguised_text_is_a_source_like_any_other(source, odd, n):
+    assert source_lines(source, 5) == odd.lines(n, 5) and fingerprint(source) == source and builtin_sizes(source) is None
+    data = load_data(source, valid=5)
+    words = {word for line in odd.lines(n) for word in line.split("\t")[0].split()}
+    assert set(data.vocab.words[3:]) <= words and data.settings["source"] == source and not data.origin
+
+
+@pytest.mark.parametrize("source", ["builtin:5:0:x", "builtin:5:0:2:1:9", "builtin:5:0:-1", "builtin:5:0:0", "builtin:5:0:2:101",
+                                    "builtin:99999999:0:2", "builtin:5:2000000:2"])
+def test_a_disguise_that_cannot_be(source):
+    with pytest.raises(UsageError, match="builtin|possible"):
+        source_lines(source)
+
+
+def test_several_hidden_words_and_noise():
+    odd = Disguise(2, 1)
+    tokens = odd.lines(1)[0].split("\t")[0].split()
+    tokens[1] = "<mask>"
+    assert odd.posterior(tokens, 1)
+    with pytest.raises(UsageError, match="hide only one"):
+        odd.undo(tokens, 0)

@@ -28,6 +28,7 @@ from tofy.corpus import (
     _replies,
     _tokens_of,
     _topic_laws,
+    builtin_sizes,
     figures,
     grammar,
     posterior,
@@ -303,6 +304,8 @@ class Disguise:
     def undo(self, phrase: str | list[str], position: int | None = None) -> tuple[list[str], int | None]:
         "The true tokens of a disguised context, and the blank's position among them: None if noise is hidden there."
         tokens = _checked(phrase, position)
+        if self.noise and _unseen(tokens) - {position}:
+            raise UsageError("Any of several hidden words may be noise; hide only one where there are noise words.")
         true = [self.truth.get(token, token) if i != position else "_" for i, token in enumerate(tokens)]
         visible = sum(token == self.NOISE for token in true)
         if position is None or visible == self.noise:
@@ -322,6 +325,19 @@ class Disguise:
     def best(self, n: int = 20_000, seed: int = 1) -> dict[str, float]:
         "The metrics of the exact posterior, as `corpus.best`."
         return figures([_rank_in(self.posterior(tokens, i), tokens[i]) for tokens, i in self.draws(n, seed)])
+
+# %% ../nbs/00c_causes.ipynb #7f39bce6
+def disguise_of(source: object) -> tuple[int, Disguise] | None:
+    "Read (pairs, disguise) from `builtin:PAIRS:NAMES:SPELLINGS[:NOISE]`, None for any other source."
+    name, *sizes = str(source).split(":")
+    if name != "builtin" or len(sizes) < 3:
+        return None
+    if len(sizes) > 4 or not all(size.isdigit() and len(size) < 10 for size in sizes):
+        raise UsageError(f"{source} should be builtin:PAIRS:NAMES:SPELLINGS or builtin:PAIRS:NAMES:SPELLINGS:NOISE, "
+                         "such as builtin:3700:0:4:2.")
+    pairs, names, spellings, noise = [*map(int, sizes), 0][:4]
+    builtin_sizes(f"builtin:{pairs}:{names}")                                # too many
+    return pairs, Disguise(spellings, noise, names)
 
 
 def _all_words(g: Grammar) -> set[str]:

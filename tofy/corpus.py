@@ -446,7 +446,7 @@ def lines(
 def builtin_sizes(source: object) -> tuple[int, int] | None:   # pairs and names; None for any other source
     "Read (pairs, names) from `builtin[:PAIRS[:NAMES]]`, None for any other source; a `ValueError` for wrong sizes."
     name, *sizes = str(source).split(":")
-    if name != "builtin":
+    if name != "builtin" or len(sizes) in (3, 4):   # with these it is disguised, and another text: `causes.disguise_of`
         return None
     if len(sizes) > 2 or not all(size.isdigit() for size in sizes):
         raise ValueError(f"{source} should be builtin, builtin:PAIRS or builtin:PAIRS:NAMES, "

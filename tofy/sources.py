@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
 
+from .causes import disguise_of
 from .corpus import builtin_sizes
 from .corpus import lines as builtin_lines
 from .errors import UsageError, extra
@@ -490,12 +491,16 @@ def kept_file(source: str | Path, column: str | None) -> Path | None:
     return pkgutil.resolve_name(opener)(str(source), column) if opener else None
 
 
-def sizes_of(source: str | Path) -> tuple[int, int] | None:
-    "The sizes in builtin[:N[:NAMES]]; None for any other source."
+def built_in(source: str | Path) -> Callable[[int], list[str]] | None:
+    "Seed → lines of builtin[:N[:NAMES[:SPELLINGS[:NOISE]]]]; None for any other source."
     try:
-        return builtin_sizes(source)
+        disguised, sizes = disguise_of(source), builtin_sizes(source)
     except ValueError as error:
         raise UsageError(str(error)) from None
+    if disguised:
+        pairs, disguise = disguised
+        return lambda seed: disguise.lines(pairs, seed)
+    return (lambda seed: builtin_lines(sizes[0], seed, sizes[1])) if sizes else None
 
 
 def refuse_gone(source: str | Path) -> None:
@@ -507,7 +512,7 @@ def refuse_gone(source: str | Path) -> None:
         raise UsageError(f"The text {source} {how} and is in no file, so it cannot be read again; {again}.")
 
 # %% ../nbs/01a_sources.ipynb #57d75a3d
-def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, builtin[:N[:NAMES]], hub:<id>, -, phrases
+def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, builtin[:N …], hub:<id>, -, phrases
                  seed: int = 0,                # of the built-in corpus
                  column: str | None = None,    # of a table; None: `text`, or the only one that holds text
                  optional: bool = False,       # a source without columns may leave the column out
@@ -519,10 +524,10 @@ def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, bu
     refuse_gone(source)
     if path := kept_file(source, column):
         return read_lines(path)
-    if sizes := sizes_of(source):
+    if drawn := built_in(source):
         if column is not None and not optional:
             raise UsageError(f"{source} has no columns; leave out the column {column!r}.")
-        return builtin_lines(sizes[0], seed=seed, names=sizes[1])
+        return drawn(seed)
     path = Path(source)
     if is_folder(path):
         return chain.from_iterable(file_lines(p, column, True) for p in folder_files(path))
@@ -546,7 +551,7 @@ def whole_text(source: str | Path, column: str | None = None) -> str | None:
 def fingerprint(source: str | Path, column: str | None = None) -> str:
     "What identifies a text: the SHA-256 of a file's bytes or a folder's files, or the source itself if it is builtin."
     refuse_gone(source) if not isinstance(source, Given) else None
-    if isinstance(source, Given) or sizes_of(source):
+    if isinstance(source, Given) or built_in(source):
         return str(source)
     path = kept_file(source, column) or Path(source)
     if is_folder(path):
