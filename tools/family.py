@@ -8,14 +8,13 @@ import re
 from tofy.colours import BLUE, DARK, GREY, ORANGE
 
 TREE = {
-    "a word: it cannot move": {
-        "rivals: a tree, or a few random words": ["word2vec, CBOW 2013"],
-        "rivals: all words": ["BERT 2018", "softmax, untied"],
+    "a word: the label is fixed": {
+        "chosen among all words": ["BERT 2018", "softmax, untied", "softmax, tied", "cosine softmax (default)"],
+        "a tree of words, or a few random rivals": ["word2vec, CBOW 2013", "sampled InfoNCE"],
         "one bit a token: replaced?": ["ELECTRA 2020"]},
-    "a row of the table: it moves, but leaves nothing out": {
-        "rivals: all words": ["softmax, tied", "cosine softmax (default)"],
-        "rivals: a few random words": ["sampled InfoNCE"],
-        "no rivals: stop-gradient, slow copy": ["direction, stop-gradient", "direction, EMA table"]},
+    "the word's row by itself: it moves, but leaves nothing out": {
+        "stop-gradient": ["direction, stop-gradient"],
+        "… and a slow copy of the table": ["direction, EMA table"]},
     "the output of an encoder: it may leave things out": {
         "rivals: other targets": ["CPC 2018", "contextual InfoNCE"],
         "stop-gradient and a predictor": ["SimSiam 2020"],
@@ -164,7 +163,7 @@ OURS = {
                      "That of the way.", "“It answers blanks”: it chooses a response.", "LLM-JEPA: a decoder, with its next-token loss."),
 }
 
-CELL = "flex: 1 1 11em; min-width: 0"
+GRID = "display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15em), 1fr)); gap: .6em 1.2em; margin: 0"
 
 
 def link(source: str) -> str:
@@ -173,14 +172,14 @@ def link(source: str) -> str:
 
 
 def card(name: str, entries: tuple[str, ...], columns: tuple[str, ...], source: str = "") -> str:
-    "One method as a row of labelled cells, which stand below one another where there is no room beside."
+    "One method as labelled cells, which stand below one another where there is no room beside."
     def emphasis(text): return re.sub(r"\*(.+?)\*", r"<em>\1</em>", html.escape(text, quote=False))
 
-    cells = "".join(f'<div style="{CELL}"><dt style="font-weight: 600">{column}</dt><dd style="margin: 0">{emphasis(entry)}</dd></div>'
+    cells = "".join(f'<div><dt style="font-weight: 600">{column}</dt><dd style="margin: 0">{emphasis(entry)}</dd></div>'
                     for column, entry in zip(columns, entries, strict=True))
     where = f'<p style="margin: .3em 0 0; overflow-wrap: anywhere"><small>{link(source)}</small></p>' if source else ""
     return (f'<section style="border-top: 2px solid; padding: .5em 0 1em; text-align: left"><h3 style="margin: 0 0 .3em">{html.escape(name)}</h3>'
-            f'<dl style="display: flex; flex-wrap: wrap; gap: .6em 1.2em; margin: 0">{cells}</dl>{where}</section>')
+            f'<dl style="{GRID}">{cells}</dl>{where}</section>')
 
 
 def cards(family: dict[str, tuple[str, ...]], columns: tuple[str, ...]) -> str:
