@@ -84,3 +84,11 @@ def test_a_comparison_with_a_softmax_says_whether_it_is_tied(figure):
 def test_a_figure_of_an_untuned_peer_says_so():
     "On whole sentences the peer kept the settings that suit it on casual conversations."
     assert "not tuned on sentences" in cells("index")[0] and "never tuned on sentences" in cells("17_benchmark")[0]
+
+
+def test_the_first_program_has_one_chapter():
+    "Chapter 12 tells its case; elsewhere what it did is a common mistake, and it is named twice at most."
+    named = re.compile(r"\b(?:the|an) original\b|\boriginal's\b|\bthe notes\b|\bnotes'", re.IGNORECASE)
+    counts = {path.stem: len(named.findall(re.sub(r"(?m)^\*Said as: .*$", "", cells(path.stem)[0]))) for path in NBS.glob("*.ipynb")}
+    assert counts.pop("12_gap") > 10
+    assert {name: n for name, n in counts.items() if n > 2} == {}
