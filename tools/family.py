@@ -1,6 +1,6 @@
 """The family tree of chapter 23: facts about eleven methods and our own arms, the cards that show them, and the drawn tree.
 
-Each fact was read in the paper or in the authors' code that its card names; whoever changes one looks there first.
+Each fact was checked in the code or paper that its card names (a few in summaries of the paper); whoever changes one looks there first.
 """
 import html
 import re
