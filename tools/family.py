@@ -168,7 +168,7 @@ GRID = "display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 
 
 def link(source: str) -> str:
     "A source with its arXiv numbers as links."
-    return re.sub(r"\b(\d{4}\.\d{5}|\d{4}\.\d{4})\b", r'<a href="https://arxiv.org/abs/\1">\1</a>', html.escape(source))
+    return re.sub(r"\b(\d{4}\.\d{5}|\d{4}\.\d{4})\b", r'<a style="color: inherit" href="https://arxiv.org/abs/\1">\1</a>', html.escape(source))
 
 
 def card(name: str, entries: tuple[str, ...], columns: tuple[str, ...], source: str = "") -> str:
@@ -178,7 +178,7 @@ def card(name: str, entries: tuple[str, ...], columns: tuple[str, ...], source: 
     cells = "".join(f'<div><dt style="font-weight: 600">{column}</dt><dd style="margin: 0">{emphasis(entry)}</dd></div>'
                     for column, entry in zip(columns, entries, strict=True))
     where = f'<p style="margin: .3em 0 0; overflow-wrap: anywhere"><small>{link(source)}</small></p>' if source else ""
-    return (f'<section style="border-top: 2px solid; padding: .5em 0 1em; text-align: left"><h3 style="margin: 0 0 .3em">{html.escape(name)}</h3>'
+    return (f'<section style="border-top: 2px solid; padding: .5em 0 1em; text-align: left"><h3 style="margin: 0 0 .3em; font-size: 1.2em; color: inherit">{html.escape(name)}</h3>'
             f'<dl style="{GRID}">{cells}</dl>{where}</section>')
 
 
