@@ -143,7 +143,7 @@ def no_empty_folder(folder: Path | None) -> Iterator[None]:
 
 # %% ../nbs/08_checkpoint.ipynb #9054bc8d
 OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
-ALSO = dict(latent=("frames.safetensors",), decoder=("samples.jsonl",))   # files of one kind of run only
+ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors"), decoder=("samples.jsonl",))   # files of one kind of run only
 
 
 def names_of(kind: str) -> list[str]:
@@ -441,13 +441,14 @@ def in_log(value: float) -> str:
 # %% ../nbs/08_checkpoint.ipynb #6147eb15
 def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
     "The rows of a log as records; a last row that a crash cut short is dropped."
-    path, names, kinds = Path(folder) / kind.file, columns(kind), {f.name: f.type for f in fields(kind)}
+    path, kinds = Path(folder) / kind.file, {f.name: f.type for f in fields(kind)}
     read = {int: int, float: lambda v: float(v or "nan"), bool: lambda v: v == "1"}
     with reading(path, "has a damaged row"):
-        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)[1:] if path.is_file() else []
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         rows = [line.strip().split(",") for line in lines if line.endswith("\n")]
+        names = rows[0] if rows and set(rows[0]) <= set(columns(kind)) else columns(kind)   # old logs lack new columns
         return [kind(**{name: read[kinds[name]](value) for name, value in zip(names, row)})
-                for row in rows if len(row) == len(names)]
+                for row in rows[1:] if len(row) == len(names)]
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
 def trim_log(folder: str | Path, step: int, kind: Any) -> None:

@@ -8,6 +8,7 @@ __all__ = ['ModelConfig', 'Encoder', 'LatentModel', 'count_parameters', 'EMATeac
 # %% ../nbs/05_encoder.ipynb #4e2d0b80
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -35,7 +36,7 @@ class ModelConfig:
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,
                              choices=("rotary", "sinusoidal", "learned", "none"))
     predictor: str = setting("linear", "What turns a hidden state into a prediction.", group="Model", rare=True,
-                             choices=("linear", "identity", "mlp"))
+                             choices=("linear", "identity", "mlp", "queries"))
     attend_padding: bool = setting(False, "Pad phrases to max_seq and attend to the padding, as the original did.",
                                    group="Model", rare=True)
     ngrams: int = setting(0, "Buckets for the character 3- to 5-grams of the words, such as 4096; 0: none.",
@@ -46,6 +47,9 @@ class ModelConfig:
         if self.dim % self.heads:
             raise UsageError(f"{self.heads} heads do not divide a dim of {self.dim}; try "
                              f"{', '.join(str(h) for h in range(1, 17) if self.dim % h == 0)}.")
+        if self.predictor == "queries" and self.attend_padding:
+            raise UsageError("The predictor 'queries' removes the blanks as if they were padding, so it cannot be used "
+                             "with attend_padding; leave one of the two out.")
 
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):
@@ -62,30 +66,52 @@ class Encoder(nn.Module):
                                     for _ in range(config.layers))
         self.norm, self.dropout = nn.LayerNorm(config.dim), Dropout(config.dropout)
 
-    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
-        "ids int64 `(B,T)` → hidden float `(B,T,D)`; with `mask` bool `(B,T)`, only where it is true: `(M,D)`."
+    def embed(self, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+        "ids int64 `(B,T)` → the first block's input `(B,T,D)`, and `keep` `(B,T)`: true where attention may look."
         length = ids.shape[1]
         if length > self.config.max_seq:
             raise UsageError(f"The phrase has {length} tokens and this model reads {self.config.max_seq}; shorten it.")
         if self.config.attend_padding:
             ids = F.pad(ids, (0, self.config.max_seq - length), value=PAD)
         keep = ids != PAD                                                                    # (B,T)
-        keep = None if self.config.attend_padding or bool(keep.all()) else keep
+        keep = None if self.config.attend_padding or bool(keep.all()) else keep | ~keep.any(1, keepdim=True)
         x = self.embedding(ids) * self.config.dim**.5 + self.positions(ids.shape[1])         # (B,T,D)
-        x = self.dropout(x)
-        at = None if mask is None else F.pad(mask, (0, ids.shape[1] - length))               # (B,T)
+        return self.dropout(x), keep
+
+    def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        "ids int64 `(B,T)` → hidden float `(B,T,D)`; with `mask` bool `(B,T)`, only where it is true: `(M,D)`."
+        (x, keep), length = self.embed(ids), ids.shape[1]                                    # (B,T,D), (B,T)
+        at = None if mask is None else F.pad(mask, (0, x.shape[1] - length))                 # (B,T)
         for block in self.blocks[:-1]:
             x = block(x, keep)
         x = self.blocks[-1](x, keep, at) if self.blocks else x if at is None else x[at]      # only at the blanks
         return self.norm(x) if at is not None else self.norm(x)[:, :length]                  # (M,D) or (B,T,D)
 
+# %% ../nbs/05_encoder.ipynb #d57313f8
+class QueryPredictor(nn.Module):
+    "A narrow transformer that reads the visible states and one query a blank (Assran et al. 2023, section 3)."
+    def __init__(self, dim: int):
+        super().__init__()
+        width = max(dim // 2 // 16, 1) * 16                                       # W: half of D, in heads of 16
+        self.down, self.up, self.norm = nn.Linear(dim, width), nn.Linear(width, dim), nn.LayerNorm(width)
+        self.query = nn.Parameter(.02 * torch.randn(width))
+        self.block = Block(width, width // 16, rotary=True)
+
+    def forward(self, states: Tensor, mask: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
+        "states `(B,T,D)`, mask and keep bool `(B,T)` → predictions `(M,D)`, and the vectors `(M,W)` they are made from."
+        x = torch.where(mask[..., None], self.query, self.down(states))           # (B,T,W)
+        hidden = self.norm(self.block(x, keep, mask))                             # (M,W)
+        return self.up(hidden), hidden
+
 # %% ../nbs/05_encoder.ipynb #09bf18e2
 def make_predictor(kind: str, dim: int) -> nn.Module:
-    "The predictor, D → D: `identity`, one `linear` layer, or the original's two layers with a ReLU (`mlp`)."
+    "The predictor, D → D: `identity`, a `linear` layer, two layers with a ReLU (`mlp`), or a transformer (`queries`)."
     if kind == "identity":
         return nn.Identity()
     if kind == "linear":
         return nn.Linear(dim, dim)
+    if kind == "queries":
+        return QueryPredictor(dim)
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
 # %% ../nbs/05_encoder.ipynb #682ac31a
@@ -96,6 +122,7 @@ class LatentModel(nn.Module):
         self.config, self.encoder = config, Encoder(config)
         self.predictor = make_predictor(config.predictor, config.dim)
         self.log_temperature = nn.Parameter(torch.tensor(float(temperature)).log())
+        self.readout: Any = None                      # words from vectors (chapter 7a), if the targets were no rows
 
     def spell(self, words: Sequence[str]) -> None:
         "Tell a model with n-grams how its words `(V,)` are spelt; other models ignore the call."
@@ -114,12 +141,18 @@ class LatentModel(nn.Module):
 
     def forward(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         "ids `(B,T)`, mask bool `(B,T)` true at M blanks → prediction `(M,D)` and hidden vector `(M,D)` at the blanks."
+        if self.config.predictor == "queries":                                    # the encoder never sees the blanks
+            return self.predictor(self.encoder(ids.masked_fill(mask, PAD)), mask, ids != PAD)
         hidden = self.encoder(ids, mask)                                          # (M,D)
         return self.predictor(hidden), hidden
 
     def cosines(self, pred: Tensor) -> Tensor:
         "The cosine of each prediction `(M,D)` with every row of the table, as `(M,V)`."
         return F.normalize(pred, dim=-1) @ F.normalize(self.table, dim=-1).T
+
+    def scores(self, pred: Tensor, hidden: Tensor) -> Tensor:
+        "The score of every word at each blank, `(M,V)`: those of the readout, if there is one, otherwise the cosines."
+        return self.cosines(pred) if self.readout is None else self.readout.scores(pred, hidden)
 
 # %% ../nbs/05_encoder.ipynb #b872f592
 def count_parameters(model: nn.Module) -> int:

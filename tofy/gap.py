@@ -174,7 +174,7 @@ def in_rows(latent: Latent,
     @torch.no_grad()
     def score(questions: Masked) -> Tensor:
         extra = (0, max(width - questions.inputs.shape[1], 0))
-        return model.cosines(model(F.pad(questions.inputs, extra, value=PAD), F.pad(questions.mask, extra))[0])
+        return model.scores(*model(F.pad(questions.inputs, extra, value=PAD), F.pad(questions.mask, extra)))
     return score
 
 # %% ../nbs/12_gap.ipynb #cf2b308a

@@ -94,9 +94,18 @@ class Block(nn.Module):
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None) -> Tensor:
         "x `(B,T,D)` → `(B,T,D)`, or `(M,D)` where `at` is true; `keep` is true for visible tokens; both bool `(B,T)`."
+        x = self.mix(x, keep, at, past)
+        return x + self.dropout(self.feed_forward(x))
+
+    def mix(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
+            past: list[Tensor] | None = None) -> Tensor:
+        "The first half of the block: x plus what attention reads from the other tokens."
         mixed = self.attention(self.norm1(x), keep, at, past)
-        x = (x if at is None else x[at]) + self.dropout(mixed)
-        return x + self.dropout(self.down(F.gelu(self.up(self.norm2(x)))))
+        return (x if at is None else x[at]) + self.dropout(mixed)
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        "What the second half of the block adds to x, float `(…,D)`."
+        return self.down(F.gelu(self.up(self.norm2(x))))
 
 # %% ../nbs/04_layers.ipynb #b5a52ed7
 def sinusoids(length: int,   # T

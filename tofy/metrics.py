@@ -90,10 +90,10 @@ def chance(n_words: int) -> dict[str, float]:
 
 
 def model_scorer(model: LatentModel) -> Scorer:
-    "A scorer that scores every word by the cosine of its embedding with the model's prediction."
+    "A scorer that scores every word by the cosine of its embedding with the model's prediction, or by its readout."
     @torch.no_grad()
     def score(questions: Masked) -> Tensor:
-        return model.cosines(model(questions.inputs, questions.mask)[0])
+        return model.scores(*model(questions.inputs, questions.mask))
     return score
 
 

@@ -23,7 +23,8 @@ from .checkpoint import SETTINGS, measured, write_whole
 from .encoder import count_parameters
 from .errors import RunError, UsageError, extra
 from .inference import Answer, Latent, check_text, diff, fill, load
-from .run_folder import BASELINES, LOG, MODEL, STATE, VOCAB, load_baselines, read_log
+from .readout import Readout
+from .run_folder import BASELINES, LOG, MODEL, READOUT, STATE, VOCAB, load_baselines, read_log
 from .vocab import PAD, SPECIALS, TOKENIZER
 
 # %% ../nbs/18_sharing.ipynb #3ff3dc51
@@ -181,7 +182,7 @@ class Tofy(Latent):
             return upload(self.save_pretrained(folder, name, license), name, private, message, token)
 
 # %% ../nbs/18_sharing.ipynb #cc48f670
-FILES = (MODEL, VOCAB, SETTINGS, LOG, BASELINES, CARD)   # and the tokenizer, if the run has one
+FILES = (MODEL, VOCAB, SETTINGS, LOG, BASELINES, READOUT, CARD)   # and the tokenizer, if the run has one
 
 # %% ../nbs/18_sharing.ipynb #0694c473
 def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Path:
@@ -193,6 +194,8 @@ def save_shared(model: Tofy, folder: Path, name: str, license: str | None) -> Pa
     about = {k: without_folders(v) if isinstance(v, dict) else v for k, v in model.header.items()
              if k not in ("text", "heldout_sha256")}                 # where its text lies is nobody's business
     run_folder.save_model(folder, model.model, model.vocab, about)
+    if isinstance(model.model.readout, Readout):
+        run_folder.save_readout(folder, model.model.readout)
     for file in (LOG, BASELINES):
         if (model.folder / file).is_file():
             shutil.copyfile(model.folder / file, folder / file)
