@@ -21,10 +21,10 @@ from tofy.gap import in_rows
 from tofy.inference import Latent, diff, fill, load, read_blank
 from tofy.loop import optimizer_step
 from tofy.masking import all_blanks, ask
-from tofy.run_folder import MODEL, STATE, load_model
+from tofy.run_folder import MODEL, STATE, load_model, warm_start
 from tofy.sizing import memory, parameters, profile_step
 from tofy.spelling import bucket, ngram_index, ngrams, own_rows, spell, spelling_of
-from tofy.training import batch_loss, make_optimizer, open_run, recipe, train, warm_start
+from tofy.training import batch_loss, make_optimizer, open_run, recipe, train
 from tofy.vocab import SPECIALS
 
 DATA = load_data("builtin:300")

@@ -330,11 +330,11 @@ def names_folder(first: str, rest: list[str]) -> bool:
     return all(part in separated for part in parts if blank.search(part))
 
 # %% ../nbs/16_cli.ipynb #b0699da6
-def answer_all(words: list[str], ask: Callable, as_json: bool) -> None:
+def answer_all(words: list[str], ask: Callable, as_json: bool, readout: str | None = None) -> None:
     "Print the answer to each phrase; without phrases, to each one typed at a prompt or read from a pipe."
     from tofy.inference import Answers, load
     folder, phrases = split_folder(words)
-    latent = load(folder)
+    latent = load(folder, readout)
     if phrases:
         answers = Answers(ask(latent, phrase) for phrase in phrases)
         texts = [*map(repr, answers), *([repr(answers)] if len(answers) > 1 else [])]
@@ -363,6 +363,8 @@ Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then ph
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
 Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
 Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
+ReadoutKind = option("Read words from the model's vectors by a readout fitted now: linear, ridge or prototypes.", str,
+                     "the run's own, if it has one")
 
 # %% ../nbs/16_cli.ipynb #fa642e31
 @app.command()
@@ -370,6 +372,7 @@ def diff(
     words: Words = None,
     top: Top = 5,
     strip_answer: flag("--strip-answer", "First remove the answer from the whole phrase, as the notes did.") = False,
+    readout: ReadoutKind = None,
     as_json: AsJson = False,
 ) -> None:
     """Fill a blank, and rank the expected word among all words.
@@ -383,11 +386,12 @@ def diff(
       tofy diff                          # type phrases at a prompt
     """
     from tofy import inference
-    answer_all(words or [], lambda latent, phrase: inference.diff(latent, phrase, top, strip_answer), as_json)
+    answer_all(words or [], lambda latent, phrase: inference.diff(latent, phrase, top, strip_answer), as_json,
+               readout)
 
 
 @app.command()
-def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
+def fill(words: Words = None, top: Top = 5, readout: ReadoutKind = None, as_json: AsJson = False) -> None:
     """Fill a blank with the nearest words.
 
     Example:
@@ -395,7 +399,7 @@ def fill(words: Words = None, top: Top = 5, as_json: AsJson = False) -> None:
       tofy fill runs/latent "david has _ to london ."
     """
     from tofy import inference
-    answer_all(words or [], lambda latent, phrase: inference.fill(latent, phrase, top), as_json)
+    answer_all(words or [], lambda latent, phrase: inference.fill(latent, phrase, top), as_json, readout)
 
 # %% ../nbs/16_cli.ipynb #418bef01
 @app.command("eval")
@@ -404,6 +408,7 @@ def evaluate(
     data: word("[DATA]", "A text in any form that train takes; default: the held-out phrases.") = None,
     max_queries: option("Test at most this many blanks, drawn with seed 0.", default="all", least=1) = None,
     column: Column = None,
+    readout: ReadoutKind = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model on every held-out blank, or on a file.
@@ -417,12 +422,13 @@ def evaluate(
       tofy eval runs/mine other.txt --max-queries 5000 --json
     """
     from tofy.inference import evaluate_run
-    figures = evaluate_run(folder, data or None, max_queries, column)
+    figures = evaluate_run(folder, data or None, max_queries, column, readout)
     lines = {name: figures[name] for name in BASELINE_NAMES if name in figures}
     neg = ", ".join(f"{name} {line['acc_neg']:.3f}" for name, line in lines.items() if "acc_neg" in line)
     unit = figures.get("unit", "words")
     text = [f"{figures['queries']:,} blanks among {figures['vocab']:,} {unit}; "
             f"{figures['unknown']:,} unknown {unit} are not asked for", figure_table(dict(model=figures) | lines),
+            f"words are read by {figures['readout']}" if "readout" in figures else
             f"cos_mean {figures['cos_mean']:.3f}; acc_neg {figures['acc_neg']:.3f} against 32 random words ({neg})"]
     if "best" in figures:
         text.append("best: the best possible, measured on 20,000 fresh draws")

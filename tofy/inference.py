@@ -27,6 +27,7 @@ from .errors import RunError, TofyError, UsageError, readable, whole_number
 from .layers import Attention, rotate, turns
 from .masking import Masked, all_blanks
 from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_scorer, ranks
+from .readout import fit_readout
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
 from .sources import as_source, read_lines, source_lines
 from .vocab import MASK, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
@@ -94,17 +95,21 @@ class Latent:
         "`source`, or '' if the model reads subword pieces, for which the best possible answer is not known."
         return self.source if self.vocab.unit == "words" and builtin(self.source) else ""
 
-    @torch.no_grad()
     def predict(self, ids: list[int]) -> Tensor:
         "The predicted embedding `(D,)` at the one `<mask>` in `ids`."
+        return self.at_blank(ids)[0][0]
+
+    @torch.no_grad()
+    def at_blank(self, ids: list[int]) -> tuple[Tensor, Tensor]:
+        "The prediction `(1,D)` and the hidden vector at the one `<mask>` in `ids`."
         row = torch.tensor([ids])                                                       # (1,T)
-        pred = self.model(row, row == MASK)[0][0]
+        pred, hidden = self.model(row, row == MASK)
         if not pred.isfinite().all():
             raise RunError("The model's prediction is NaN or infinite, so it has no answer; train it again.")
-        return pred
+        return pred, hidden
 
     def score(self, questions: Masked) -> Tensor:
-        "The cosine `(M,V)` of the prediction at each blank with every word's embedding; this method is a `Scorer`."
+        "The score `(M,V)` of every word at each blank: a cosine, or that of the readout; this method is a `Scorer`."
         return model_scorer(self.model)(questions)
 
     @torch.no_grad()
@@ -122,9 +127,16 @@ class Latent:
 READY = Path(corpus.__file__).with_name("runs")   # the run folders in the package, made by tools/ready_runs.py
 
 
-def load(folder: str | Path = "runs/latent") -> Latent:   # or a ready-made run, such as READY / "healthy"
-    "Load the best model of a run folder, with its vocabulary."
+def load(folder: str | Path = "runs/latent",   # or a ready-made run, such as READY / "healthy"
+         readout: str | None = None,           # read words by a readout of this kind, fitted now; None: the model's own
+        ) -> Latent:
+    "Load the best model of a run folder, with its vocabulary and, if its targets were contextual, its readout."
     model, vocab, header = load_model(folder)
+    if readout and getattr(model.readout, "kind", None) != readout:
+        model.readout = fit_readout(model, run_data(folder).train, len(vocab), (readout,))
+    elif isinstance(model.readout, run_folder.NoReadout):
+        with suppress(RunError):                                     # its text is gone: an error at the first question
+            run_folder.add_readout(folder, model, run_data(folder))
     return Latent(model, vocab, header, load_baselines(folder, vocab)[0])
 
 # %% ../nbs/10_inference.ipynb #aea7f8ac
@@ -148,12 +160,14 @@ class Answer:
     neighbours: list[tuple[str, float]] = field(default_factory=list)   # … the words nearest to its row, with cosines
     baselines: dict[str, float] = field(default_factory=dict)   # … its rank by chance, unigram, bigram, best possible
     note: str | None = None
+    measure: str = "cosine"           # what the numbers in `top` are: cosines, or shares by a readout
 
     def about(self) -> list[str]:
         "Lines of text about the expected word: its rank, the baselines' ranks, and its neighbours."
         if self.word is None:
             return [self.note] if self.note else []
-        lines = [f"{self.word}: rank {self.rank}/{self.vocab_size}, cosine {self.cosine:.3f}, L2 {self.l2:.3f}"]
+        far = "" if self.l2 is None else f", L2 {self.l2:.3f}"
+        lines = [f"{self.word}: rank {self.rank}/{self.vocab_size}, {self.measure} {self.cosine:.3f}{far}"]
         lines += [f"rank by {', '.join(f'{name} {rank:g}' for name, rank in self.baselines.items())}"]
         near = ", ".join(f"{word} (cosine {cosine:.3f})" for word, cosine in self.neighbours)
         if near:
@@ -172,7 +186,7 @@ class Answer:
         rows = "".join(f"<tr><td>{'<b>' * (w == self.word)}{html.escape(w)}</td><td>{c:.3f}</td><td>"
                        f"{bar.format(RED if w == self.word else BLUE, max(c, 0) * 200)}</td></tr>"
                        for w, c in self.top)
-        table = f"<table><tr><th>word</th><th>cosine</th><th style='width:200px'></th></tr>{rows}</table>"
+        table = f"<table><tr><th>word</th><th>{self.measure}</th><th style='width:200px'></th></tr>{rows}</table>"
         return f"<p>{html.escape(self.phrase)}</p>{table}<p>{'<br>'.join(map(html.escape, self.about()))}</p>"
 
 # %% ../nbs/10_inference.ipynb #4df8e969
@@ -187,21 +201,23 @@ PIECES = "these are pieces of words; · stands for a space"
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
     top = whole_number("top", top)
-    vocab, pred = latent.vocab, latent.predict(read_blank(latent.vocab, phrase))
-    cosines, words = latent.model.cosines(pred[None]).detach(), vocab.words              # (1,V)
-    row = None if word is None else latent.row(word)                                     # (D,)
-    if word is not None and word not in vocab.ids:                                       # one more candidate
-        cosines, words = torch.cat([cosines, torch.cosine_similarity(pred, row, dim=0).view(1, 1)], 1), (*words, word)
-    n_words = len(words) - len(SPECIALS)
+    vocab, readout, (pred, hidden) = latent.vocab, latent.model.readout, latent.at_blank(read_blank(latent.vocab, phrase))
+    cosines, words = latent.model.scores(pred, hidden).detach(), vocab.words             # (1,V)
+    row = None if word is None or readout else latent.row(word)                          # (D,)
+    if row is not None and word not in vocab.ids:                                        # one more candidate
+        cosines, words = torch.cat([cosines, torch.cosine_similarity(pred, row[None]).view(1, 1)], 1), (*words, word)
+    cosines, n_words = readout.shares(cosines) if readout else cosines, len(words) - len(SPECIALS)
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
     nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
     answer = Answer(phrase.strip(), nearest, n_words, word, note=PIECES if vocab.unit == "pieces" else None)
+    if readout:
+        answer.measure, answer.note = "share", f"words are read by {readout!r}"
     if word is not None:
         target = torch.tensor([vocab.ids.get(word, len(vocab))])
         answer.rank = int(ranks(cosines, target))
         answer.cosine = cosines[0, target].item()
-        answer.l2 = (pred - row).norm().item()
-        answer.neighbours = nearest_words(latent, word)
+        if row is not None:
+            answer.l2, answer.neighbours = (pred[0] - row).norm().item(), nearest_words(latent, word)
         answer.baselines = baseline_ranks(latent, phrase, word)
     return answer
 
@@ -239,7 +255,7 @@ def plot_answer(answer: Answer, ax=None):
     ax = ax or plt.subplots(figsize=(6, .4 + .3 * len(answer.top)))[1]
     words, cosines = zip(*reversed(answer.top))
     ax.barh([*map(plain, words)], cosines, color=[RED if w == answer.word else BLUE for w in words])
-    ax.set(xlabel="cosine with the prediction", xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
+    ax.set(xlabel="cosine with the prediction" if answer.measure == "cosine" else answer.measure, xlim=(min(0, *cosines), 1), title=plain(answer.phrase))
     return ax
 
 # %% ../nbs/10_inference.ipynb #d45e8a9b
@@ -401,7 +417,9 @@ def evaluate(latent: Latent,
         raise UsageError("These phrases have no known word to hide; give phrases with words of the training text.")
     scorers = baseline_scorers(latent.vocab, latent.bigram)
     figures = judge(latent.score, phrases, blanks, V)
-    figures |= dict(cos_mean=figures.pop("score"), vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
+    figures |= dict(cos_mean=figures.pop("score") if latent.model.readout is None else None, vocab=V - len(SPECIALS), unknown=int((phrases.flat == UNK).sum()))
+    if latent.model.readout:
+        figures |= dict(readout=str(latent.model.readout))
     if latent.vocab.unit == "pieces":                                        # not comparable with figures for words,
         figures, source = figures | dict(unit="pieces"), ""                  # and the best possible is not known
     return figures | measure_baselines(scorers, phrases, blanks, V, source)
@@ -518,9 +536,9 @@ def heldout_phrases(folder: str | Path,
 
 
 def evaluate_run(folder: str | Path, source: str | Path | Iterable[str] | None = None, max_queries: int | None = None,
-                 column: str | None = None) -> dict:
+                 column: str | None = None, readout: str | None = None) -> dict:
     "Metrics of a run, and of the baselines, on the phrases of a file or (by default) on the run's held-out phrases."
-    latent, known = load(folder), {}
+    latent, known = load(folder, readout), {}
     if source is None:
         phrases = heldout_phrases(folder, latent)
     else:
@@ -529,7 +547,7 @@ def evaluate_run(folder: str | Path, source: str | Path | Iterable[str] | None =
         phrases = encode_phrases(source, latent.vocab, latent.model.config.max_seq, split, column)[0]
     with suppress(UsageError):                                               # raised if nothing was held out
         known = run_baselines(folder)
-    latent = load(folder)                                                    # the folder now has the bigram counts
+    latent.bigram = load_baselines(folder, latent.vocab)[0]                  # the folder now has the bigram counts
     best = {"best": known["best"]} if source is None and "best" in known else {}   # measured already
     return evaluate(latent, phrases, max_queries, str(source or "")) | best
 

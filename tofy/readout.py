@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['KINDS', 'READS', 'Readout', 'choose_readout', 'blank_features', 'fit_readout']
 
-# %% ../nbs/07a_readout.ipynb #69b20c1e
+# %% ../nbs/07a_readout.ipynb #c13c96d4
 import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -19,8 +19,9 @@ from .encoder import LatentModel
 from .errors import UsageError
 from .masking import Blanks, all_blanks, ask
 from .metrics import ranks, summary
+from .vocab import SPECIALS
 
-# %% ../nbs/07a_readout.ipynb #b003fb08
+# %% ../nbs/07a_readout.ipynb #c8204860
 KINDS, READS = ("linear", "ridge", "prototypes"), ("hidden", "prediction")   # what is fitted, and on which vectors
 
 
@@ -44,6 +45,14 @@ class Readout:
     def scores(self, pred: Tensor, hidden: Tensor) -> Tensor:
         "The score of every word at each blank, `(M,V)`, from the model's two outputs."
         return self.standard((hidden if self.reads == "hidden" else pred).to(self.weight)) @ self.weight + self.bias
+
+    def shares(self, scores: Tensor) -> Tensor:
+        "Scores `(M,V)` as shares of certainty: their softmax over all words but the specials; those of a ridge as they are."
+        if self.kind == "ridge":
+            return scores
+        words = scores.clone()
+        words[:, :len(SPECIALS)] = float("-inf")
+        return words.softmax(-1)
 
     def __repr__(self) -> str:
         return f"a {self.kind} readout of the {self.reads}, MRR {self.mrr:.3f} on training blanks held back"
@@ -97,18 +106,16 @@ def softmax_layer(x: Tensor, words: Tensor, V: int, passes: float, batch: int = 
 FITS = dict(linear=(fit_linear, (16.,)), ridge=(fit_ridge, (1e-4, 1e-3, 1e-2, 1e-1)),
             prototypes=(fit_prototypes, (.05, .1, .2)))
 
-# %% ../nbs/07a_readout.ipynb #9c0bc78a
+# %% ../nbs/07a_readout.ipynb #958d1d8f
 def choose_readout(features: Mapping[str, Tensor],   # name → (N,F)
                    words: Tensor,                    # int64 (N,)
                    held: Tensor,                     # bool (N,): choose by these, fit on the others
                    V: int,
                    kinds: Iterable[str] = KINDS,
                   ) -> Readout:
-    "The readout with the highest MRR on the blanks held back; raises a `UsageError` for an unknown kind."
+    "The readout with the highest MRR on the blanks held back."
     best = None
     for (reads, x), kind in itertools.product(features.items(), kinds):
-        if kind not in FITS:
-            raise UsageError(f"There is no readout {kind!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
         fit, strengths = FITS[kind]
         plain = Readout(kind, reads, x[~held].mean(0), x[~held].std(0) + 1e-6, *fit_shape(x, V), 0., -1.)
         for strength, (weight, bias) in fit(plain.standard(x[~held]), words[~held], V, strengths).items():
@@ -140,7 +147,9 @@ def fit_readout(model: LatentModel,
                 reads: Iterable[str] = READS,
                 most: int = 20_000,                  # blanks, drawn with seed 0
                ) -> Readout:
-    "The best readout of a frozen model, fitted on training blanks; raises a `UsageError` if there are fewer than two."
+    "The best readout of a frozen model, fitted on training blanks; a `UsageError` for an unknown kind, or too few blanks."
+    if unknown := set(kinds) - FITS.keys():
+        raise UsageError(f"There is no readout {unknown.pop()!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
     blanks = all_blanks(phrases, most)
     held = blanks.rows % 10 == 0
     if not held.any() or held.all():

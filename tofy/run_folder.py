@@ -174,9 +174,10 @@ def load_readout(folder: str | Path) -> Readout | None:
     with store.reading(path, "is no readout"):
         if header["model_sha256"] != store.sha256((Path(folder) / MODEL).read_bytes()):
             return None
-        told = header["kind"], str(header["reads"])
-        found = Readout(*told, **tensors, strength=float(header["strength"]), mrr=float(header["mrr"]))
-        if told[0] not in KINDS or found.weight.dim() != 2 or not found.mean.shape == found.scale.shape == (
+        mean, scale, weight, bias = (tensors[name] for name in ("mean", "scale", "weight", "bias"))
+        numbers = float(header["strength"]), float(header["mrr"])
+        found = Readout(header["kind"], str(header["reads"]), mean, scale, weight, bias, *numbers)
+        if found.kind not in KINDS or found.weight.dim() != 2 or not found.mean.shape == found.scale.shape == (
                 found.weight.shape[:1]) or found.bias.shape != found.weight.shape[1:]:
             raise ValueError("its tensors do not fit together")
     return found

@@ -34,7 +34,7 @@ from .readout import fit_readout
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
-from .targets import TARGET_LOSSES, TargetEncoder, blank_states, context_loss, make_teacher, target_gauges
+from .targets import TargetEncoder, blank_states, context_loss, make_teacher, target_gauges
 from .vocab import SPECIALS, UNK
 
 # %% ../nbs/09_training.ipynb #1d654f65
@@ -71,7 +71,7 @@ class TrainConfig(LoopConfig):
                           "(EMA), or the state in context of a target encoder.",
                           choices=("table", "stopgrad", "ema", "context"), group="Loss")
     target_loss: str = setting("cosine", "Loss between predictions and targets in context, in place of all other terms.",
-                               choices=(*TARGET_LOSSES, "infonce"), group="Loss", rare=True)
+                               choices=("cosine", "smooth_l1", "infonce", "sigreg", "vicreg"), group="Loss", rare=True)
     target_states: str = setting("last", "Target in context: the last state, or the mean of what the blocks add.",
                                  choices=("last", "blocks"), group="Loss", rare=True)
     ema_decay: float = setting(.996, "Decay of the slow copy: the nearer to 1, the slower it is.", least=0, most=1,
@@ -95,7 +95,7 @@ class TrainConfig(LoopConfig):
         if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
             raise UsageError("mse_weight, rank_weight and aux_weight are 0, so there is no loss; give one a weight.")
         if self.target == "context" and self.best_by == "acc_ema":
-            raise UsageError("best_by acc_ema compares with rows of the table; for target context, use valid_mrr.")
+            raise UsageError("best_by acc_ema ranks rows of the table; for target context, use valid_mrr.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -104,14 +104,14 @@ RECIPES = {
     "notes": (
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
                     predictor="mlp", attend_padding=True),
-        TrainConfig(steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0., mask_mode="one",
-                    unk_targets=True, random_specials=True, negatives=32, learn_temperature=False, mse_weight=1.,
-                    smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
-                    recipe="notes")),
+        TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0.,
+                    mask_mode="one", unk_targets=True, random_specials=True, negatives=32, learn_temperature=False,
+                    mse_weight=1., smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema")),
+    "jepa": (ModelConfig(), TrainConfig(target="context", ema_decay=.999, corrupt=(1., 0., 0.), recipe="jepa")),
 }
 
 
-def recipe(name: str = "tofy",   # "tofy" or "notes"
+def recipe(name: str = "tofy",   # "tofy", "jepa" or "notes"
            **changes: Any,       # any field of the two configs; steps and seconds replace each other
           ) -> tuple[ModelConfig, TrainConfig]:
     "The model and training configs of a recipe, with the changes; raises a `UsageError` for an unknown name."
@@ -245,7 +245,7 @@ def predict(run: LatentRun, inputs: Tensor, mask: Tensor) -> tuple[Tensor, Tenso
 
 def target_table(run: LatentRun) -> Tensor:
     "The target embeddings of all words, float `(V,D)`: the table, the table with stop-gradient, or its slow copy."
-    if run.config.target == "ema":
+    if isinstance(run.teacher, EMATeacher):
         return run.teacher.table
     return run.model.table if run.config.target == "table" else run.model.table.detach()
 
@@ -253,8 +253,8 @@ def target_table(run: LatentRun) -> Tensor:
 def context_terms(run: LatentRun, pred: Tensor, masked: Masked, measure: bool) -> tuple[Tensor, dict[str, float]]:
     "The loss between predictions `(M,D)` and the states of unhidden phrases, and gauges of these targets."
     c, whole = run.config, masked.inputs.masked_scatter(masked.mask, masked.targets)                # (B,T)
-    target = (run.teacher(whole, masked.mask) if run.teacher else
-              blank_states(run.model.encoder, whole, masked.mask, c.target_states)).float()         # (M,D)
+    target: Tensor = (run.teacher(whole, masked.mask) if run.teacher else
+                      blank_states(run.model.encoder, whole, masked.mask, c.target_states)).float()   # (M,D)
     loss = context_loss(c.target_loss, pred, target, masked.targets, run.generator, run.model.log_temperature.exp())
     return loss, dict(loss=loss.item(), **target_gauges(pred, target, masked.targets)) if measure else {}
 
