@@ -4,9 +4,9 @@
     python -m benchmarks casual.txt --valid 350 --arms tofy third bert --out casual.jsonl --plot casual.png
     python -m benchmarks casual.txt --valid 350 --arms bert --seeds 5 --set lr=0.001 dropout=0.1
 
-The arms: tofy, our recipe; third and half, the same for that share of the time; softmax, a masked model with an output
-layer in our loop; bert, transformers' BertForMaskedLM with its Trainer; notes, the original's recipe; plain, a loop as
-one first writes it. bert needs: pip install 'tofy[bench]'
+The arms: tofy, our recipe; third and half, the same for that share of the time; softmax, our loop with dot products and
+a bias as scores (tied to the table, as ours); bert, transformers' BertForMaskedLM with its Trainer; notes, the recipe
+notes; plain, a loop as one first writes it. bert needs: pip install 'tofy[bench]'
 """
 
 import argparse

@@ -54,7 +54,7 @@ def scorer(model: LatentModel) -> Callable[[Masked], Tensor]:
 
 
 class SoftmaxModel(LatentModel):
-    "The same encoder with a vocabulary-sized output: logits = table · pred + bias, the table shared with the input."
+    "The same encoder with scores as in BERT: logits = table · pred + bias, tied to the input table as our cosines are."
     def __init__(self, config, temperature: float = .1):
         super().__init__(config, temperature)
         self.bias = nn.Parameter(torch.zeros(config.vocab_size))
@@ -64,7 +64,7 @@ class SoftmaxModel(LatentModel):
 
 
 def softmax(data: Data, seconds: float, seed: int, report: Report, **changes) -> None:
-    "A softmax masked model in our own loop: same encoder, masks, batches, schedule and optimizer."
+    "A softmax of dot products, tied, in our own loop: same encoder, masks, batches, schedule and optimizer."
     first, kept = len(SPECIALS), (training.LatentModel, training.latent_loss)
 
     def loss(pred, hidden, targets, table, *_):

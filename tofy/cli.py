@@ -377,6 +377,8 @@ def diff(
 ) -> None:
     """Fill a blank, and rank the expected word among all words.
 
+    Judge an answer by its rank and cosine; L2 is the distance to the word's row, and the loss ignores length.
+
     Examples:
 
       tofy diff runs/latent "david has _ to london . => moved"

@@ -70,7 +70,7 @@ def wrong_by_simulation(vocab_size: int, dim: int, angle: float, trials: int = 5
     return (nearest != answer).double().mean().item()
 
 # %% ../nbs/11_crowding.ipynb #b7573842
-SIZES = ((2385, 128), (4000, 240), (8000, 384))   # V, D of the notes
+SIZES = ((2385, 128), (4000, 240), (8000, 384))   # V, D that were said to be crowded
 
 # %% ../nbs/11_crowding.ipynb #cf87f225
 def plot_wrong(sizes: tuple[tuple[int, int], ...] = SIZES,

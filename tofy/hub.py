@@ -498,7 +498,7 @@ def source_data(config: DataConfig,
     return data_of(config)
 
 # %% ../nbs/02a_hub.ipynb #2f72428b
-CASUAL = "hub:SohamGhadge/casual-conversation"  # the data set of the original notes
+CASUAL = "hub:SohamGhadge/casual-conversation"  # casual questions and answers
 
 
 def _qa_columns(
@@ -535,7 +535,7 @@ def casual_pairs(
     min_tokens: int = 2,                           # both sides must have at least this many
     lower: bool = True,                            # make everything lower-case
     max_pairs: int | None = None,                  # stop after this many; None: take all
-    count: Callable[[str], list[str]] = tokenize,  # the tokens that `min_tokens` counts; the notes used `str.split`
+    count: Callable[[str], list[str]] = tokenize,  # what `min_tokens` counts; `str.split`: what is between spaces
 ) -> Iterator[str]:                                # `context<TAB>response`, without a line end
     "The lines of a phrase file from questions and answers, without the pairs that are too short."
     kept = 0

@@ -156,7 +156,7 @@ class Answer:
     word: str | None = None           # the expected word …
     rank: int | None = None           # … its place among all words, 1 = best
     cosine: float | None = None       # … cosine of the prediction and the word's row
-    l2: float | None = None           # … Euclidean distance of the two, neither of them normalised
+    l2: float | None = None           # … Euclidean distance of the two; the loss ignores lengths, so it means little
     neighbours: list[tuple[str, float]] = field(default_factory=list)   # … the words nearest to its row, with cosines
     baselines: dict[str, float] = field(default_factory=dict)   # … its rank by chance, unigram, bigram, best possible
     note: str | None = None

@@ -57,7 +57,7 @@ def cos_mean(pred: Tensor, target: Tensor) -> float:
 
 
 def cos_mean_notes(cosine: float, dim: int) -> float:
-    "The cos_mean that the original notes' code prints when the true mean cosine is `cosine`: 1 − (1 − cosine)/D."
+    "The cos_mean that a log prints if it averages over D as well, when the true one is `cosine`: 1 − (1 − cosine)/D."
     return 1 - (1 - cosine) / dim
 
 # %% ../nbs/07_metrics.ipynb #f27096c6

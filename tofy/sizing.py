@@ -44,11 +44,11 @@ def parameters(config: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #25a45243
 def notes_rule(config: ModelConfig) -> int:
-    "Parameters by the original notes' formula, V·D + layers·12·D² + 2(D² + D), without biases and norms."
+    "Parameters by a rule of thumb, V·D + layers·12·D² + 2(D² + D), without biases and norms."
     return config.vocab_size * config.dim + config.layers * 12 * config.dim**2 + 2 * (config.dim**2 + config.dim)
 
 # %% ../nbs/14_sizing.ipynb #826a3f59
-PRESETS = {   # the notes' name: millions claimed, from and to; V, dim, layers of the smallest and the largest
+PRESETS = {   # its name: millions claimed, from and to; V, dim, layers of the smallest and the largest
     "3k phrases": (.7, 1, (2385, 128, 2), (2385, 128, 2)), "3.6k phrases": (1, 1.5, (2385, 128, 2), (2385, 192, 3)),
     "20–50k phrases": (2, 4, (4000, 240, 3), (4000, 256, 4)), "“about 5M”": (5, 5, *[(8000, 272, 3)] * 2),
     "“about 10M”": (10, 10, *[(5000, 368, 5)] * 2), "256, 4 layers, 16k": (12, 17, *[(16_000, 256, 4)] * 2),
@@ -57,12 +57,12 @@ PRESETS = {   # the notes' name: millions claimed, from and to; V, dim, layers o
 
 
 def preset(name: str) -> tuple[ModelConfig, ModelConfig]:
-    "The smallest and the largest model of a preset in the original notes, with a two-layer predictor."
+    "The smallest and the largest model of a preset, with a two-layer predictor."
     return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp") for V, dim, layers in PRESETS[name][2:])
 
 # %% ../nbs/14_sizing.ipynb #1f1faf51
 def plot_presets(ax=None):
-    "Draw the parameters that the notes claim for their presets (hollow) and the counted ones (filled); returns `Axes`."
+    "Draw the parameters that the presets' names claim (hollow) and the counted ones (filled); returns `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(7, 4.4))[1]
     for y, (name, (low, high, *_)) in enumerate(PRESETS.items()):
@@ -209,7 +209,7 @@ def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
 # %% ../nbs/14_sizing.ipynb #fc3d39cd
 def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
                 batches: tuple[int, ...] = (64, 128, 256, 512, 1024),
-                limit: float | None = 8e9,   # bytes: the card of the notes has 8 GB; None: no line
+                limit: float | None = 8e9,   # bytes: a laptop's card has 8 GB; None: no line
                 ax=None):
     "Draw the memory by part for each batch size, as stacked bars, and the limit as a line; returns the `Axes`."
     import matplotlib.pyplot as plt
@@ -307,7 +307,7 @@ def plot_speed(seconds: dict[int, float],   # dim → seconds a step
     return ax
 
 # %% ../nbs/14_sizing.ipynb #70ee0e20
-FAR_FETCHED, CARD = 500, 8e9   # parameters per example, more than we ever tried; bytes of the notes' card
+FAR_FETCHED, CARD = 500, 8e9   # parameters per example, more than we ever tried; bytes of a laptop's card
 
 # %% ../nbs/14_sizing.ipynb #3a5ce427
 def size_warnings(data: Data, train: TrainConfig, holds: dict, size: dict) -> list[str]:
@@ -362,7 +362,7 @@ def what_is_there(advice: "Advice") -> list[tuple[str, str]]:
             ("words", f"{h['words']:,} ({h['under_five_share']:.0%} seen fewer than five times)"),
             ("tokens a phrase", _parts(h["lengths"], str) + f"; {h['unknown_share']:.1%} unknown"),
             ("effective examples", f"{advice.examples['counted']:,} counted ({h['words_a_phrase']:.1f} words a "
-                                   f"phrase); {advice.examples['notes']:,} by the notes' rule, phrases × 8"),
+                                   f"phrase); {advice.examples['notes']:,} by a rule of thumb, phrases × 8"),
             ("model", f"{_shape(advice.model, n)}, {n / max(h['positions'], 1):,.1f} an example"),
             ("", _parts(advice.parameters, "{:,}".format)),
             ("suggestion", _shape(best["model"], best["parameters"])), ("", best["reason"])]
@@ -390,7 +390,7 @@ class Advice:
     model: ModelConfig
     parameters: dict           # of the model, by part
     suggestion: dict           # model, parameters, per_example, reason
-    examples: dict             # effective examples: counted, and by the notes' rule
+    examples: dict             # effective examples: counted, and by a rule of thumb
     steps: dict                # phrases in a batch, blanks per step, and the steps for 1, 5 and 10 passes of each kind
     memory: dict               # bytes by part, for a batch of the longest phrases
     time: dict | None          # seconds; None without a trial

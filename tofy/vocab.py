@@ -53,7 +53,7 @@ NEWEST = {"unicode": "unicode-2"}   # what "unicode" means to a user; a run stor
 OLDEST = {"unicode": "unicode-1"}   # what it means in a run folder, from before version 2
 
 # %% ../nbs/01_vocab.ipynb #fd05c84e
-# How a text is cut: letters of any script (version 2, version 1), or ASCII letters only, as in the original.
+# How a text is cut: letters of any script (version 2, version 1), or ASCII letters only (a common mistake).
 TOKEN_RULES = {"unicode-2": regex.compile(rf"<unk>|{WORD}(?:'{WORD})*+|\p{{RI}}{{2}}|{MARKED}"),   # two RI: a flag
                "unicode-1": regex.compile(r"[\p{L}\p{M}\p{N}']+|\S"),
                "notes": regex.compile(r"[A-Za-z0-9']+|\S")}
