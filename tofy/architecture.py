@@ -33,7 +33,7 @@ class Picture:
 
 # %% ../nbs/00c_architecture.ipynb #0c81f134
 RULES = """\
-.tofy text{fill:var(--ink);font:10.5px system-ui,sans-serif;text-anchor:middle}
+.tofy text{fill:var(--ink);font:11px system-ui,sans-serif;text-anchor:middle}
 .tofy .t{font-size:11.5px;font-weight:650}.tofy .s{fill:var(--off);font:10px ui-monospace,monospace}
 .tofy .l{text-anchor:start}.tofy .q{fill:var(--off)}
 .tofy path{fill:none;stroke:var(--line)}.tofy .b{fill:var(--paper);stroke:var(--line)}
@@ -120,9 +120,9 @@ def stop(x: float, y: float) -> str:
             f'<path class="bar" d="M{x - 7:g} {y:g}h14"/>')
 
 # %% ../nbs/00c_architecture.ipynb #71eb98df
-SIZE, PITCH, MARGIN = (86, 88), dict(wide=104, tall=106), 8     # of a box; from one to the next; at the edges
-LANES = dict(wide=(52, 184, 282), tall=(51, 167, 277))          # the middle of each lane
-LAYOUTS = dict(wide=(830, 344), tall=(328, 934))                # width and height of the picture
+SIZE, PITCH, START = (86, 88), dict(wide=104, tall=106), 22     # of a box; from one to the next; where they begin
+LANES = dict(wide=(52, 176, 273), tall=(51, 163, 271))          # the middle of each lane
+LAYOUTS = dict(wide=(740, 346), tall=(322, 838))                # width and height of the picture
 
 
 @dataclass(frozen=True)
@@ -138,31 +138,29 @@ class Box:
     def place(self, layout: str) -> tuple[float, float, float, float]:   # middle x and y, width, height
         "Where it stands in a layout, and how large it is."
         wide, (w, h), longer = layout == "wide", SIZE, PITCH[layout] * (self.span - 1)
-        along = MARGIN + SIZE[not wide] / 2 + PITCH[layout] * self.step + longer / 2
+        along = START + SIZE[not wide] / 2 + PITCH[layout] * self.step + longer / 2
         w, h = (w + longer, 50 if self.lane == 2 else h) if wide else (w, h + longer)
         return (along, LANES[layout][self.lane], w, h) if wide else (LANES[layout][self.lane], along, w, h)
 
 # %% ../nbs/00c_architecture.ipynb #15590fd3
-FLOW = "phrase", "blanks", "rows", "blocks", "hidden", "predictor", "prediction", "answer"      # the model's way
+FLOW = "blanks", "rows", "blocks", "hidden", "predictor", "prediction", "answer"      # the model's way
 BOXES = dict(
-    phrase=Box(0, 0, "phrase, ids", "(B,T)"), blanks=Box(0, 1, "masking", "(B,T)"),
-    rows=Box(0, 2, "rows of", "(B,T,D)"), blocks=Box(0, 3, "blocks", "(B,T,D)"),
-    hidden=Box(0, 4, "hidden", "(M,D)"), predictor=Box(0, 5, "predictor", "D → D"),
-    prediction=Box(0, 6, "prediction", "(M,D)"), answer=Box(0, 7, "nearest row"), loss=Box(1, 6, "loss"),
-    metrics=Box(1, 7, "its rank"),
-    step=Box(2, 5, "one step", span=3, note="the optimizer moves all that a gradient reached; then the next batch"),
-    folder=Box(2, 3, "run folder", span=2, note="log, best model, and the state to go on from"),
-    use=Box(2, 1, "use", span=2, note="commands, panels, vectors to share"),
-    doctor=Box(2, 0, "check", note="what is wrong?"))
-FOLLOWS = "the optimizer moves all that a gradient reached, the slow copy follows; then the next batch"
-# For each kind of target: the boxes of its way, what the loss does, and what is said beside the line to it.
-ROW = dict(loss=("near its row,", "far from the", "other rows"), told="the hidden id, 4, picks a row",
-           where="of “cat”")
+    phrase=Box(1, 0, "phrase, ids", "(B,T)"), blanks=Box(0, 0, "masking", "(B,T)"),
+    rows=Box(0, 1, "rows of", "(B,T,D)"), blocks=Box(0, 2, "blocks", "(B,T,D)"),
+    hidden=Box(0, 3, "hidden", "(M,D)"), predictor=Box(0, 4, "predictor", "D → D"),
+    prediction=Box(0, 5, "prediction", "(M,D)"), answer=Box(0, 6, "nearest row"), loss=Box(1, 5, "loss"),
+    metrics=Box(1, 6, "its rank"),
+    step=Box(2, 4, "one step", span=3, note="the optimizer moves all that a gradient reached; then the next batch"),
+    folder=Box(2, 2, "run folder", span=2, note="log, best model, and the state to go on from"),
+    use=Box(2, 1, "use", note="commands, panels"), doctor=Box(2, 0, "check", note="what is wrong?"))
+FOLLOWS = "the optimizer moves all that a gradient reached; the slow copy follows"
+# For each kind of target: the boxes of its way, what the loss does, and which row or state it is.
+ROW = dict(loss=("near its row,", "far from the", "other rows"), where="of “cat”")
 TARGETS = dict(
-    table=ROW | dict(source=Box(1, 2, "the table", "(V,D)"), target=Box(1, 4, "row 4", "(M,D)")),
-    ema=ROW | dict(source=Box(1, 2, "slow table", "(V,D)"), target=Box(1, 4, "slow row 4", "(M,D)")),
-    context=dict(source=Box(1, 2, "target encoder", "(B,T)→(B,T,D)", span=2), target=Box(1, 4, "its state", "(M,D)"),
-                 loss=("near the", "target"), told="the whole phrase, nothing hidden", where="at the blank"))
+    table=ROW | dict(source=Box(1, 1, "the table", "(V,D)"), target=Box(1, 3, "row 4", "(M,D)")),
+    ema=ROW | dict(source=Box(1, 1, "slow table", "(V,D)"), target=Box(1, 3, "slow row 4", "(M,D)")),
+    context=dict(source=Box(1, 1, "target encoder", "(B,T,D)", span=2), target=Box(1, 3, "its state", "(M,D)"),
+                 loss=("near the", "target"), where="at the blank"))
 # The boxes that a chapter builds; chapters that are not named here serve all of them.
 PARTS = {name: boxes.split() for boxes, names in {
     "phrase": "corpus_tables corpus vocab sources data hub", "blanks": "masking", "blocks": "layers",
@@ -182,9 +180,9 @@ DRAWN = dict(
     blocks=lambda x, y: attending(x, y + 3, ASKED),
     hidden=lambda x, y: text(x, y - 15, "at the blank") + vectors(x, y + 7, ["blank"]),
     predictor=lambda x, y: f'<path class="blank" stroke-width="1.5" d="M{x - 24:g} {y - 10:g}h48l-7 26h-34z"/>',
-    prediction=lambda x, y: text(x, y - 15, "of its vector") + vectors(x, y + 7, ["blank"]),
+    prediction=lambda x, y: text(x, y - 15, "of a vector") + vectors(x, y + 7, ["blank"]),
     answer=lambda x, y: shares(x, y - 6, [("cat", .9, "target"), ("dog", .5, "read"), ("sat", .2, "read")]),
-    metrics=lambda x, y: lines(x, y - 8, ["1 of V words:", "top-1, MRR,", "baselines"]),
+    metrics=lambda x, y: lines(x, y - 8, ["rank 1 of V,", "top-1, MRR,", "baselines"]),
     table=lambda x, y: vectors(x, y + 3, ["read", "target", "read", "read"]),
     ema=lambda x, y: vectors(x, y + 3, [*AIMED, "target"]))
 
@@ -198,7 +196,8 @@ def inside(name: str, box: Box, target: str, layout: str) -> str:
         return text(x, y - 15, TARGETS[target]["where"]) + vectors(x, y + 7, ["target"])
     if name == "source" and target == "context":
         dx, dy = (PITCH[layout] / 2, 0) if layout == "wide" else (0, PITCH[layout] / 2)
-        return vectors(x - dx, y - dy + (3 if dx else 11), AIMED) + attending(x + dx, y + dy + 3, AIMED)
+        told = lines(x, y - 15, ["reads the whole phrase"]) if dx else lines(x, y - 5, ["reads the", "whole phrase"])
+        return told + vectors(x - dx, y - dy + 10, AIMED) + attending(x + dx, y + dy + (11 if dx else 6), AIMED)
     draw = DRAWN.get(target if name == "source" else name)
     return draw(x, y) if draw else ""
 
@@ -228,15 +227,11 @@ def both_ways(a: Box, b: Box, layout: str) -> str:
     return between(a, b, layout, -7) + between(b, a, layout, 9, "back")
 
 
-def around_a_corner(a: Box, b: Box, layout: str, told: str) -> str:
-    "An arrow from the first box of the model's way to the target's, and what is said beside it."
-    (ax, ay, aw, ah), (bx, by, bw, bh) = a.place(layout), b.place(layout)
-    if layout == "wide":
-        middle, (above, below) = (ax + bx - bw / 2) / 2, textwrap.wrap(told, 17)
-        words = text(middle, by - 6, above) + text(middle, by + 15, below)
-        return arrow([(ax, ay + ah / 2), (ax, by), (bx - bw / 2, by)]) + words
-    words = lines(bx + 6, ay + 60, textwrap.wrap(told, 10), "l")
-    return arrow([(ax + aw / 2, ay), (bx, ay), (bx, by - bh / 2)]) + words
+
+def begin(a: Box, layout: str) -> str:
+    "The arrow from the edge of the picture to the box with which everything begins."
+    x, y, w, h = a.place(layout)
+    return arrow([(3, y), (x - w / 2, y)] if layout == "wide" else [(x, 3), (x, y - h / 2)])
 
 # %% ../nbs/00c_architecture.ipynb #5e0975c5
 def arrows(boxes: dict[str, Box], target: str, layout: str) -> Iterator[tuple[set[str], str]]:
@@ -247,9 +242,10 @@ def arrows(boxes: dict[str, Box], target: str, layout: str) -> Iterator[tuple[se
     learning = FLOW[FLOW.index("rows"):-1]                            # what a gradient reaches
     yield from (join(a, b, both_ways if {a, b} <= {*learning} else between) for a, b in zip(FLOW, FLOW[1:]))
     yield join("prediction", "loss", both_ways)
-    yield join("phrase", "source", around_a_corner, told=TARGETS[target]["told"])
-    after = "answer metrics", "loss step", "step folder", "folder use", "use doctor"
-    yield from (join(*pair.split()) for pair in after)
+    yield {"phrase"}, begin(boxes["phrase"], layout)
+    pairs = ("phrase blanks", "phrase source", "answer metrics", "loss step", "step folder", "folder use",
+             "use doctor")
+    yield from (join(*pair.split()) for pair in pairs)
     if target == "table":
         yield from (join(*pair, both_ways) for pair in (("source", "rows"), ("source", "target"), ("target", "loss")))
         return
@@ -264,17 +260,15 @@ def legend(target: str, layout: str) -> str:
     "What the arrows and the letters mean, below the picture."
     kinds = [("ink", "values"), ("back", "gradient")]
     kinds += [] if target == "table" else [("slow", "slow copy (EMA)"), ("stop", "no gradient passes")]
-    width, height = LAYOUTS[layout]
-    wide, drawn, x, y = layout == "wide", "", 10., height - (15 if layout == "wide" else 62)
+    wide, drawn, x, y = layout == "wide", "", 10., LAYOUTS[layout][1] - (31 if layout == "wide" else 62)
     for kind, words in kinds:
         sign = stop(0, 0) if kind == "stop" else arrow([(-13, 0), (13, 0)], kind)
         drawn += f'<g transform="translate({x + 13:g} {y:g})scale({.6 if kind == "stop" else 1})">{sign}</g>'
         drawn += text(x + 32, y + 4, words, "l q")
-        x += 52 + 6 * len(words)
+        x += 52 + 6.2 * len(words)
         x, y = (x, y) if wide or x < 250 else (10., y + 18)
-    letters = "B phrases · T tokens · M blanks", "V words · D numbers a vector"
-    return drawn + (text(width - 180, y + 4, " · ".join(letters), "q") if wide
-                    else lines(10, height - 22, letters, "l q"))
+    letters = "B phrases, T tokens,", "M blanks, V words, D numbers a vector"
+    return drawn + lines(10, LAYOUTS[layout][1] - (9 if wide else 22), [" ".join(letters)] if wide else letters, "l q")
 
 
 def describe(part: str | None, target: str) -> str:
@@ -302,7 +296,7 @@ def plot_architecture(part: str | None = None,   # a chapter's module, such as "
     ways, lit = TARGETS[target], PARTS.get(part, [])
     boxes = BOXES | dict(source=ways["source"], target=ways["target"])
     if target == "context":
-        boxes["answer"] = Box(0, 7, "readout")
+        boxes["answer"] = replace(boxes["answer"], title="readout")
     if target != "table":
         boxes["step"] = replace(boxes["step"], note=FOLLOWS)
     drawn = [path if not lit or ends <= {*lit} else f'<g class="off">{path}</g>'

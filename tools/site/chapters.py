@@ -11,7 +11,8 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
-from tools.fold import TAG, only_imports
+from tofy.architecture import tall
+from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,9 +193,21 @@ def code(cell, words: str):
         tags.append("exported")
     source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
     outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))
-    what = "imports" if only_imports(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
+    for output in outputs:                                        # a drawing of ours takes the colours of the page
+        if drawing := drawn_here(output.get("data", {})):
+            output["data"] = {"text/html": drawing}
+    what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
+
+
+def drawn_here(data: dict) -> str:
+    "A `Picture` as a part of the page: it follows the page's own switch of light and dark, and is tall on a narrow screen."
+    if "class=\"tofy\"" not in (svg := "".join(data.get("image/svg+xml", "")))[:100]:
+        return ""
+    narrow = tall(svg)
+    return (f'<div class="drawing wide">{svg}</div>\n<div class="drawing tall">{narrow}</div>' if narrow
+            else f'<div class="drawing">{svg}</div>')
 
 
 def picture_words(cells: list, i: int) -> str:
