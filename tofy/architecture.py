@@ -86,11 +86,11 @@ def arrow(points: Sequence[Point], kind: str = "ink") -> str:
     return f'<path class="{kind}" d="M{line}"/><path class="h {kind}" d="{head}"/>'
 
 
-def cells(x: float, y: float, words: Sequence[str], kinds: Sequence[str]) -> str:
+def cells(x: float, y: float, words: Sequence[str], kinds: Sequence[str], width: int = 22) -> str:
     "A word or number in each cell of a row."
-    lefts = [x + 22 * (i - len(words) / 2) for i in range(len(words))]
-    return "".join(f'<path class="{kind}" d="M{left:g} {y - 9:g}h22v18h-22z"/>' + text(left + 11, y + 4, word)
-                   for left, word, kind in zip(lefts, words, kinds))
+    lefts = [x + width * (i - len(words) / 2) for i in range(len(words))]
+    return "".join(f'<path class="{kind}" d="M{left:g} {y - 9:g}h{width}v18h-{width}z"/>'
+                   + text(left + width / 2, y + 4, word) for left, word, kind in zip(lefts, words, kinds))
 
 
 def vectors(x: float, y: float, kinds: Sequence[str]) -> str:

@@ -207,7 +207,7 @@ def drawn_here(data: dict) -> str:
         return ""
     narrow = tall(svg)
     return (f'<div class="drawing wide">{svg}</div>\n<div class="drawing tall">{narrow}</div>' if narrow
-            else f'<div class="drawing">{svg}</div>')
+            else f'<div class="drawing alone">{svg}</div>')
 
 
 def picture_words(cells: list, i: int) -> str:
