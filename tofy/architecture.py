@@ -35,7 +35,7 @@ class Picture:
 RULES = """\
 .tofy text{fill:var(--ink);font:11px system-ui,sans-serif;text-anchor:middle}
 .tofy .t{font-size:11.5px;font-weight:650}.tofy .s{fill:var(--off);font:10px ui-monospace,monospace}
-.tofy .l{text-anchor:start}.tofy .q{fill:var(--off)}
+.tofy .l{text-anchor:start}.tofy .e{text-anchor:end}.tofy .q{fill:var(--off)}
 .tofy path{fill:none;stroke:var(--line)}.tofy .b{fill:var(--paper);stroke:var(--line)}
 .tofy .on .b{fill:var(--lit);stroke:var(--read);stroke-width:2.5}
 .tofy .v{stroke-width:9;stroke-dasharray:8 2}.tofy .d{stroke-width:9;stroke-linecap:round}
@@ -68,7 +68,7 @@ Point = tuple[float, float]
 
 
 def text(x: float, y: float, words: str, kind: str = "") -> str:
-    "Words, centred at `x`; `kind` is a class of `RULES`: t for a title, s for a shape, l to begin at `x`."
+    "Words, centred at `x`; `kind`: t a title, s a shape, q grey; with l they begin at `x`, with e they end there."
     return f'<text x="{x:g}" y="{y:g}"' + (f' class="{kind}"' if kind else "") + f">{html.escape(words)}</text>"
 
 
