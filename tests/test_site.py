@@ -106,12 +106,12 @@ def test_words_for_a_picture_and_anchors_of_jupyter():
 
 def test_a_drawing_becomes_part_of_the_page():
     "Wide and tall where it can be drawn both ways; a picture of Matplotlib's stays a file."
-    from tofy.architecture import picture, plot_architecture
+    from tofy.architecture import drawing, plot_architecture
     from tools.site.chapters import drawn_here
     wide = plot_architecture("losses", "ema")
     both = drawn_here({"image/svg+xml": wide.svg.splitlines(keepends=True)})
     assert wide.svg in both and plot_architecture("losses", "ema", "tall").svg in both
-    assert drawn_here({"image/svg+xml": picture([], 9, 9, "A sheet").svg}).startswith('<div class="drawing alone"><svg')
+    assert drawn_here({"image/svg+xml": drawing([], 9, 9, "A sheet").svg}).startswith('<div class="drawing alone"><svg')
     assert drawn_here({"image/svg+xml": "<?xml version='1.0'?><svg>"}) == drawn_here({"text/plain": "1"}) == ""
 
 

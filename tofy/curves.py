@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .architecture import Picture, arrow, lines, picture, text
+from .architecture import Drawing, arrow, drawing, lines, text
 from .checkpoint import measured
 from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY, plain
 from .metrics import draw_baselines
@@ -41,7 +41,7 @@ def plot_schedule(config: LoopConfig,
 def plot_resume(config: LoopConfig,           # of a run with `steps`
                 saved: Sequence[int],         # steps at which its state was saved
                 killed: int,                  # the last step before it was killed
-               ) -> Picture:
+               ) -> Drawing:
     "Draw a run that was killed and resumed: its learning rate, what is done twice, and what a saved state holds."
     steps, saved = config.steps, [step for step in saved if step <= killed]
     again, top, low = saved[-1], 84, 178                                     # the base lines of the two runs
@@ -53,7 +53,7 @@ def plot_resume(config: LoopConfig,           # of a run with `steps`
              text(x0 - 8, (y0 + below) / 2 + 4, f"resumed from step {again:,}", "e"),
              text(x + 4, below - 2, f"{killed - again:,} steps again, to the same bit", "l")]
     drawn += [f'<path class="d read" d="M{a:g} {b:g}h0"/>' for a, b in (dot(config, step, top) for step in saved)]
-    return picture([*drawn, contents()], 610, 284,
+    return drawing([*drawn, contents()], 610, 284,
                    f"A run of {steps:,} steps, saved at {', '.join(f'{step:,}' for step in saved)}, is killed at step "
                    f"{killed:,} and goes on from step {again:,} with a learning rate of "
                    f"{learning_rate(config, again / steps):.2g}: {killed - again:,} steps are done again.")

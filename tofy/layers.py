@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .architecture import Picture, arrow, cells, picture, text
+from .architecture import Drawing, arrow, cells, drawing, text
 from .errors import UsageError
 
 # %% ../nbs/04_layers.ipynb #4c7646e1
@@ -23,7 +23,7 @@ def plot_attention(words: Sequence[str],
                    keys: Sequence[Sequence[float]],     # d numbers for each word
                    values: Sequence[Sequence[float]],
                    keep: Sequence[bool] | None = None,  # true for words that may be seen; None: all
-                  ) -> Picture:
+                  ) -> Drawing:
     "Draw how one position attends: its query against each key, the weights, and the mixture of the values."
     hidden = [not k for k in keep or [True] * len(words)]
     scores = torch.tensor(keys) @ torch.tensor(query) / math.sqrt(len(query))
@@ -45,7 +45,7 @@ def plot_attention(words: Sequence[str],
               f'<rect class="b" stroke-width="0" x="{end - 34}" y="235" width="68" height="18"/>'
               + cells(end, 244, mixture, ["blank"] * 9, 34)]
     alt = ", ".join(f"{word} {decimal(weight)}" for word, weight in zip(words, weights.tolist()))
-    return picture(drawn, xs[-1] + 56, 264,
+    return drawing(drawn, xs[-1] + 56, 264,
                    f"The weights of a query: {alt}. The mixture of the values: {', '.join(mixture)}.")
 
 # %% ../nbs/04_layers.ipynb #baea41d0
@@ -140,7 +140,7 @@ class Block(nn.Module):
 # %% ../nbs/04_layers.ipynb #8fa492d0
 def plot_residual(block: Block,
                   x: Tensor,       # (B,T,D), what the block reads
-                 ) -> Picture:
+                 ) -> Drawing:
     "Draw a block as a stream to which attention and feed-forward add, with the mean lengths of the vectors."
     with torch.no_grad():
         mixed = block.attention(block.norm1(x))
@@ -155,7 +155,7 @@ def plot_residual(block: Block,
                   arrow([(at + 176, 128), (at + 196, 128), (at + 196, 72)]), text(at + 162, 98, f"adds {added}"),
                   f'<path class="b" d="M{at + 186} 62a10 10 0 1 0 20 0a10 10 0 1 0 -20 0z"/>',
                   text(at + 196, 66, "+", "t")]
-    return picture(drawn, 620, 172,
+    return drawing(drawn, 620, 172,
                    f"A stream of vectors of length {long[0]}. Attention reads a normalised copy and adds {long[1]}, "
                    f"the feed-forward network adds {long[3]}; the sum has length {long[4]}.")
 
@@ -212,7 +212,7 @@ def rotate(x: Tensor,      # (…,T,d)
 # %% ../nbs/04_layers.ipynb #1a29bd9c
 def plot_visible(words: Sequence[str],     # as the model reads them, `<mask>` and `<pad>` among them
                  causal: bool = False,     # as in a decoder: nothing later is read
-                ) -> Picture:
+                ) -> Drawing:
     "Draw which tokens each position reads: words, blanks (which say only that a word is missing), never padding."
     xs, y, drawn = [124 + 62 * i for i in range(len(words))], 52 + 24 * len(words), [text(10, 22, "who reads", "l q")]
     drawn += [text(x, 22, word, "q" if word == "<pad>" else "t") for x, word in zip(xs, words)]
@@ -226,5 +226,5 @@ def plot_visible(words: Sequence[str],     # as the model reads them, `<mask>` a
                                  (322, "q", 1, "not read")):
         drawn += [f'<path class="{kind}" stroke-width="{thick}" d="M{x} {y}h22"/>', text(x + 28, y + 4, told, "l q")]
     later = " Nobody reads what comes later." if causal else ""
-    return picture(drawn, max(xs[-1] + 40, 410), y + 14,
+    return drawing(drawn, max(xs[-1] + 40, 410), y + 14,
                    f"Who reads whom among {' '.join(words)}. Padding is never read.{later}")

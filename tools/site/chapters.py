@@ -202,7 +202,7 @@ def code(cell, words: str):
 
 
 def drawn_here(data: dict) -> str:
-    "A `Picture` as a part of the page: it follows the page's own switch of light and dark, and is tall on a narrow screen."
+    "A `Drawing` as a part of the page: it follows the page's own switch of light and dark, and is tall on a narrow screen."
     if "class=\"tofy\"" not in (svg := "".join(data.get("image/svg+xml", "")))[:100]:
         return ""
     narrow = tall(svg)
