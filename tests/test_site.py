@@ -106,12 +106,16 @@ def test_words_for_a_picture_and_anchors_of_jupyter():
 
 def test_a_drawing_becomes_part_of_the_page():
     "Wide and tall where it can be drawn both ways; a picture of Matplotlib's stays a file."
+    from types import SimpleNamespace
+
     from tofy.architecture import drawing, plot_architecture
-    from tools.site.chapters import drawn_here
+    from tools.site.chapters import drawn_here, picture_words
     wide = plot_architecture("losses", "ema")
     both = drawn_here({"image/svg+xml": wide.svg.splitlines(keepends=True)})
     assert wide.svg in both and plot_architecture("losses", "ema", "tall").svg in both
     assert drawn_here({"image/svg+xml": drawing([], 9, 9, "A sheet").svg}).startswith('<div class="drawing alone"><svg')
+    cell = SimpleNamespace(cell_type="code", directives_={}, outputs=[dict(data={"image/svg+xml": wide.svg})])
+    assert picture_words([cell], 0) == wide.alt
     assert drawn_here({"image/svg+xml": "<?xml version='1.0'?><svg>"}) == drawn_here({"text/plain": "1"}) == ""
 
 

@@ -29,7 +29,7 @@ def plot_attention(words: Sequence[str],
     scores = torch.tensor(keys) @ torch.tensor(query) / math.sqrt(len(query))
     weights = scores.masked_fill(torch.tensor(hidden), float("-inf")).softmax(0)
     mixture = [decimal(v) for v in (weights @ torch.tensor(values)).tolist()]
-    xs, drawn = [186 + 92 * i for i in range(len(words))], []
+    xs, drawn = [160 + 74 * i for i in range(len(words))], []
     end = sum(xs) / len(xs)
     for x, word, key, score, weight, value, gone in zip(xs, words, keys, scores.tolist(), weights.tolist(), values,
                                                         hidden):
@@ -45,7 +45,7 @@ def plot_attention(words: Sequence[str],
               f'<rect class="b" stroke-width="0" x="{end - 34}" y="235" width="68" height="18"/>'
               + cells(end, 244, mixture, ["blank"] * 9, 34)]
     alt = ", ".join(f"{word} {decimal(weight)}" for word, weight in zip(words, weights.tolist()))
-    return drawing(drawn, xs[-1] + 56, 264,
+    return drawing(drawn, xs[-1] + 44, 264,
                    f"The weights of a query: {alt}. The mixture of the values: {', '.join(mixture)}.")
 
 # %% ../nbs/04_layers.ipynb #baea41d0
@@ -146,7 +146,8 @@ def plot_residual(block: Block,
         mixed = block.attention(block.norm1(x))
         fed = block.down(F.gelu(block.up(block.norm2(x + mixed))))
     long = [decimal(t.norm(dim=-1).mean().item()) for t in (x, mixed, x + mixed, fed, x + mixed + fed)]
-    drawn = ['<path class="read" stroke-width="6" d="M14 62H592"/><path class="read" d="M596 54l11 8l-11 8"/>']
+    drawn = ['<path class="read" stroke-width="6" d="M14 62H604"/>'
+             '<path class="read" stroke-width="4" d="M596 51l11 11l-11 11"/>']
     drawn += [text(at, 46, f"length {length}") for at, length in zip((56, 320, 566), long[::2])]
     for at, name, told, added in ((90, "attention", "mixes positions", long[1]),
                                   (354, "feed-forward", "each position alone", long[3])):

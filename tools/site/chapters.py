@@ -1,5 +1,6 @@
 """Notebooks → pages: the cells a reader should see, with their stored outputs. Nothing is run."""
 import ast
+import html
 import json
 import os
 import re
@@ -211,10 +212,13 @@ def drawn_here(data: dict) -> str:
 
 
 def picture_words(cells: list, i: int) -> str:
-    "Its `#| fig-alt:` or `#| fig-cap:`; else the heading it stands under and the sentence before it."
+    "Its `#| fig-alt:` or `#| fig-cap:`, or what a drawing says of itself; else its heading and the sentence before it."
     for name in ("fig-alt:", "fig-cap:"):
         if name in cells[i].directives_:
             return " ".join(cells[i].directives_[name]).strip("\"'")
+    svg = next(("".join(o.get("data", {}).get("image/svg+xml", "")) for o in getattr(cells[i], "outputs", [])), "")
+    if said_itself := re.match(r'<svg [^>]*class="tofy"[^>]*aria-label="([^"]*)"', svg):
+        return html.unescape(said_itself[1])
     above = [c.source for c in cells[:i] if c.cell_type == "markdown"]
     heading = next((h for text in reversed(above) for h in re.findall(r"^#+ (.+)$", text, re.M)[::-1]), "")
     text = [p for p in above[-1].split("\n\n") if p[:1] not in "#|<`$:>"] if above else []
