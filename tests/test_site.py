@@ -104,6 +104,21 @@ def test_words_for_a_picture_and_anchors_of_jupyter():
     assert picture_words([text, drawn], 1) == "Two rows."
 
 
+def test_a_drawing_becomes_part_of_the_page():
+    "Wide and tall where it can be drawn both ways; a picture of Matplotlib's stays a file."
+    from types import SimpleNamespace
+
+    from tofy.architecture import drawing, plot_architecture
+    from tools.site.chapters import drawn_here, picture_words
+    wide = plot_architecture("losses", "ema")
+    both = drawn_here({"image/svg+xml": wide.svg.splitlines(keepends=True)})
+    assert wide.svg in both and plot_architecture("losses", "ema", "tall").svg in both
+    assert drawn_here({"image/svg+xml": drawing([], 9, 9, "A sheet").svg}).startswith('<div class="drawing alone"><svg')
+    cell = SimpleNamespace(cell_type="code", directives_={}, outputs=[dict(data={"image/svg+xml": wide.svg})])
+    assert picture_words([cell], 0) == wide.alt
+    assert drawn_here({"image/svg+xml": "<?xml version='1.0'?><svg>"}) == drawn_here({"text/plain": "1"}) == ""
+
+
 def test_docments_are_read_as_nbdev_reads_them(tmp_path, monkeypatch):
     "A comment belongs to the last thing on its line; a block above belongs to what follows."
     from tools.site import reference
@@ -258,6 +273,27 @@ def test_pictures_stay_readable_in_the_dark(look):
     ground, filtered = page.evaluate("""() => { const s = getComputedStyle(document.querySelector('.cell_output img'));
                                                 return [s.backgroundColor, s.filter] }""")
     assert ground == "rgb(255, 255, 255)" and filtered == "none"
+
+
+@needs_chromium
+def test_a_drawing_follows_the_page_and_is_tall_on_a_telephone(look):
+    "Its colours follow the page's switch, not only the reader's system; its words are large enough to read."
+    paper = "getComputedStyle(document.querySelector('.drawing rect.b')).fill"
+    page = look("masking", dark=True)
+    dark = page.evaluate(paper)
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    assert page.evaluate(paper) == "rgb(255, 255, 255)" != dark
+    assert page.evaluate("document.querySelector('.drawing svg').getAttribute('aria-label')").endswith("the chapter on masking.")
+    letters = """[...document.querySelectorAll('.drawing text')].filter(t => t.getBoundingClientRect().height)
+                 .map(t => parseFloat(getComputedStyle(t).fontSize) * t.getScreenCTM().a)"""
+    assert min(page.evaluate(letters)) > 8.5
+    phone = look("masking", width=390)
+    shown = phone.evaluate("[...document.querySelectorAll('.drawing')].filter(d => d.offsetParent).map(d => d.className)")
+    assert shown == ["drawing tall"] and min(phone.evaluate(letters)) >= 9.5
+    edge = "Math.max(...[...document.querySelectorAll('.drawing text')].map(t => t.getBoundingClientRect().right))"
+    assert 0 < phone.evaluate(edge) <= 390
+    alone = look("layers", width=390)                                    # a wide one that has no tall version scrolls in its box
+    assert min(alone.evaluate(letters)) >= 9.5
 
 
 @needs_chromium

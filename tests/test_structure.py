@@ -65,7 +65,7 @@ def test_the_reader_of_imports_sees_every_form():
 
 
 def test_the_order_is_that_of_the_notebooks():
-    assert ORDER[:7] == ["corpus_tables", "colours", "corpus", "errors", "settings", "causes", "vocab"]
+    assert ORDER[:8] == ["corpus_tables", "colours", "corpus", "errors", "settings", "architecture", "causes", "vocab"]
     assert len(set(ORDER)) == len(ORDER)
 
 

@@ -15,6 +15,14 @@ PASSED, FAILED, UNCHECKED = "#006B4E", "#8F3F00", "#595959"
 PALE_BLUE, PALE_ORANGE, PALE_GREY = "#bcdff5", "#f7dfb0", "#e8e8e8"
 SHADES = "#ffffff", "#fdebd0", "#fad7a0", "#f5b041", "#e67e22"        # from sure to unsure
 
+# %% ../nbs/00_colours.ipynb #a258a803
+# What the parts of a drawing are painted with, on a light page and on a dark one.
+THEMES = dict(
+    light=dict(paper="#ffffff", ink="#222222", off=DARK, line=GREY, faint="#d0d0d0", lit="#e6f2fa", read=BLUE,
+               blank=ORANGE, target=GREEN, back=RED),
+    dark=dict(paper="#181a1f", ink="#ececec", off="#a3a3a3", line="#8a8a8a", faint="#45484f", lit="#14354a", read=SKY,
+              blank=ORANGE, target="#2cc295", back="#ff8a4c"))
+
 # %% ../nbs/00_colours.ipynb #c8debf34
 # The colour of the model and of each baseline, in every picture.
 COLOURS = dict(chance=GREY, unigram=ORANGE, bigram=PINK, best=GREEN, model=BLUE)

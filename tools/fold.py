@@ -1,4 +1,4 @@
-"""Fold what a reader skips at first: cells that only import and cells that only test.
+"""Fold what a reader skips at first: cells that only import, cells that only test, and the code of a chapter's head.
 
 Such a cell gets the tag `fold`, by which the site folds it, and `source_hidden`, by which JupyterLab does. One click opens it.
 
@@ -47,6 +47,13 @@ def tests(node: ast.stmt) -> bool:
     return isinstance(node, ast.Assert)
 
 
+def shows_the_method(source: str) -> bool:
+    "Whether a cell is the head of a chapter: it imports `plot_architecture`, calls it, and does nothing else."
+    *before, last = parsed(source) or [None]
+    called = getattr(getattr(last, "value", None), "func", None)
+    return bool(before) and all(isinstance(node, ast.ImportFrom) for node in before) and getattr(called, "id", "") == "plot_architecture"
+
+
 def names(body: list[ast.stmt]) -> tuple[set[str], set[str]]:
     "What a cell binds, and what it or its functions read that it has not bound before."
     bound: set[str] = set()
@@ -67,7 +74,7 @@ def names(body: list[ast.stmt]) -> tuple[set[str], set[str]]:
 
 
 def foldable(cells: list[dict]) -> list[bool]:
-    "For each cell whether it is folded: imports; and tests that print nothing and make nothing that a cell in sight uses."
+    "For each cell whether it is folded: imports; a head; tests that print nothing and make nothing that a cell in sight uses."
     answers, used = [], set()
     for cell in reversed(cells):
         source, fold = "".join(cell["source"]), False
@@ -75,7 +82,7 @@ def foldable(cells: list[dict]) -> list[bool]:
             body = parsed(source)
             bound, read = names(body)
             tested = any(tests(node) for top in body for node in ast.walk(top) if isinstance(node, ast.stmt))
-            fold = only_imports(source) or tested and not cell["outputs"] and not bound & used
+            fold = only_imports(source) or shows_the_method(source) or tested and not cell["outputs"] and not bound & used
             if not fold:
                 used = used - bound | read
         elif cell["cell_type"] == "code":

@@ -1,5 +1,6 @@
 """Notebooks → pages: the cells a reader should see, with their stored outputs. Nothing is run."""
 import ast
+import html
 import json
 import os
 import re
@@ -11,7 +12,8 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
-from tools.fold import TAG, only_imports
+from tofy.architecture import tall
+from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -192,16 +194,31 @@ def code(cell, words: str):
         tags.append("exported")
     source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
     outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))
-    what = "imports" if only_imports(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
+    for output in outputs:                                        # a drawing of ours takes the colours of the page
+        if drawing := drawn_here(output.get("data", {})):
+            output["data"] = {"text/html": drawing}
+    what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
 
 
+def drawn_here(data: dict) -> str:
+    "A `Drawing` as a part of the page: it follows the page's own switch of light and dark, and is tall on a narrow screen."
+    if "class=\"tofy\"" not in (svg := "".join(data.get("image/svg+xml", "")))[:100]:
+        return ""
+    narrow = tall(svg)
+    return (f'<div class="drawing wide">{svg}</div>\n<div class="drawing tall">{narrow}</div>' if narrow
+            else f'<div class="drawing alone">{svg}</div>')
+
+
 def picture_words(cells: list, i: int) -> str:
-    "Its `#| fig-alt:` or `#| fig-cap:`; else the heading it stands under and the sentence before it."
+    "Its `#| fig-alt:` or `#| fig-cap:`, or what a drawing says of itself; else its heading and the sentence before it."
     for name in ("fig-alt:", "fig-cap:"):
         if name in cells[i].directives_:
             return " ".join(cells[i].directives_[name]).strip("\"'")
+    svg = next(("".join(o.get("data", {}).get("image/svg+xml", "")) for o in getattr(cells[i], "outputs", [])), "")
+    if said_itself := re.match(r'<svg [^>]*class="tofy"[^>]*aria-label="([^"]*)"', svg):
+        return html.unescape(said_itself[1])
     above = [c.source for c in cells[:i] if c.cell_type == "markdown"]
     heading = next((h for text in reversed(above) for h in re.findall(r"^#+ (.+)$", text, re.M)[::-1]), "")
     text = [p for p in above[-1].split("\n\n") if p[:1] not in "#|<`$:>"] if above else []
