@@ -126,11 +126,11 @@ def test_the_loss_moves_encoder_and_predictor_and_no_one_else():
 
 
 def test_the_marked_line_decides():
-    "Fifty steps are enough to see it."
-    healthy, cut = start(STEPS=50), start(STEPS=50)
+    "Thirty steps are enough to see it."
+    healthy, cut = start(STEPS=30), start(STEPS=30)
     exec(CUT, cut)
-    assert min(spreads(healthy, 25)) > .5
-    assert spreads(cut, 50)[-1] < .02
+    assert min(spreads(healthy, 30)) > .5
+    assert spreads(cut, 30)[-1] < .02
 
 
 def test_a_short_run_fills_blanks_with_something():
