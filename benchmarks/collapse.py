@@ -16,13 +16,14 @@ from pathlib import Path
 import torch
 
 from benchmarks import jepa
-from tofy import targets
+from tofy import loop, targets
 
 RESULTS = Path(__file__).parent / "results" / "collapse.jsonl"
-INTO = "into the target"
-jepa.ARMS[INTO] = ("state in context, no teacher, no stop-gradient", jepa.CONTEXT, None)
+INTO, QUICK = "into the target", "quick predictor"
+jepa.ARMS |= {INTO: ("state in context, no teacher, no stop-gradient", jepa.CONTEXT, None),
+              QUICK: ("state in context, decay 0, a predictor that learns ten times as fast", jepa.CONTEXT | dict(ema_decay=0.), None)}
 SHORT = ["untrained", "decay 0", "decay .9", "decay .99", "decay .996", "context", "decay .9999", "frozen", "shared", INTO,
-         "blocks", "bag"]
+         QUICK, "blocks", "bag"]
 LONG = ["context", "frozen"]
 
 
@@ -35,6 +36,26 @@ def stop(gradient: bool) -> Iterator[None]:
         yield
     finally:
         targets.WITHOUT_TEACHER = kept
+
+
+@contextmanager
+def quick_predictor(times: float) -> Iterator[None]:
+    "The predictor's learning rate is multiplied: each of its steps is made so much longer."
+    kept = loop.training_step
+
+    def step(run, measure):
+        own = list(run.model.predictor.parameters())
+        before = [p.detach().clone() for p in own]
+        kept(run, measure)
+        with torch.no_grad():
+            for p, old in zip(own, before):
+                p += (times - 1) * (p - old)
+
+    loop.training_step = step
+    try:
+        yield
+    finally:
+        loop.training_step = kept
 
 
 def main() -> None:
@@ -51,7 +72,7 @@ def main() -> None:
     there = {(row["arm"], row["seed"], row["steps"]) for row in jepa.rows(o.out)}
     for arm, seed, steps in () if o.show else [(arm, seed, steps) for seed in o.seeds for arm, steps in plan]:
         if (arm, seed, steps) not in there:
-            with stop(arm != INTO):
+            with stop(arm != INTO), quick_predictor(10 if arm == QUICK else 1):
                 row = jepa.one(arm, seed, steps, "builtin", {})
             with o.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
