@@ -509,7 +509,7 @@ def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dic
     folder = Path(folder)
     if lines := known_baselines(folder):
         return lines
-    latent = load(folder)
+    latent = Latent(*load_model(folder))                             # counting needs no readout
     with suppress(RunError):
         data = data or run_data(folder)
     if data:
