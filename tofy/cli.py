@@ -68,7 +68,8 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for --help, without importing the modules
     ("data", "DataConfig"), ("encoder", "ModelConfig"), ("training", "TrainConfig")))
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
-Recipe = option("Settings to start from: tofy, or notes (the original program).", str, "tofy")
+Recipe = option("Settings to start from: tofy, jepa (targets in context), or notes (the original program).", str,
+                "tofy")
 Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
             "(default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
@@ -99,7 +100,8 @@ def log_line(r, terms: bool = False) -> str:
     "A log record as a line of text, without the metrics that were not measured; with the loss's terms, if asked for."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}"]
     labels = dict(valid_top1="held-out top-1", valid_mrr="MRR", valid_median_rank="median rank")
-    shown = "loss", *(("mse", "rank", "aux") * terms), "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels
+    ranked = ("acc_neg", "acc_ema") * (terms and not math.isnan(r.acc_neg))      # acc_ema is its running mean
+    shown = "loss", *(("mse", "rank", "aux") * terms), "cos_mean", "spread", "r2", *ranked, *labels
     for name in shown:
         value = getattr(r, name)
         if not math.isnan(value):
@@ -119,7 +121,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
-    loss_terms: flag("--loss-terms", "Print the terms of the loss in every line, unweighted.") = False,
+    loss_terms: flag("--loss-terms", "Print more in each line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -132,6 +134,8 @@ def train(
       tofy train                                # built-in corpus, 100 s
 
       tofy train my.txt --seconds 300 --out runs/mine
+
+      tofy train my.txt --recipe jepa           # targets in context
 
       tofy train my.txt 2500 16 128 --recipe notes    # steps, batch, dim
 

@@ -225,7 +225,7 @@ def contextual(case: Case) -> bool:
 
 
 def last_mrr(case: Case) -> float | None:
-    "Held-out MRR at the end; of a run with targets in context only by its readout, since validations use a quick probe."
+    "Held-out MRR at the end; with targets in context only by the readout, since validations use a quick probe."
     return case.held.get("mrr") if contextual(case) else case.end("valid_mrr")
 
 
@@ -917,7 +917,7 @@ def targets_collapsed(case: Case) -> Finding | None:
     beside = "" if cosine is None else f"; predictions have a cosine of {cosine:.2f} with them"
     return Finding("the targets have collapsed",
                    f"Their spread was {found[0]:.2f} in the first row and is {found[1]:.3f} at the end{beside}.",
-                   "All targets point in nearly one direction, so one answer fits every blank and the loss tells nothing.",
+                   "All targets point in nearly one direction: one answer fits every blank, and the loss says nothing.",
                    against_collapse(case), "06a_targets", ("spread", "loss"), (LEVEL, "collapsed"))
 
 # %% ../nbs/13_doctor.ipynb #dc0642e8
@@ -931,10 +931,10 @@ def targets_without_words(case: Case) -> Finding | None:
     if not found or found[1] > WORDLESS or targets_collapsed(case):
         return None
     return Finding("the targets no longer know the word",
-                   f"Only {found[1]:.0%} of their spread lies between words; the rest is there among blanks with the same word.",
+                   f"Only {found[1]:.0%} of their spread lies between words, the rest among blanks of one word.",
                    "The target encoder has dropped which word was hidden, so no prediction of them needs to know it.",
-                   "Take the last state, to which the word's row is added (--target-states last), a slower target encoder "
-                   "(--ema-decay 0.999), or rows as targets (--target table).",
+                   "Take the last state, to which the word's row is added (--target-states last), a slower target "
+                   "encoder (--ema-decay 0.999), or rows as targets (--target table).",
                    "06a_targets", ("between",), (WORDLESS, "hardly any"))
 
 
@@ -952,9 +952,9 @@ def no_better_than_the_mean(case: Case) -> Finding | None:
     share = explained(cosine[1], found[1])
     if share < 0 and case.settings.target_loss != "infonce":
         return Finding("predictions no better than the mean",
-                       f"R² on centred targets is {r2[1]:.2f} at the end, and {share:.2f} with predictions scaled to fit.",
+                       f"R² on centred targets is {r2[1]:.2f} at the end, {share:.2f} with predictions scaled to fit.",
                        "The mean of all targets, the same at every blank, is nearer to them than the predictions are.",
-                       "Train longer, with a learning rate three times higher or lower; hide fewer words (--mask-rate 0.15).",
+                       "Train longer; try a learning rate three times higher or lower, fewer blanks (--mask-rate 0.15).",
                        "06a_targets", ("r2",), (0., "mean of the targets"))
 
 # %% ../nbs/13_doctor.ipynb #e8f10d58
@@ -978,8 +978,8 @@ def hasty_teacher(case: Case) -> Finding | None:
         return None
     steps = max(round(2 / max(2 - sum(found), 1e-9)), 1)
     return Finding("the target encoder follows at once",
-                   f"With a decay of {found[0]:g} it remembers about {steps} step{'s' * (steps > 1)}, and the spread of its "
-                   f"targets went from {spread[0]:.2f} to {spread[1]:.2f}.",
+                   f"With a decay of {found[0]:g} it remembers about {steps} step{'s' * (steps > 1)}, and the spread of "
+                   f"its targets went from {spread[0]:.2f} to {spread[1]:.2f}.",
                    "What the model finds easy becomes the next target, so the targets draw together.",
                    "Use a slower target encoder (--ema-decay 0.99 to 0.999).", "06a_targets", ("spread",))
 
@@ -993,8 +993,8 @@ def random_teacher(case: Case) -> Finding | None:
     left = torch.linspace(*found, steps, dtype=torch.double).clamp(min=1e-9).log().sum().exp().item()
     if left > RANDOM:
         return Finding("the targets are still random",
-                       f"After {steps:,} steps with a decay of {found[0]:g}, {left:.0%} of the target encoder's weights are "
-                       "those of its random start.",
+                       f"After {steps:,} steps with a decay of {found[0]:g}, {left:.0%} of the target encoder is still its "
+                       "random start.",
                        "Targets of random weights can be predicted and read, but nothing in them was learnt.",
                        "Train longer, or let the target encoder follow faster (--ema-decay 0.99); a decay of 1 is only "
                        "a control.", "06a_targets", shares={"random start": left, "learnt": 1 - left})

@@ -577,7 +577,8 @@ def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
     def look(layer, given):
         return seen.append(shares(layer, given[0], ids.index(MASK)))
 
-    blocks = latent.model.encoder.blocks
+    asks = latent.model.config.predictor == "queries"                  # then the encoder never reads the blank
+    blocks = [latent.model.predictor.block] if asks else latent.model.encoder.blocks
     hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
     try:
         latent.predict(ids)

@@ -301,6 +301,9 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
     model.eval()
     if run.config.target == "context":
         model.readout = fit_readout(model, run.data.train, len(run.data.vocab), ("ridge",), ("hidden",), PROBE_BLANKS)
+        if not run.validation_seconds:                              # the first of a run
+            logger.info("Each validation fits a quick probe to %d training blanks, as now in %.1f s.", PROBE_BLANKS,
+                        run.clock.own - began)
     for _, questions, scores in rank_batches(score, run.data.valid, run.blanks):
         if any_process(not scores.isfinite().all()):
             raise loop.diverged(run)
