@@ -121,7 +121,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
-    loss_terms: flag("--loss-terms", "Print more in each line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
+    loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -167,13 +167,13 @@ def say_data(data: Any, given: dict[str, Any]) -> None:
 def say_model(data: Any, plan: Any) -> None:
     "Print the number of parameters and the memory that a training step needs; a `UsageError` if less is free."
     from tofy.processes import check_room
-    from tofy.sizing import memory, parameters
+    from tofy.sizing import learns_temperature, memory, parameters
     from tofy.training import SMALLER, suited_batch
     shape, lengths = replace(plan.model, vocab_size=len(data.vocab)), data.train.lengths.double()
     wanted = plan.train.batch or suited_batch(data.train)
     batch = wanted if plan.train.replacement else max(min(wanted, len(lengths)), 1)
     mean = max(round(lengths.mean().item()), 1) if len(lengths) else 1
-    count = sum(parameters(shape, plan.train.learn_temperature).values())
+    count = sum(parameters(shape, learns_temperature(plan.train)).values())
     needed = sum(memory(shape, replace(plan.train, batch=batch), mean).values())
     if plan.train.device == "cpu":                               # a card computes in half precision, which takes less
         check_room(count, needed, SMALLER)

@@ -954,7 +954,7 @@ def no_better_than_the_mean(case: Case) -> Finding | None:
         return Finding("predictions no better than the mean",
                        f"R² on centred targets is {r2[1]:.2f} at the end, {share:.2f} with predictions scaled to fit.",
                        "The mean of all targets, the same at every blank, is nearer to them than the predictions are.",
-                       "Train longer; try a learning rate three times higher or lower, fewer blanks (--mask-rate 0.15).",
+                       "Train longer; try a learning rate three times higher or lower, fewer blanks (--mask-rate .15).",
                        "06a_targets", ("r2",), (0., "mean of the targets"))
 
 # %% ../nbs/13_doctor.ipynb #e8f10d58
@@ -978,8 +978,8 @@ def hasty_teacher(case: Case) -> Finding | None:
         return None
     steps = max(round(2 / max(2 - sum(found), 1e-9)), 1)
     return Finding("the target encoder follows at once",
-                   f"With a decay of {found[0]:g} it remembers about {steps} step{'s' * (steps > 1)}, and the spread of "
-                   f"its targets went from {spread[0]:.2f} to {spread[1]:.2f}.",
+                   f"With a decay of {found[0]:g} it remembers about {steps} step{'s' * (steps > 1)}, and the spread "
+                   f"of its targets went from {spread[0]:.2f} to {spread[1]:.2f}.",
                    "What the model finds easy becomes the next target, so the targets draw together.",
                    "Use a slower target encoder (--ema-decay 0.99 to 0.999).", "06a_targets", ("spread",))
 
@@ -993,8 +993,8 @@ def random_teacher(case: Case) -> Finding | None:
     left = torch.linspace(*found, steps, dtype=torch.double).clamp(min=1e-9).log().sum().exp().item()
     if left > RANDOM:
         return Finding("the targets are still random",
-                       f"After {steps:,} steps with a decay of {found[0]:g}, {left:.0%} of the target encoder is still its "
-                       "random start.",
+                       f"After {steps:,} steps with a decay of {found[0]:g}, {left:.0%} of the target encoder is "
+                       "still its random start.",
                        "Targets of random weights can be predicted and read, but nothing in them was learnt.",
                        "Train longer, or let the target encoder follow faster (--ema-decay 0.99); a decay of 1 is only "
                        "a control.", "06a_targets", shares={"random start": left, "learnt": 1 - left})
