@@ -333,11 +333,11 @@ def test_help_and_size_name_the_recipe(tofy, text):
 
 
 def test_the_command_the_cell_and_the_file_mean_the_same_run(tmp_path):
-    wanted = plan("jepa", source="builtin:100", steps=2, dim=16, layers=1, heads=2, predictor="queries", target_loss="infonce",
+    wanted = plan("jepa", source="builtin:100", steps=2, batch=8, dim=16, layers=1, heads=2, predictor="queries", target_loss="infonce",
                   target_states="blocks", ema_end=1.)
     typed = shlex.split(as_command(wanted, tmp_path / "x"))
     assert dict(zip(typed[3::2], typed[4::2])) == {
-        "--recipe": "jepa", "--steps": "2", "--dim": "16", "--layers": "1", "--heads": "2", "--predictor": "queries",
+        "--recipe": "jepa", "--steps": "2", "--batch": "8", "--dim": "16", "--layers": "1", "--heads": "2", "--predictor": "queries",
         "--target-loss": "infonce", "--target-states": "blocks", "--ema-end": "1.0",
         "--out": typed[-1]}
     seen = {}
