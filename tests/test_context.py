@@ -2,6 +2,7 @@
 
 import json
 import math
+import shlex
 import shutil
 
 import pytest
@@ -11,15 +12,19 @@ from conftest import make_text
 
 from tofy import loop
 from tofy.checkpoint import load_tensors
+from tofy.crowding import cleaned, crowding, csls, predictions
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError
-from tofy.inference import evaluate_run, fill, load
+from tofy.gap import gap
+from tofy.inference import attention, evaluate_run, fill, heldout_phrases, load
 from tofy.losses import rank_loss
-from tofy.masking import Masked
+from tofy.masking import Masked, all_blanks
+from tofy.plan import as_cell, as_command, plan, read_plan
 from tofy.readout import KINDS
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
 from tofy.settings import settings_of
+from tofy.sharing import Tofy, model_card, save_word2vec
 from tofy.targets import TARGET_LOSSES, TargetEncoder
 from tofy.training import TrainConfig, batch_loss, next_batch, open_run, recipe, train
 
@@ -257,3 +262,106 @@ def test_from_the_command_line(tofy, text, tmp_path):
     assert load_model(tmp_path / "run")[0].readout.kind in KINDS
     shape = load_model(tmp_path / "run")[0]
     assert isinstance(shape, LatentModel)
+
+
+# --- what stands around a run
+
+
+@pytest.fixture(scope="module")
+def asked_by_queries(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run") / "queries"
+    list(train(data, *recipe("jepa", **SMALL | dict(predictor="queries", dim=32)), folder))
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["trained", "asked_by_queries"])
+def test_gap_and_crowding_know_the_readout(kind, request):
+    "The log's figures come from the probe, so they are not compared; what would compare predictions with rows is refused."
+    folder = request.getfixturevalue(kind)
+    found, latent = gap(folder, max_queries=50), load(folder)
+    assert {check["name"] for check in found["parity"] if check["passed"] is False} <= {"max_seq"}   # the fixture reads 12 tokens of 72
+    assert next(c for c in found["parity"] if c["name"] == "figure in the log")["passed"] is None
+    assert ("padding attended" in found["ways"]) == (kind == "trained") and found["acc_neg"] is None
+    phrases = heldout_phrases(folder, latent)
+    told = crowding(latent, phrases)
+    assert told["alignment"] is None and 0 <= told["crowded"] <= 1
+    for scorer in (lambda: cleaned(latent), lambda: csls(latent, predictions(latent, phrases, all_blanks(phrases)))):
+        with pytest.raises(UsageError, match="predicts targets in context"):
+            scorer()
+
+
+def test_attention_of_a_query(asked_by_queries, trained):
+    "The encoder never reads the blank; the narrow transformer's query does look."
+    looks = attention(load(asked_by_queries), "the _ sat on the mat")
+    assert looks.shape == (1, 1, 6) and torch.allclose(looks.sum(-1), torch.ones(1, 1), atol=1e-5)
+    assert attention(load(trained), "the _ sat on the mat").shape == (1, 2, 6)
+
+
+def test_queries_and_rows_go_together(data, tmp_path):
+    "The hidden states are narrower than a row: no auxiliary term, and a sentence for who wants one."
+    settings = SMALL | dict(predictor="queries", dim=48, heads=4)
+    lines = list(train(data, *recipe(**settings), tmp_path / "run"))
+    assert math.isnan(lines[-1].aux) and lines[-1].valid_mrr > 0
+    with pytest.raises(UsageError, match="set aux_weight to 0"):
+        a_run(data, **settings | dict(target="table", aux_weight=.1))
+
+
+def test_diagnose_names_the_readout(tofy, trained):
+    result = tofy("diagnose", trained, "--json")
+    assert result.code == 0
+    found = {f["name"]: f for f in result.json["findings"]}
+    assert "through its readout" in found["worse than a baseline"]["evidence"]
+    assert not found.keys() & {"collapse", "the loss equals the unigram entropy", "acc_neg at chance"}
+    assert "a quick probe gave the figures in the log" in tofy("diagnose", trained).out
+
+
+def test_a_log_line_shows_the_gauges(tofy, text, tmp_path):
+    "No acc_ema, which is never measured; the cost of probe and readout is told once each."
+    words = [str(word) for word in ("--dim", 16, "--layers", 1, "--heads", 2, "--batch", 8, "--max-seq", 12, "--log-every", 4)]
+    made = tofy("train", text, "--recipe", "jepa", "--steps", 12, *words, "--loss-terms", "--out", tmp_path / "run")
+    lines = [line for line in made.out.splitlines() if line.startswith("step")]
+    assert lines and all("spread 0." in line and " r2 " in line and "acc_" not in line and "nan" not in line for line in lines)
+    assert made.err.count("quick probe") == 1 and made.err.count("fitted in") == 1
+    plain = tofy("train", text, "--steps", 12, *words, "--out", tmp_path / "plain").out
+    assert "acc_neg" not in plain and "cos_mean " in plain and "spread" not in plain
+    assert "acc_neg" in tofy("train", text, "--steps", 4, *words, "--loss-terms", "--out", tmp_path / "more").out
+
+
+def test_help_and_size_name_the_recipe(tofy, text):
+    assert "jepa" in tofy("train", "--help").out and "jepa" in tofy("size", "--help").out
+    assert "of a target encoder" in tofy("size", text, "--recipe", "jepa", "--probe", 0).out
+
+
+def test_the_command_the_cell_and_the_file_mean_the_same_run(tmp_path):
+    wanted = plan("jepa", source="builtin:100", steps=2, batch=8, dim=16, layers=1, heads=2, predictor="queries", target_loss="infonce",
+                  target_states="blocks", ema_end=1.)
+    typed = shlex.split(as_command(wanted, tmp_path / "x"))
+    assert dict(zip(typed[3::2], typed[4::2])) == {
+        "--recipe": "jepa", "--steps": "2", "--batch": "8", "--dim": "16", "--layers": "1", "--heads": "2", "--predictor": "queries",
+        "--target-loss": "infonce", "--target-states": "blocks", "--ema-end": "1.0",
+        "--out": typed[-1]}
+    seen = {}
+    exec(as_cell(wanted, tmp_path / "cell"), seen)
+    assert read_plan(tmp_path / "cell-again") == wanted
+
+
+def test_a_model_with_a_readout_is_shared(trained, tmp_path):
+    "Its card has the figures of the readout, not those of the probe; the receiver needs no text."
+    shared = Tofy.from_pretrained(trained).save_pretrained(tmp_path / "shared")
+    card, mrr = (shared / "README.md").read_text(), evaluate_run(trained, max_queries=2000)["mrr"]
+    assert f"| this model | {mrr:.3f} |" in card and "readout of the model's vectors" in card and "nearest row" not in card
+    again = Tofy.from_pretrained(shared)
+    assert torch.equal(again.model.readout.weight, load(trained).model.readout.weight)
+    assert again.fill("the _ sat on the mat").measure == "share"
+    card = model_card(again, shared, "anna/again")
+    assert "this model, by a quick probe" in card and '"value"' not in card       # no held-out phrases there
+    save_word2vec(again, tmp_path / "rows.txt")
+    assert (tmp_path / "rows.txt").read_text().startswith(f"{len(again.vocab) - 3} 16\n")
+
+
+def test_what_cannot_be_exported_says_so(trained):
+    graph = pytest.importorskip("tools.graph", reason="needs onnx")
+    with pytest.raises(UsageError, match="its words come from a readout"):
+        graph.onnx_graph(load(trained).model)
+    with pytest.raises(UsageError, match="its encoder reads a phrase without the blank"):
+        graph.onnx_graph(LatentModel(ModelConfig(vocab_size=20, dim=32, heads=2, predictor="queries")))

@@ -509,7 +509,7 @@ def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dic
     folder = Path(folder)
     if lines := known_baselines(folder):
         return lines
-    latent = load(folder)
+    latent = Latent(*load_model(folder))                             # counting needs no readout
     with suppress(RunError):
         data = data or run_data(folder)
     if data:
@@ -577,7 +577,8 @@ def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
     def look(layer, given):
         return seen.append(shares(layer, given[0], ids.index(MASK)))
 
-    blocks = latent.model.encoder.blocks
+    asks = latent.model.config.predictor == "queries"                  # then the encoder never reads the blank
+    blocks = [latent.model.predictor.block] if asks else latent.model.encoder.blocks
     hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
     try:
         latent.predict(ids)

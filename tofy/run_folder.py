@@ -11,6 +11,7 @@ __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'READOUT', 'LOG_COLUMN
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -197,10 +198,12 @@ class NoReadout:
 def add_readout(folder: str | Path, model: LatentModel, data: Data) -> None:
     "If a model needs a readout and its run folder has none, fit one on the training phrases and write it there."
     if isinstance(model.readout, NoReadout):
+        began = time.perf_counter()
         model.readout = fit_readout(model, data.train, len(data.vocab))
         with suppress(RunError):                                     # a folder that can only be read
             save_readout(folder, model.readout)
-        logging.getLogger("tofy").info("Words are read from the model's vectors by %r.", model.readout)
+        logging.getLogger("tofy").info("Words are read from the model's vectors by %r; fitted in %.1f s, beside the "
+                                       "run's own.", model.readout, time.perf_counter() - began)
 
 # %% ../nbs/08d_run_folder.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:

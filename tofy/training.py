@@ -261,7 +261,9 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
     pred, hidden, target = predict(run, masked)                                                     # (M,D) each
     if target is not None:
         loss = context_loss(c.target_loss, pred, target, masked.targets, run.generator, model.log_temperature.exp())
-        return loss, dict(loss=loss.item(), **target_gauges(pred, target, masked.targets)) if measure else {}
+        mine = (t.detach()[:len(pred) * (batch.weight > 0)].cpu() for t in (pred, target, masked.targets))
+        every = (torch.cat(all_gather(t)) for t in mine if measure)          # the gauges are those of the whole batch
+        return loss, dict(loss=loss.item(), **target_gauges(*every)) if measure else {}
     negatives = None if batch.negatives is None else batch.negatives.to(c.device)
     loss, terms = latent_loss(pred, hidden, masked.targets, target_table(run), model.log_temperature.exp(), negatives,
                               (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, first_answer(c), measure,
@@ -301,6 +303,9 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
     model.eval()
     if run.config.target == "context":
         model.readout = fit_readout(model, run.data.train, len(run.data.vocab), ("ridge",), ("hidden",), PROBE_BLANKS)
+        if not run.validation_seconds:                              # the first of a run
+            logger.info("Each validation fits a quick probe to %d training blanks, as now in %.1f s.", PROBE_BLANKS,
+                        run.clock.own - began)
     for _, questions, scores in rank_batches(score, run.data.valid, run.blanks):
         if any_process(not scores.isfinite().all()):
             raise loop.diverged(run)

@@ -189,6 +189,8 @@ class CrowdingPanel(Panel):
         self.frame.value = len(steps) - 1
         counts = torch.tensor(self.vocab.counts[len(SPECIALS):])
         about = f"the saved model, step {latent.header.get('step', '?')}"
+        if latent.model.readout:
+            about += "; rows of the input table, which are no targets of this model: its answers come from a readout"
         self.figures.value = html.escape(about) + table(crowding.table_figures(self.rows, counts))
         self.find()
         self.latent = latent
