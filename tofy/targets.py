@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['TARGET_LOSSES', 'WITHOUT_TEACHER', 'blank_states', 'plain_norm', 'TargetEncoder', 'targets_in_context',
-           'make_teacher', 'contrast', 'sigreg_jepa', 'vicreg_loss', 'context_loss', 'target_gauges']
+           'make_teacher', 'contrast', 'sigreg_jepa', 'vicreg_loss', 'context_loss', 'target_gauges', 'phrase_states',
+           'predict_response', 'response_mrr']
 
 # %% ../nbs/06a_targets.ipynb #f1f3a9e8
 import copy
@@ -15,10 +16,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
+from .data import Phrases
 from .encoder import EMATeacher, Encoder, LatentModel
 from .errors import UsageError
 from .losses import sigreg, vicreg_covariance, vicreg_variance
 from .masking import Masked
+from .vocab import PAD
+
+# %% ../nbs/06a_targets.ipynb #fe064907
+IN_CONTEXT = "context", "response"   # targets that an encoder makes: of the hidden words, of the whole response
 
 # %% ../nbs/06a_targets.ipynb #907cbc9c
 def blank_states(encoder: Encoder,
@@ -84,7 +90,10 @@ def make_teacher(model: LatentModel,
                  config: Any,          # a `TrainConfig`
                 ) -> EMATeacher | TargetEncoder | None:
     "What makes a run's targets; None if they are rows of the model's own table, or states of its own encoder."
-    if config.target == "context" and config.target_loss not in WITHOUT_TEACHER:
+    if config.target == "response" and model.config.predictor == "queries":
+        raise UsageError("The predictor 'queries' asks at blanks, and a whole response has none; choose linear, "
+                         "identity or mlp.")
+    if config.target in IN_CONTEXT and config.target_loss not in WITHOUT_TEACHER:
         return TargetEncoder(model.encoder, config.target_states, config.ema_decay, config.ema_end)
     return EMATeacher(model.table, config.ema_decay) if config.target == "ema" else None
 
@@ -148,3 +157,81 @@ def target_gauges(pred: Tensor,      # (M,D)
     return dict(cos_mean=(p * z).sum(-1).mean().item(), spread=spread.item(),
                 between=(means[number].square().sum(-1).mean() / spread).item(),
                 r2=(1 - (p - z).square().sum(-1).mean() / spread).item())
+
+# %% ../nbs/06a_targets.ipynb #5a9b23a1
+def phrase_mean(vectors: Tensor,   # (M,D), of all tokens, phrase after phrase
+                inside: Tensor,    # bool (B,T), true at M tokens
+               ) -> Tensor:        # (B,D)
+    "The mean vector of each phrase."
+    row = inside.nonzero()[:, 0]
+    sums = vectors.new_zeros(len(inside), vectors.shape[1]).index_add(0, row, vectors)
+    return sums / inside.sum(1, keepdim=True).clamp(min=1)
+
+# %% ../nbs/06a_targets.ipynb #e8a9458d
+def phrase_states(encoder: Encoder | TargetEncoder,
+                  ids: Tensor,            # int64 (B,T), padded
+                  states: str = "last",   # of an encoder; a target encoder has its own, see `blank_states`
+                 ) -> Tensor:             # (B,D), each with mean 0 and variance 1
+    "The embedding of a phrase as a target: the mean of the states at its tokens, normalised without parameters."
+    inside = ids != PAD
+    found = encoder(ids, inside) if isinstance(encoder, TargetEncoder) else blank_states(encoder, ids, inside, states)
+    return plain_norm(phrase_mean(found.float(), inside))
+
+
+def predict_response(model: Callable,   # a `LatentModel`, perhaps wrapped
+                     ids: Tensor,       # int64 (B,T), of contexts, padded
+                    ) -> tuple[Tensor, Tensor]:   # (B,D) each
+    "The predicted embedding of the response to each context, and the mean of the hidden states it is made from."
+    pred, hidden = model(ids, ids != PAD)
+    return phrase_mean(pred.float(), ids != PAD), phrase_mean(hidden.float(), ids != PAD)
+
+# %% ../nbs/06a_targets.ipynb #b5592116
+def response_batch(responses: Phrases | None,   # of the training phrases
+                   rows: Tensor,                # int64 (B,)
+                  ) -> Masked:                  # marked at the first token only: so `shard` weighs phrases, not tokens
+    "The responses to a batch of phrases."
+    if responses is None:
+        raise UsageError("The target is the response, but the text was read without responses; read them, too, with "
+                         "--responses (in Python: load_data(…, responses=True)).")
+    ids = responses.batch(rows)
+    return Masked(ids, (torch.arange(ids.shape[1]) == 0).expand(ids.shape), ids[:, 0])
+
+
+def response_numbers(ids: Tensor) -> Tensor:
+    "A number for each response `(B,T)`, the same for equal ones, int64 `(B,)`."
+    return ids.unique(dim=0, return_inverse=True)[1]
+
+
+def with_targets(model: Callable,        # a `LatentModel`, perhaps wrapped
+                 encoder: Encoder,       # the model's
+                 teacher: Any,           # a `TargetEncoder`; None: the encoder itself makes the targets
+                 masked: Masked,
+                 said: Tensor | None,    # int64 (B,T): the responses, if they are the targets
+                 config: Any,            # a `TrainConfig`
+                ) -> tuple[Tensor, Tensor, Tensor | None]:   # (M,D) or (B,D) each; None: the targets are rows
+    "Predictions, hidden states and targets: at the blanks, or of whole phrases."
+    if said is not None:
+        target = phrase_states(teacher or encoder, said.to(masked.inputs.device), config.target_states)
+        return *predict_response(model, masked.inputs), target
+    pred, hidden = model(masked.inputs, masked.mask)
+    in_context = config.target == "context"
+    target = targets_in_context(teacher, encoder, masked, config.target_states) if in_context else None
+    return pred.float(), hidden.float(), target
+
+# %% ../nbs/06a_targets.ipynb #4cc08bf2
+@torch.no_grad()
+def response_mrr(model: LatentModel,
+                 contexts: Phrases,
+                 responses: Phrases,   # row by row
+                 most: int = 100,      # candidates, the first ones that differ
+                ) -> float:            # NaN if there are none
+    "Mean reciprocal rank of the right response, by the cosine of prediction and the model's own embedding of it."
+    if not len(responses):
+        return float("nan")
+    first: dict[tuple, int] = {}
+    for row in range(len(responses)):
+        first.setdefault(tuple(responses[row].tolist()), row)
+    rows, device = torch.tensor(list(first.values())[:most]), model.table.device
+    pred = F.normalize(predict_response(model, contexts.batch(rows).to(device))[0], dim=-1)
+    cosines = pred @ F.normalize(phrase_states(model.encoder, responses.batch(rows).to(device)), dim=-1).T   # (K,K)
+    return (1 / (cosines >= cosines.diagonal()[:, None]).sum(1).double()).mean().item()   # in a tie: the worst place
