@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TARGET_LOSSES', 'WITHOUT_TEACHER', 'blank_states', 'plain_norm', 'TargetEncoder', 'targets_in_context',
            'make_teacher', 'contrast', 'sigreg_jepa', 'vicreg_loss', 'context_loss', 'target_gauges', 'phrase_states',
-           'predict_response', 'response_mrr']
+           'predict_response']
 
 # %% ../nbs/06a_targets.ipynb #f1f3a9e8
 import copy
