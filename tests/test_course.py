@@ -14,9 +14,11 @@ import pytest
 from tools.figures import KINDS, figures, write
 from tools.glossary import Term, link_terms, terms
 from tools.key import EXERCISE, NBS, ROOT, Exercise, Lesson, key, lessons, read
+from tools.order import reading_order
 from tools.site.chapters import Chapter, read_one
 
 LESSONS = list(lessons())
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 CHECKED = [(f"{lesson.path}-{i}", e) for lesson in LESSONS for i, e in enumerate(lesson.exercises, 1) if e.check]
 
 
@@ -99,9 +101,45 @@ def test_an_exercise_accepts_its_solution_and_nothing_else(name, exercise):
 
 def test_the_tool_reads_chapters_not_the_pages_about_them():
     names = [lesson.path.as_posix() for lesson in LESSONS]
-    assert names[:3] == ["00_casual_words.ipynb", "00_colours.ipynb", "00_corpus.ipynb"] and "lab/01_decoder.ipynb" in names
+    assert names[0] == "000_sixty_lines.ipynb" and "lab/01_decoder.ipynb" in names
     assert not any(name.startswith("2") for name in names)
     assert read(NBS / "00_corpus.ipynb").minutes == 30
+
+
+# ---- the reading order
+
+ORDER = [path.as_posix() for path in reading_order()]
+
+
+def test_every_chapter_is_in_the_reading_order_once():
+    there = [p.relative_to(NBS).as_posix() for folder in (NBS, NBS / "lab") for p in folder.glob("[0-9]*.ipynb")]
+    assert sorted(ORDER) == sorted(there), "list it in a table of nbs/index.ipynb"
+    rows = [line for cell in nbformat.read(NBS / "index.ipynb", 4).cells for line in cell.source.splitlines()
+            if re.match(r"\|\s*(lab )?\d", line)]
+    assert "".join(rows).count(".ipynb)") == len(ORDER), "a chapter is listed twice"
+
+
+def test_the_why_comes_first_and_the_grammar_last():
+    "The sixty lines open the course; of its numbered chapters, those about the text close it."
+    course = [lesson.path.as_posix() for lesson in LESSONS if lesson.path.parts[0] != "lab"]
+    assert course[0] == "000_sixty_lines.ipynb" and set(course[-4:]) == {"00_corpus.ipynb", "00d_causes.ipynb", "00_casual_words.ipynb", "00_colours.ipynb"}
+    assert sum(lesson.minutes for lesson in LESSONS[:1]) <= 20
+    assert [path for path in ORDER if path in course] == course
+
+
+def test_no_chapter_builds_on_one_that_is_read_later():
+    for lesson in LESSONS:
+        for name in lesson.needs:
+            assert ORDER.index(name) < ORDER.index(lesson.path.as_posix()), (lesson.path, name)
+
+
+def test_what_says_next_or_first_means_the_reading_order():
+    "In a chapter, `[next chapter](…)` is the next one; wherever the book is opened for a newcomer, it is opened at its first page."
+    for lesson in LESSONS:
+        for link in re.findall(r"\[[^\]]*\bnext chapter\]\(([\w./]+\.ipynb)", lesson.text):
+            assert ORDER[ORDER.index(lesson.path.as_posix()) + 1] == (lesson.path.parent / link).as_posix()
+    for link in re.findall(r"(?:first chapter\]\(nbs/|lab/tree/nbs/|blob/main/nbs/|%2Fnbs%2F)(\w+\.ipynb)", README):
+        assert link == ORDER[0]
 
 
 # ---- the glossary
@@ -206,7 +244,6 @@ def test_every_stored_picture_is_found_and_says_what_it_shows():
 
 # ---- starting elsewhere
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS = ConfigParser(delimiters=["="])
 SETTINGS.read(ROOT / "settings.ini", encoding="utf-8")
 SETTINGS = SETTINGS["DEFAULT"]

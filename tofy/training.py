@@ -78,7 +78,7 @@ class TrainConfig(LoopConfig):
     ema_decay: float = setting(.996, "Decay of the slow copy: the nearer to 1, the slower it is.", least=0, most=1,
                                slider=(.9, 1), group="Loss", rare=True)
     ema_end: float | None = setting(None, "Decay of the target encoder at the end of the run.", least=0, most=1,
-                                    slider=(.9, 1), group="Loss", rare=True, none="the same as at the start")
+                                    group="Loss", rare=True, none="the same as at the start")
     spread: str = setting("none", "Extra term that keeps the table's rows apart.", group="Loss", rare=True,
                           choices=("none", "vicreg", "uniformity", "sigreg"))
     spread_weight: float = setting(1., "Weight of the spread term.", least=0, slider=(0, 8), group="Loss", rare=True)

@@ -20,7 +20,7 @@ FOLDED = dict(jupyter=dict(source_hidden=True), tags=[TAG])
 
 
 def all_notebooks() -> list[Path]:
-    "Every notebook under nbs/, in reading order."
+    "Every notebook under nbs/, by name."
     paths = sorted((ROOT / "nbs").rglob("*.ipynb"))
     return [p for p in paths if not any(part[0] in "._" for part in p.relative_to(ROOT).parts)]
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from tofy.architecture import PARTS, plot_architecture
 from tools.fold import FOLDED, ROOT, shows_the_method
 
-TARGETS = dict(targets="context", readout="context")       # chapters about another target than the table's rows
+TARGETS = dict(targets="context", readout="context", sixty_lines="context", collapse="context",   # chapters about another
+               from_softmax_to_jepa="context", regret="context")                                 # target than rows
 APPARATUS = re.compile(r"00c_|[2-9]\d|index")              # the picture's own chapter; pages about the book
 
 
@@ -51,7 +52,8 @@ def with_head(name: str, text: str) -> str:
         at = 1 + next(i for i, cell in enumerate(cells) if "".join(cell["source"]).startswith("# "))
         cells.insert(at, {})
     part = part_of(name, cells[:1] + cells[at + 1:])
-    cells[at] = head(part, TARGETS.get(part, "table"), cells[at])
+    target = TARGETS.get(part or re.sub(r"^\d+\w?_", "", Path(name).stem), "table")
+    cells[at] = head(part, target, cells[at])
     return json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import nbformat
 
+from tools.order import reading_order
+
 ROOT = Path(__file__).resolve().parents[1]
 NBS, KEY = ROOT / "nbs", ROOT / "build" / "key.md"
 APPARATUS = 20                                     # notebooks from this number on are about the book, and have no exercises
@@ -84,10 +86,9 @@ def read(path: Path) -> Lesson:
 
 def lessons() -> Iterator[Lesson]:
     "Every numbered chapter, the laboratory's too, in reading order."
-    for folder in (NBS, NBS / "lab"):
-        for path in sorted(folder.glob("[0-9]*.ipynb"), key=lambda p: p.name):
-            if folder != NBS or int(path.name[:2]) < APPARATUS:
-                yield read(path)
+    for path in reading_order():
+        if path.parts[0] == "lab" or int(path.name[:2]) < APPARATUS:
+            yield read(NBS / path)
 
 
 def key(chapters: list[Lesson], notebooks: str = "../nbs/") -> str:

@@ -15,6 +15,7 @@ from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, str
 from tofy.architecture import tall
 from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
+from tools.order import reading_order
 
 ROOT = Path(__file__).resolve().parents[2]
 NBS, BUILD, DOCS = ROOT / "nbs", ROOT / "build" / "site", ROOT / "_docs"
@@ -36,8 +37,8 @@ class Chapter:
 
     @property
     def number(self) -> str:
-        "`02a_hub` is chapter 2a."
-        found = re.match(r"0?(\d+\w?)_", self.path.name)
+        "`02a_hub` is chapter 2a; the one before all numbers, `000_…`, has none."
+        found = re.match(r"(?!000)0?(\d+\w?)_", self.path.name)
         return found[1] if found else ""
 
     @property
@@ -64,13 +65,10 @@ def label(name: str) -> str:
 # ---- reading
 
 def read() -> list[Chapter]:
-    "All notebooks: those of the index's table of numbered chapters in its order, then what it does not list, by name."
+    "All notebooks: the index, then the chapters in reading order, then what the index does not list, by name."
     paths = {p.relative_to(NBS) for p in NBS.rglob("*.ipynb")
              if not any(part[0] in "._" for part in p.relative_to(NBS).parts)}
-    index = nbformat.read(NBS / "index.ipynb", as_version=4)
-    rows = [line for cell in index.cells for line in cell.source.splitlines() if re.match(r"\|\s*\d", line)]
-    listed = [Path(name) for row in rows for name in re.findall(r"\]\(([\w/]+\.ipynb)\)", row)]
-    ordered = list(dict.fromkeys([Path("index.ipynb"), *(p for p in listed if p in paths)]))
+    ordered = [Path("index.ipynb"), *(p for p in reading_order() if p in paths)]
     return [read_one(p) for p in [*ordered, *sorted(paths - {*ordered})]]
 
 
@@ -253,7 +251,8 @@ def welcome(live: bool) -> str:
     try_it = '- <a href="live/index.html">Fill a blank in your browser</a>: nothing to install.\n' if live else ""
     return ("```{container} on-this-site\n" + try_it +
             "- Move a slider, right here: {doc}`film`.\n"
-            "- Read the first chapter: {doc}`corpus`. Every chapter can be downloaded as a notebook.\n"
+            f"- Read the first chapter: {{doc}}`{page_of(reading_order()[0].as_posix())}`. "
+            "Every chapter can be downloaded as a notebook.\n"
             "- Look a function up, with its arguments and an example: {doc}`api/index`.\n"
             '- <a href="figures/index.html">All figures</a>, for slides; <a href="figures.zip">as a zip</a>.\n```')
 

@@ -1,0 +1,20 @@
+"""The order in which the course is read, told in one place: the tables of chapters in nbs/index.ipynb.
+
+The site's navigation and its links to the next page, the routes, the teachers' key and the README follow it. A chapter's number says
+what the package's modules may import, and nothing about when to read it: the grammar of the built-in text has number 0 and comes last.
+"""
+import re
+from pathlib import Path
+
+import nbformat
+
+NBS = Path(__file__).resolve().parents[1] / "nbs"
+
+
+def reading_order() -> list[Path]:
+    "The notebooks that the index lists, each once, relative to nbs/: `01_vocab.ipynb`, `lab/01_decoder.ipynb`."
+    text = "\n".join(cell.source for cell in nbformat.read(NBS / "index.ipynb", as_version=4).cells)
+    rows = re.findall(r"^\|\s*(?:lab )?\d.*$", text, re.MULTILINE)
+    names = [name for row in rows for name in re.findall(r"\]\(([\w/]+\.ipynb)\)", row)]
+    return [Path(name) for name in dict.fromkeys(names)]
+
