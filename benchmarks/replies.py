@@ -19,6 +19,7 @@ from torch import Tensor
 
 from benchmarks.jepa import rows, train
 from tofy import training
+from tofy.colours import COLOURS, GREY, ORANGE, PINK, SKY
 from tofy.data import Data, Phrases, load_data, pack
 from tofy.masking import all_blanks
 from tofy.probes import features, labelled, probe
@@ -122,6 +123,28 @@ def table(found: list[dict]) -> str:
         lines += [f"{row['arm']}\t{way}\t{f['top1']:.3f}\t{f['mrr']:.3f} ± {f['mrr_se']:.3f}\t{gauges}"
                   for way, f in row["found"].items()]
     return "\n".join(lines)
+
+
+WAYS = {"prediction": "predicted embedding", "states, centred": "mean states, centred"}
+
+
+def plot(found: list[dict], ax=None):
+    "Draw the MRR of each arm, by the prediction where there is one, beside chance, words and the exact odds; returns the Axes."
+    import matplotlib.pyplot as plt
+
+    scale = next(row["found"] for row in found if row["arm"] == "baselines")
+    bars = [(row["arm"], way, row["found"][way]) for row in found for way in WAYS if way in row["found"]
+            and (way == "prediction" or "prediction" not in row["found"])]
+    ax = ax or plt.subplots(figsize=(7, .5 + .42 * len(bars)))[1]
+    for y, (_, way, told) in enumerate(bars):
+        ax.barh(y, told["mrr"], xerr=told["mrr_se"], color=COLOURS["model"] if way == "prediction" else SKY, height=.7)
+    ax.set_yticks(range(len(bars)), [f"{arm}: {WAYS[way]}" for arm, way, _ in bars])
+    for name, colour in dict(chance=GREY, overlap=ORANGE, ridge=PINK, best=COLOURS["best"]).items():
+        ax.axvline(scale[name]["mrr"], color=colour, ls="--", label=name)
+    ax.set(xlabel="MRR among 100 different responses", xlim=(0, .7))
+    ax.invert_yaxis()
+    ax.legend(fontsize=8, ncols=4, loc="upper center", bbox_to_anchor=(.5, 1.2))
+    return ax
 
 
 def main() -> None:

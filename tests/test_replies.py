@@ -4,6 +4,7 @@ import json
 import math
 import random
 import shutil
+from functools import partial
 
 import pytest
 import torch
@@ -140,7 +141,7 @@ def test_two_processes_share_a_batch_by_phrases(data, monkeypatch):
     for rank in (0, 1):
         with monkeypatch.context() as patch:
             run = a_run(data, batch=7)
-            patch.setattr(training, "shard", lambda masked: processes.shard(masked, rank, 2))
+            patch.setattr(training, "shard", partial(processes.shard, r=rank, w=2))
             part = next_batch(run)
         assert part.masked.inputs.equal(whole.masked.inputs[rank::2]) and part.responses.equal(whole.responses[rank::2])
         assert part.weight == pytest.approx(2 * (4, 3)[rank] / 7)
@@ -177,7 +178,7 @@ def test_a_run_learns_which_answer_it_is(data, changes, tmp_path):
     assert len(found) >= 3 and all(0 < mrr <= 1 for mrr in found)
     assert max(r.response_mrr for r in log if r.saved) == max(found)                         # it decides which is the best
     latent = load(tmp_path / "run")
-    kept = response_mrr(latent.model, data.valid, data.valid_responses)
+    kept = response_mrr(latent.model, data.valid, data.valid_responses, settings.get("target_states", "last"))
     assert kept == pytest.approx(max(found), abs=1e-6)
     answer = fill(latent, "tell me of _ number 3 ?")                                         # words: through a readout, as ever
     assert answer.measure == "share" and "readout" in repr(answer)
@@ -216,3 +217,28 @@ def test_from_the_command_line_and_from_a_file(tofy, text, tmp_path):
     assert json.loads(tofy("eval", tmp_path / "run", "--json").out)["readout"].startswith("a ")
     assert tofy("train", "--resume", "--out", tmp_path / "run", "--steps", 12).code == 0
     assert load(tmp_path / "run").model.config == ModelConfig(**vars(load(tmp_path / "again").model.config))
+
+
+# ---- what was measured
+
+
+def test_the_rows_that_were_measured():
+    "The scale is in order, every arm is there, and the table and the figure read the rows."
+    from benchmarks import replies
+    found = replies.rows(replies.RESULTS)
+    arms = {row["arm"]: row for row in found}
+    scale = {name: told["mrr"] for name, told in arms["baselines"]["found"].items()}
+    assert scale["chance"] < scale["ridge"] < scale["best"] and scale["overlap"] < scale["best"]
+    assert {"response", "response contrast", "context"} <= set(arms) <= set(replies.ARMS)
+    assert all(told["mrr"] < scale["best"] for row in found for way, told in row["found"].items() if way != "best")
+    assert replies.table(found).count("\n") == sum(len(row["found"]) for row in found)
+    assert len(replies.plot(found).get_yticklabels()) == sum(row["arm"] != "baselines" for row in found)
+
+
+def test_the_exams_hold_nothing_that_was_read(monkeypatch):
+    from benchmarks import replies
+    monkeypatch.setattr(replies, "EXAMS", [99])
+    built_in = load_data("builtin", responses=True)
+    seen = set(words(built_in, built_in.train))
+    exam, = replies.exams_of(built_in)
+    assert len(set(exam.responses)) == 100 and not seen & set(exam.contexts)

@@ -223,6 +223,7 @@ def with_targets(model: Callable,        # a `LatentModel`, perhaps wrapped
 def response_mrr(model: LatentModel,
                  contexts: Phrases,
                  responses: Phrases,   # row by row
+                 states: str = "last",   # see `blank_states`
                  most: int = 100,      # candidates, the first ones that differ
                 ) -> float:            # NaN if there are none
     "Mean reciprocal rank of the right response, by the cosine of prediction and the model's own embedding of it."
@@ -233,5 +234,6 @@ def response_mrr(model: LatentModel,
         first.setdefault(tuple(responses[row].tolist()), row)
     rows, device = torch.tensor(list(first.values())[:most]), model.table.device
     pred = F.normalize(predict_response(model, contexts.batch(rows).to(device))[0], dim=-1)
-    cosines = pred @ F.normalize(phrase_states(model.encoder, responses.batch(rows).to(device)), dim=-1).T   # (K,K)
+    target = phrase_states(model.encoder, responses.batch(rows).to(device), states)
+    cosines = pred @ F.normalize(target, dim=-1).T                                # (K,K)
     return (1 / (cosines >= cosines.diagonal()[:, None]).sum(1).double()).mean().item()   # in a tie: the worst place

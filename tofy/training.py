@@ -301,8 +301,8 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
         return model.scores(*model(questions.inputs[mine].to(device), questions.mask[mine].to(device))).cpu()
 
     model.eval()
-    if run.config.target == "response" and run.data.valid_responses is not None:
-        record.response_mrr = contextual.response_mrr(model, run.data.valid, run.data.valid_responses)
+    if run.config.target == "response" and (said := run.data.valid_responses) is not None:
+        record.response_mrr = contextual.response_mrr(model, run.data.valid, said, run.config.target_states)
     if run.config.target in IN_CONTEXT:
         model.readout = fit_readout(model, run.data.train, len(run.data.vocab), ("ridge",), ("hidden",), PROBE_BLANKS)
     for _, questions, scores in rank_batches(score, run.data.valid, run.blanks):
