@@ -43,6 +43,7 @@ from .masking import all_blanks
 from .metrics import Bigram, judge, model_scorer
 from .readout import KINDS, Readout, fit_readout
 from .spelling import own_rows, spelling_of
+from .targets import IN_CONTEXT
 
 # %% ../nbs/08d_run_folder.ipynb #7418bc4e
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
@@ -125,7 +126,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     model = LatentModel(config)
     model.spell(vocab.words)
     fit_weights(model, tensors, path)
-    if header.get("train", {}).get("target") == "context":
+    if header.get("train", {}).get("target") in IN_CONTEXT:
         model.readout = load_readout(folder) or NoReadout(folder)
     return model.eval(), vocab, header
 
@@ -252,6 +253,7 @@ class LogRecord:
     valid_mrr: float = NAN
     valid_median_rank: float = NAN
     saved: bool = False      # a new best model was saved
+    response_mrr: float = NAN   # of the right response among held-out ones, for target response
     spread: float = NAN      # of contextual targets, see `tofy.targets.target_gauges` …
     between: float = NAN     # … its share between words
     r2: float = NAN          # … and how much of it the predictions explain

@@ -22,6 +22,7 @@ from torch.nn.utils import parametrize
 
 from . import checkpoint as store
 from . import loop, run_folder
+from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig
 from .errors import UsageError, memory_advice
@@ -34,7 +35,7 @@ from .readout import fit_readout
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
-from .targets import TargetEncoder, context_loss, make_teacher, target_gauges, targets_in_context
+from .targets import IN_CONTEXT, TargetEncoder, context_loss, make_teacher, target_gauges, with_targets
 from .vocab import SPECIALS, UNK
 
 # %% ../nbs/09_training.ipynb #1d654f65
@@ -68,8 +69,8 @@ class TrainConfig(LoopConfig):
     reduction: str = setting("sum", "Squared error over the D coordinates: their sum, or their mean, as in the notes.",
                              choices=("sum", "notes"), group="Loss", rare=True)
     target: str = setting("table", "Target: the word's row of the table, the row with stop-gradient, its slow copy "
-                          "(EMA), or the state in context of a target encoder.", group="Loss",
-                          choices=("table", "stopgrad", "ema", "context"))
+                          "(EMA), or a target encoder's state in context, or its mean state over the response.",
+                          choices=("table", "stopgrad", "ema", "context", "response"), group="Loss")
     target_loss: str = setting("cosine", "Loss between predictions and targets in context; replaces all other terms.",
                                choices=("cosine", "smooth_l1", "infonce", "sigreg", "vicreg"), group="Loss", rare=True)
     target_states: str = setting("last", "Target in context: the last state, or the mean of what the blocks add.",
@@ -94,8 +95,8 @@ class TrainConfig(LoopConfig):
             raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
         if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
             raise UsageError("mse_weight, rank_weight and aux_weight are 0, so there is no loss; give one a weight.")
-        if self.target == "context" and self.best_by == "acc_ema":
-            raise UsageError("best_by acc_ema ranks rows of the table; for target context, use valid_mrr.")
+        if self.target in IN_CONTEXT and self.best_by == "acc_ema":
+            raise UsageError(f"best_by acc_ema ranks rows of the table; for target {self.target}, use valid_mrr.")
 
 # %% ../nbs/09_training.ipynb #22f64b45
 # Name → settings of the model and of its training.
@@ -138,6 +139,7 @@ class Batch:
     weight: float              # of its mean loss in the average: see `tofy.processes.shard`
     negatives: Tensor | None   # int64 (M,N) a row for each blank, or (N,) shared by all; None: every word
     answers: Tensor            # int64 (M,) those of the whole batch
+    responses: Tensor | None = None   # int64 (B,T), if they are the targets
 
 # %% ../nbs/09_training.ipynb #34ac8792
 @dataclass
@@ -162,7 +164,7 @@ class LatentRun(Run):
     def score(self, record: LogRecord) -> float:
         if self.config.best_by == "valid_mrr" and not len(self.blanks.rows):
             return record.step                                      # no blanks to judge by: keep the latest
-        return getattr(record, self.config.best_by)
+        return getattr(record, "response_mrr" if self.config.target == "response" else self.config.best_by)
 
     def record(self, is_line: bool = False) -> LogRecord:
         return LogRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
@@ -216,7 +218,7 @@ PROBE_BLANKS = 4000   # training blanks to which each validation of a model with
 def next_batch(run: LatentRun) -> Batch:
     "Draw a step's phrases, blanks and negatives; with several processes, return only this process's part of them."
     c, V = run.config, len(run.data.vocab)
-    ids = run.data.train.batch(run.rows())                                                          # (B,T)
+    ids = run.data.train.batch(rows := run.rows())                                                  # (B,T)
     lowest = 0 if c.random_specials else len(SPECIALS)
     whole = mask_batch(ids, V, run.generator, c.mask_mode, c.mask_rate, c.corrupt, c.unk_targets, lowest)
     part, negatives = shard(whole), None
@@ -225,7 +227,9 @@ def next_batch(run: LatentRun) -> Batch:
     elif V > WHOLE_TABLE_LIMIT:
         negatives = torch.randint(first_answer(c), V, (SHARED_NEGATIVES,), generator=run.generator)
     run.examples += len(ids)
-    return Batch(part.masked, part.blanks, part.weight, negatives, whole.targets)
+    said = shard(contextual.response_batch(run.data.responses, rows)) if c.target == "response" else None
+    return Batch(part.masked, part.blanks, (said or part).weight, negatives, whole.targets,
+                 said.masked.inputs if said else None)
 
 # %% ../nbs/09_training.ipynb #cdc0b0a8
 def first_answer(config: TrainConfig) -> int:
@@ -233,17 +237,14 @@ def first_answer(config: TrainConfig) -> int:
     return UNK if config.unk_targets else len(SPECIALS)
 
 # %% ../nbs/09_training.ipynb #e667b95f
-def predict(run: LatentRun, masked: Masked) -> tuple[Tensor, Tensor, Tensor | None]:   # (M,D) each
-    "Predictions and hidden states at the blanks, and targets in context, if any; dropout is seeded by seed and step."
+def predict(run: LatentRun, masked: Masked, said: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    "Predictions, hidden states and targets in context, if any, `(M,D)` each; dropout is seeded by seed and step."
     c = run.config
     half = masked.inputs.is_cuda if c.bf16 is None else c.bf16
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
-            pred, hidden = (run.wrapped or run.model)(masked.inputs, masked.mask)
-            target = None if c.target != "context" else targets_in_context(
-                run.teacher, run.model.encoder, masked, c.target_states)   # type: ignore[arg-type]
-    return pred.float(), hidden.float(), target
+            return with_targets(run.wrapped or run.model, run.model.encoder, run.teacher, masked, said, c)
 
 
 def target_table(run: LatentRun) -> Tensor:
@@ -258,10 +259,11 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
     "The loss of a batch (scalar) and, if `measure`, its metrics for the log."
     c, model = run.config, run.model
     masked = Masked(*(t.to(c.device) for t in batch.masked))
-    pred, hidden, target = predict(run, masked)                                                     # (M,D) each
+    pred, hidden, target = predict(run, masked, batch.responses)                                    # (M,D) each
     if target is not None:
-        loss = context_loss(c.target_loss, pred, target, masked.targets, run.generator, model.log_temperature.exp())
-        mine = (t.detach()[:len(pred) * (batch.weight > 0)].cpu() for t in (pred, target, masked.targets))
+        words = masked.targets if batch.responses is None else contextual.response_numbers(batch.responses).to(c.device)
+        loss = context_loss(c.target_loss, pred, target, words, run.generator, model.log_temperature.exp())
+        mine = (t.detach()[:len(pred) * (batch.weight > 0)].cpu() for t in (pred, target, words))
         every = (torch.cat(all_gather(t)) for t in mine if measure)          # the gauges are those of the whole batch
         return loss, dict(loss=loss.item(), **target_gauges(*every)) if measure else {}
     negatives = None if batch.negatives is None else batch.negatives.to(c.device)
@@ -301,7 +303,9 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
         return model.scores(*model(questions.inputs[mine].to(device), questions.mask[mine].to(device))).cpu()
 
     model.eval()
-    if run.config.target == "context":
+    if run.config.target == "response" and (said := run.data.valid_responses) is not None:
+        record.response_mrr = contextual.response_mrr(model, run.data.valid, said, run.config.target_states)
+    if run.config.target in IN_CONTEXT:
         model.readout = fit_readout(model, run.data.train, len(run.data.vocab), ("ridge",), ("hidden",), PROBE_BLANKS)
         if not run.validation_seconds:                              # the first of a run
             logger.info("Each validation fits a quick probe to %d training blanks, as now in %.1f s.", PROBE_BLANKS,
@@ -342,7 +346,7 @@ def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: 
         model = LatentModel(shape, config.temperature)
     model.spell(data.vocab.words)
     config = replace(config, batch=config.batch or suited_batch(data.train))
-    ranked = config.rank_weight if config.target != "context" else config.target_loss == "infonce"
+    ranked = config.rank_weight if config.target not in IN_CONTEXT else config.target_loss == "infonce"
     model.log_temperature.requires_grad_(config.learn_temperature and bool(ranked))
     model.to(config.device).train()
     held, settings = run_folder.heldout_bytes(data.heldout), data.settings | dict(tokens=data.vocab.rule)
