@@ -184,7 +184,7 @@ def regret(run: training.LatentRun, data: Data, n: int = 300) -> dict[str, objec
 
 
 def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
-    "R² on centred unit targets of held-out blanks: the model's, and that of a mean by position and left neighbour."
+    "R² on centred unit targets of held-out blanks: of the unit prediction, of one scaled, of a mean by place and neighbour."
     teacher = run.teacher if isinstance(run.teacher, TargetEncoder) else TargetEncoder(run.model.encoder)
 
     @torch.no_grad()
@@ -200,7 +200,8 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
         return [torch.cat(parts) for parts in zip(*out)]
 
     run.model.eval()
-    z, _, key, left = told(data.train, 20_000)
+    z, own, key, left = told(data.train, 20_000)
+    scale = (own * z).sum(1).mean()                    # the length for which a unit vector is the best guess
     test, pred, test_key, test_left = told(data.valid, 3000)
     guess = z.mean(0).expand(len(test), -1).clone()
     for mine, theirs in ((left, test_left), (key, test_key)):                         # the finer where it was seen
@@ -211,7 +212,7 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
         guess[seen] = means[place[seen]]
     spread = (test - test.mean(0)).square().sum(1).mean()
     return {name: round((1 - (p - test).square().sum(1).mean() / spread).item(), 4) for name, p in
-            dict(model=pred, neighbours=guess).items()} | dict(rank=effective_rank(test))
+            dict(model=pred, scaled=scale * pred, neighbours=guess).items()} | dict(rank=effective_rank(test))
 
 
 def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:

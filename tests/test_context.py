@@ -19,7 +19,7 @@ from tofy.errors import RunError, UsageError
 from tofy.gap import gap
 from tofy.inference import attention, evaluate_run, fill, heldout_phrases, load
 from tofy.losses import rank_loss
-from tofy.masking import Masked, all_blanks
+from tofy.masking import all_blanks
 from tofy.plan import as_cell, as_command, plan, read_plan
 from tofy.readout import KINDS
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
@@ -60,12 +60,6 @@ def test_the_setting_offers_every_loss():
     assert set(LOSSES) == set(settings_of(TrainConfig)["target_loss"].choices)
 
 
-def relabelled(run, batch, order):
-    "The same question with other numbers for the hidden words, as far as the loss is told them."
-    masked = batch.masked
-    return Masked(masked.inputs, masked.mask, order[masked.targets])
-
-
 @pytest.mark.parametrize("kind", LOSSES)
 def test_the_loss_knows_no_word_and_no_row(data, kind, monkeypatch):
     "Permute the output vocabulary: what the loss hears of the words, and the rows of the table as candidates."
@@ -92,10 +86,14 @@ def test_the_loss_knows_no_word_and_no_row(data, kind, monkeypatch):
         assert torch.equal(before, batch_loss(run, batch, measure=False)[0])
 
 
-def test_the_default_loss_would_notice(data):
-    "The counter-proof: with rows as targets, a permutation of what the loss hears changes it."
-    pred, table, targets = torch.randn(9, 8), torch.randn(20, 8), torch.arange(3, 12)
-    assert not torch.isclose(rank_loss(pred, table, targets), rank_loss(pred, table, targets.flip(0)))
+def test_the_default_loss_would_notice(data, monkeypatch):
+    "The counter-proof: with rows as targets, the same permutation of what the loss hears changes it."
+    from tofy import training
+    run = open_run(data, *recipe(**SMALL))
+    batch, order, own = next_batch(run), torch.cat([torch.arange(3), 3 + torch.randperm(len(data.vocab) - 3)]), training.latent_loss
+    before = batch_loss(run, batch)[0]
+    monkeypatch.setattr(training, "latent_loss", lambda pred, hidden, targets, *rest: own(pred, hidden, order[targets], *rest))
+    assert not torch.isclose(before, batch_loss(run, batch)[0])
 
 
 @pytest.mark.parametrize("first", [0, 3])
@@ -202,16 +200,59 @@ def test_without_text_and_readout_there_is_a_sentence(trained, text, tmp_path):
     text.write_text("something else\n")
     try:
         latent = load(copy)
-        with pytest.raises(RunError, match="has no readout yet"):
+        with pytest.raises(RunError, match="has no readout yet, so it cannot name words; The text that .* put it back"):
             fill(latent, "a _ b")
     finally:
         text.write_text(words)
 
 
-def test_a_probe_chooses_the_best_and_costs_nothing_of_the_words(trained):
-    log = read_log(trained)
-    assert [not math.isnan(r.valid_mrr) for r in log].count(True) >= 2
-    assert max(r.valid_mrr for r in log if r.saved) == pytest.approx(max(r.valid_mrr for r in log if not math.isnan(r.valid_mrr)))
+def test_the_probe_chooses_what_is_saved(trained):
+    log, header = read_log(trained), load_model(trained)[2]
+    judged = [r for r in log if not math.isnan(r.valid_mrr)]
+    assert len(judged) >= 2 and header["best"] == pytest.approx(max(r.valid_mrr for r in judged))
+    assert header["step"] == [r.step for r in judged if r.valid_mrr == max(r.valid_mrr for r in judged)][-1]
+
+
+def test_a_warm_start_starts_the_teacher_too(data, trained):
+    run = a_run(data, init_from=str(trained))
+    for own, slow in zip(run.model.encoder.parameters(), run.teacher.encoder.parameters()):
+        assert torch.equal(own, slow)
+    assert not torch.equal(run.model.table, a_run(data).model.table)
+
+
+def test_a_model_saved_meanwhile_does_not_get_the_readout_of_the_one_before(data, trained, tmp_path):
+    from tofy.run_folder import add_readout
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).unlink()
+    loaded = load_model(copy)[0]
+    list(train(data, *recipe("jepa", **SMALL | dict(seed=2)), tmp_path / "other"))
+    shutil.copyfile(tmp_path / "other" / MODEL, copy / MODEL)                # the run saves a better model
+    add_readout(copy, loaded, data)
+    assert load_readout(copy) is None
+
+
+@pytest.mark.parametrize("changes", [dict(attend_padding=True, target_states="blocks", dim=16), dict(rank_weight=0.),
+                                     dict(target_loss="vicreg", batch=1, mask_mode="one")])
+def test_corners(data, changes):
+    lines = [r for r in train(data, *recipe("jepa", **{**SMALL, **changes})) if r.is_line]
+    assert all(math.isfinite(r.loss) and abs(r.r2) < 1e3 for r in lines)
+
+
+def test_a_text_of_two_words_and_a_text_without_held_out_phrases(tmp_path):
+    (tmp_path / "two.txt").write_text("hello there\n")
+    (tmp_path / "held.txt").write_text("hello there friend\n")
+    for name, valid in (("a", str(tmp_path / "held.txt")), ("b", 0)):
+        list(train(load_data(tmp_path / "two.txt", valid=valid), *recipe("jepa", **SMALL | dict(steps=4)), tmp_path / name))
+        assert (tmp_path / name / READOUT).is_file()
+        assert fill(load(tmp_path / name), "hello _").top
+
+
+def test_an_unknown_answer_is_a_sentence_with_spellings_and_a_readout(data, tmp_path):
+    from tofy.inference import diff
+    list(train(data, *recipe("jepa", **SMALL | dict(ngrams=32)), tmp_path / "run"))
+    words = data.heldout[0].split()
+    with pytest.raises(RunError, match="not in vocab"):
+        diff(load(tmp_path / "run"), f"{' '.join(words[:-1])} _ => {words[-1]}ish")
 
 
 def test_settings_that_do_not_go_together():

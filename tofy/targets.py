@@ -38,6 +38,7 @@ def blank_states(encoder: Encoder,
         raise UsageError("The target is what the blocks add, and this model has no blocks; give it layers, or take the "
                          "last state (target_states last).")
     (x, keep), added = encoder.embed(ids), []                                    # (B,T,D)
+    mask = F.pad(mask, (0, x.shape[1] - mask.shape[1]))                          # with attend_padding, x is longer
     for block in encoder.blocks:
         x = block.mix(x, keep)
         more = block.feed_forward(x)
@@ -110,12 +111,14 @@ def contrast(pred: Tensor,      # (M,D)
 
 
 def sigreg_jepa(pred: Tensor, target: Tensor, generator: Generator, weight: float = .05) -> Tensor:
-    "(1−λ)·squared error + λ·M·SIGReg of the M targets `(M,D)`: LeJEPA's terms and weights, with a blank for the views."
+    "(1−λ)·squared error + λ·M·SIGReg of M targets `(M,D)`: LeJEPA's terms, its SIGReg divided by √(2π), and a blank."
     return (1 - weight) * F.mse_loss(pred, target) + weight * len(target) * sigreg(target, generator)
 
 
 def vicreg_loss(pred: Tensor, target: Tensor) -> Tensor:
     "25·squared error + 25·variance + covariance, of predictions and targets `(M,D)` (Bardes et al. 2022, section 4.2)."
+    if len(pred) < 2:                                                             # one vector has no variance
+        return 25 * F.mse_loss(pred, target)
     variance = sum(vicreg_variance(x) for x in (pred, target)) / 2
     covariance = sum(vicreg_covariance(x) for x in (pred, target))
     return 25 * F.mse_loss(pred, target) + 25 * variance + covariance
@@ -150,7 +153,9 @@ def target_gauges(pred: Tensor,      # (M,D)
     "Mean cosine, spread of the targets, share of the spread that lies between words, and R² on centred targets."
     p, z = F.normalize(pred, dim=-1), F.normalize(target, dim=-1)                 # (M,D)
     centred = z - z.mean(0)
-    spread = centred.square().sum(-1).mean().clamp(min=1e-12)
+    spread = centred.square().sum(-1).mean()
+    if spread < 1e-9:                                                             # nothing to explain, nor to share
+        return dict(cos_mean=(p * z).sum(-1).mean().item(), spread=0., between=0., r2=0.)
     _, number, count = words.unique(return_inverse=True, return_counts=True)
     means = z.new_zeros(len(count), z.shape[1]).index_add_(0, number, centred) / count[:, None]
     return dict(cos_mean=(p * z).sum(-1).mean().item(), spread=spread.item(),

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.utils import parametrize
 
@@ -29,7 +28,7 @@ from .errors import UsageError, memory_advice
 from .loop import Run
 from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
-from .metrics import acc_neg, cos_mean_notes, rank_batches, ranks, summary
+from .metrics import batch_metrics, rank_batches, ranks, summary
 from .processes import all_gather, any_process, check_ready, on_first, process_rank, shard, world_size
 from .readout import fit_readout
 from .run_folder import LogRecord
@@ -93,7 +92,8 @@ class TrainConfig(LoopConfig):
         self.corrupt = tuple(self.corrupt)
         if min(self.corrupt) < 0:
             raise UsageError(f"corrupt is {self.corrupt}; no share (<mask>, random word, no change) may be below 0.")
-        if not (self.mse_weight or self.rank_weight or self.aux_weight or self.spread != "none" and self.spread_weight):
+        weights = self.mse_weight, self.rank_weight, self.aux_weight, self.spread != "none" and self.spread_weight
+        if not any(weights) and self.target not in IN_CONTEXT:
             raise UsageError("mse_weight, rank_weight and aux_weight are 0, so there is no loss; give one a weight.")
         if self.target in IN_CONTEXT and self.best_by == "acc_ema":
             raise UsageError(f"best_by acc_ema ranks rows of the table; for target {self.target}, use valid_mrr.")
@@ -279,20 +279,6 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
     rivals = sample_negatives(batch.answers, 32, len(run.data.vocab), torch.Generator().manual_seed(run.step))
     return loss, figures | batch_metrics(model, pred, masked.targets, rivals[batch.blanks].to(c.device))
 
-# %% ../nbs/09_training.ipynb #f732ed91
-@torch.no_grad()
-def batch_metrics(model: LatentModel,
-                  pred: Tensor,      # (M,D)
-                  targets: Tensor,   # int64 (M,)
-                  rivals: Tensor,    # int64 (M,32)
-                 ) -> dict[str, float]:
-    "Metrics of a batch: mean cosine, mean cosine as the original program printed it, acc_neg with 32 random words."
-    rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
-    cosines = torch.einsum("md,mkd->mk", F.normalize(pred, dim=-1), F.normalize(model.table[rows], dim=-1))
-    cosine = cosines[:, 0].mean().item()
-    return dict(cos_mean=cosine, cos_mean_notes=cos_mean_notes(cosine, pred.shape[1]),
-                acc_neg=acc_neg(cosines[:, 0], cosines[:, 1:]))
-
 # %% ../nbs/09_training.ipynb #8259fd22
 def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
     "Measure the held-out metrics and set them in `record`; yields progress records meanwhile."
@@ -370,7 +356,7 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     run = new_run(data, model_config, config, folder)
     if config.init_from and not resume:
         words = run_folder.warm_start(run.model, data.vocab, config.init_from)
-        run.about["warm_start"] = dict(folder=config.init_from, words=words)
+        run.about["warm_start"], run.teacher = dict(folder=config.init_from, words=words), make_teacher(run.model, config)
         logger.info("Carried over %d of %d words from %s.", words, len(data.vocab) - len(SPECIALS), config.init_from)
     return loop.begin(run, resume)
 
