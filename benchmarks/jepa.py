@@ -3,6 +3,7 @@
     python -m benchmarks.jepa                      every arm, three seeds; rows that are there already are not made again
     python -m benchmarks.jepa --arms context       one arm
     python -m benchmarks.jepa --show               the table, from the rows that are there
+    python -m benchmarks.jepa --times              processor time a step, the arms in turn (a minute or two)
 
 A row holds, for one arm and seed: MRR and top-1 natively (where a model knows words), MRR through each readout of the
 hidden state and of the prediction, probes of what made each phrase, gauges of the targets, exact latent regret, time.
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from datetime import date
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,7 @@ from tofy.targets import TargetEncoder
 from tofy.vocab import SPECIALS
 
 RESULTS = Path(__file__).parent / "results" / "jepa.jsonl"
+TIMES = RESULTS.with_name("jepa_times.jsonl")
 CAUSES = "topic", "act", "core", "mood", "slot", "form"
 CONTEXT = dict(name="jepa")
 
@@ -264,6 +266,22 @@ def key(row: dict) -> tuple:
     return row["arm"], row["seed"], row["steps"], row["data"], json.dumps(row["settings"], sort_keys=True)
 
 
+def times(arms: list[str], source: str, more: dict, rounds: int = 8, steps: int = 6) -> list[dict]:
+    "Milliseconds of processor time a step for each arm: medians over rounds in which all take turns, on one thread."
+    torch.set_num_threads(1)
+    data = load_data(source)
+    runs = {arm: prepare(data, arm, 0, 10**6, more) for arm in arms if arm not in ("bag", "untrained")}
+    spent: dict[str, list[float]] = {arm: [] for arm in runs}
+    for _ in range(rounds + 1):                                            # the first round warms up
+        for arm, run in runs.items():
+            began = time.process_time()
+            for _ in range(steps):
+                loop.training_step(run, False)
+                run.step += 1
+            spent[arm].append(1000 * (time.process_time() - began) / steps)
+    return [dict(arm=arm, data=Path(source).name, cpu_ms=round(median(each[1:]), 2), date=str(date.today())) for arm, each in spent.items()]
+
+
 def spread_of(values: list[float]) -> str:
     return f"{mean(values):.3f}" + (f" ± {stdev(values):.3f}" if len(values) > 1 else "")
 
@@ -300,10 +318,14 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], help="settings for every arm, such as lr=0.001")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--times", action="store_true", help="measure the time a step, and write it beside --out")
     parser.add_argument("--show", action="store_true", help="print the table of the rows that are there")
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     more = {name: json.loads(value) for name, value in (word.split("=") for word in o.set)}
+    if o.times:
+        found = times(o.arms, o.data, more)
+        return TIMES.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8") and None
     there = {key(row) for row in rows(o.out)}
     for seed in () if o.show else o.seeds:
         for arm in o.arms:
