@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from benchmarks.__main__ import flops, matmul_rate
 from benchmarks.arms import ARMS, ours
 from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_to, table
 from tofy import encoder, layers, loop, training
+from tofy.causes import Disguise
 from tofy.data import load_data
-from tofy.probes import labelled
+from tofy.probes import labelled, word_features
 from tofy.vocab import SPECIALS
 
 ROOT, DATA = Path(__file__).parents[1], load_data("builtin:200")
@@ -70,8 +72,9 @@ def test_table_and_ratio_by_hand():
 
 @pytest.mark.parametrize("arm", ["untied", "contrast", "bag"])
 def test_an_arm_from_softmax_to_jepa_is_measured_and_leaves_nothing_behind(arm, monkeypatch):
-    monkeypatch.setattr(jepa, "labelled", lambda vocab, n, seed: labelled(vocab, n // 10, seed))
+    monkeypatch.setattr(jepa, "labelled", lambda vocab, n, *more: labelled(vocab, n // 10, *more))
     monkeypatch.setattr(jepa, "KINDS", ("ridge", "prototypes"))
+    monkeypatch.setattr(jepa, "word_features", partial(word_features, width=64))
     before = training.LatentModel, training.latent_loss
     row = jepa.one(arm, 0, 2, "builtin:200", SMALL)
     assert before == (training.LatentModel, training.latent_loss)
@@ -80,6 +83,20 @@ def test_an_arm_from_softmax_to_jepa_is_measured_and_leaves_nothing_behind(arm, 
     assert ("baselines" in row) == (arm == "bag") and "topic " + dict(bag="bag").get(arm, "hidden") in row["probes"]
     told = report.costs([row], arm)
     assert ("own MRR" in told) == (arm == "untied") and ("ms a step" in told) == (arm != "bag")
+
+
+def test_with_spellings_the_true_word_is_asked_from_softmax_to_jepa(monkeypatch):
+    monkeypatch.setattr(jepa, "labelled", lambda vocab, n, *more: labelled(vocab, n // 10, *more))
+    monkeypatch.setattr(jepa, "KINDS", ("ridge",))
+    worn = Disguise(2)
+    spellings = [*SPECIALS, *worn.spelt["london"], *worn.spelt["you"], "."]
+    classes = jepa.true_words(spellings, worn)
+    assert classes.tolist() == [0, 1, 2, 3, 3, 4, 4, 5]
+    shares = jepa.in_words(torch.tensor([[9., 9, 9, 1, 2, 0, 3, 0]]), classes)
+    e = [math.exp(x) for x in (1, 2, 0, 3, 0)]
+    assert shares[0].tolist() == pytest.approx([0, 0, 0, (e[0] + e[1]) / sum(e), (e[2] + e[3]) / sum(e), e[4] / sum(e)])
+    row = jepa.one_disguised("cosine", 0, 2, "builtin:200:0:2", SMALL)
+    assert 0 < row["native"]["mrr"] < 1 and 0 < row["readouts"]["mrr"] < 1 and "act hidden" in row["probes"]
 
 
 def test_rows_from_softmax_to_jepa_by_hand():
