@@ -278,7 +278,8 @@ def plot_errors(rows: list[dict], arms: list[str], axes=None):
     above.barh(arms, missed, left=fixed, color=ORANGE, label="regret", xerr=[error(rows, arm, "regret/regret") for arm in arms])
     above.plot(total, arms, "|", color=BLACK, ms=14, mew=2, label="error of always naming the mean")
     for y, (part, whole) in enumerate(zip(fixed, total)):
-        above.text(.01, y, f"{1 - part / whole:.0%} predictable", va="center", fontsize=8)
+        share = 1 - part / whole
+        above.text(1.01, y, f"{share:.{0 if share < .99 else 1}%} predictable", va="center", fontsize=8, transform=above.get_yaxis_transform())
     above.invert_yaxis()
     above.set(xlabel="squared distance of unit vectors", xlim=(0, None))
     above.figure.legend(frameon=False, fontsize=8, loc="outside upper center", ncols=3)
