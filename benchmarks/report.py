@@ -292,3 +292,46 @@ def plot_errors(rows: list[dict], arms: list[str], axes=None):
     below.set(xticks=range(len(causes)), xticklabels=causes, yticks=range(len(arms)), yticklabels=arms)
     below.set_title("kept: share of the targets' variance that lies between the values of a cause", fontsize=9)
     return axes
+
+
+def errors_told(rows: list[dict], arms: list[str]) -> str:
+    "The figures behind `plot_errors`, a line an arm."
+    lines = []
+    for arm in (arm for arm in arms if by_seed(rows, arm, "regret/total")):
+        total, fixed, r2 = (middle(rows, arm, f"regret/{part}") for part in ("total", "irreducible", "r2"))
+        removed = max(middle(rows, arm, f"regret/unknown/{cause}") for cause in ("topic", "act", "mood", "slot"))
+        lines.append(f"{arm:10} spread {total:.3f}, predictable {1 - fixed / total:.3f}, predicted {r2:5.2f}; MRR read "
+                     f"{short(middle(rows, arm, READ))}; knowing a cause would remove at most {removed:.1%} of the rest")
+    return "\n".join(lines)
+
+
+def by_spellings(rows: list[dict]) -> dict[int, list[dict]]:
+    "Rows of the built-in corpus by the number of spellings a word: those of `builtin` have one."
+    found: dict[int, list[dict]] = {}
+    for row in rows:
+        if "steps" in row and row["data"].split(":")[0] == "builtin":
+            spellings = row["data"].split(":")[3:4] or ["1"]
+            found.setdefault(int(spellings[0]), []).append(row)
+    return dict(sorted(found.items()))
+
+
+def plot_spellings(rows: list[dict], arms: list[str], axes=None):
+    "The true word's MRR and probes of two causes against interchangeable spellings a word; returns the axes."
+    import matplotlib.pyplot as plt
+    axes = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")[1] if axes is None else axes
+    sets = by_spellings(rows)
+    for ax, paths, title in zip(axes, ((OWN, READ), ("probes/act hidden",), ("probes/slot hidden",)), ("MRR of the true word", "act", "slot")):
+        for arm, colour in zip(arms, (BLUE, ORANGE, GREY, PINK, GREEN)):
+            for path in (p.replace("hidden", "bag") if arm == "bag" else p for p in paths):
+                points = [(s, middle(some, arm, path)) for s, some in sets.items() if by_seed(some, arm, path)]
+                if points:
+                    ax.plot(*zip(*points), "o--" if path == OWN else "o-", color=colour, label=arm + ", own scores" * (path == OWN))
+        ax.set_xscale("log", base=2)
+        ax.set(title=title, xlabel="spellings a word", xticks=list(sets), xticklabels=list(sets), ylim=(0, 1))
+    best = next((r["baselines"]["best"] for r in sets.get(1, []) if "baselines" in r), None)
+    if best:
+        axes[0].axhline(best, color=GREEN, label="best possible")
+    axes[0].set_ylabel("held-out MRR")
+    axes[1].set_ylabel("accuracy of a linear probe")
+    axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    return axes

@@ -82,6 +82,7 @@ def test_an_arm_from_softmax_to_jepa_is_measured_and_leaves_nothing_behind(arm, 
     assert ("native" in row) == (arm == "untied") and ("regret" in row) == (arm == "contrast")
     assert ("baselines" in row) == (arm == "bag") and "topic " + dict(bag="bag").get(arm, "hidden") in row["probes"]
     told = report.costs([row], arm)
+    assert ("predictable" in report.errors_told([row], [arm])) == (arm == "contrast")
     assert ("own MRR" in told) == (arm == "untied") and ("ms a step" in told) == (arm != "bag")
 
 
@@ -117,6 +118,11 @@ def test_rows_from_softmax_to_jepa_by_hand():
     assert all(line.count("|") == head.count("|") for line in (tied, context, bag)) and report.short(-.004, 2) == ".00"
     ax = report.plot_arms(rows, ["tied", "frozen", "context", "bag"])
     assert [t.get_text() for t in ax.get_yticklabels()] == ["tied", "context", "bag"]
+    worn = [row("tied", 0, .4, native=dict(mrr=.3), probes={"act hidden": .7}, data="builtin:3700:0:16", steps=800)]
+    some = [r | dict(data="builtin", steps=800) for r in rows] + worn
+    assert {s: len(each) for s, each in report.by_spellings(some).items()} == {1: 6, 16: 1}
+    left, act, slot = report.plot_spellings(some, ["tied", "bag"])
+    assert [list(line.get_xdata()) for line in left.lines[:2]] == [[1, 16], [1, 16]] and len(act.lines) == 1 and not slot.lines
     assert "best possible" in [t.get_text() for t in ax.texts] and "chance" not in [t.get_text() for t in ax.texts]
 
 
