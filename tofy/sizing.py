@@ -417,8 +417,8 @@ def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
             ("memory", _megabytes(sum(advice.memory.values())) + f", a batch of {s['batch']:,} of the longest phrases"),
             ("", _parts(advice.memory, _megabytes))]
     if advice.target_encoder:
-        rows.append(("", f"the weights hold {_megabytes(advice.target_encoder)} of a target encoder, which reads every "
-                         "batch as well"))
+        rows.append(("target encoder", f"{_megabytes(advice.target_encoder)} of the weights; it reads every batch, "
+                                       "too, which takes the time of a forward pass"))
     if t:
         rows += [("time", f"{1e3 * t['step']:.1f} ms a step, {t['phrases_a_second']:,.0f} phrases/s; "
                           f"{t['pass']:,.1f} s a pass over blanks"),
