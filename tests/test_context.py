@@ -370,7 +370,7 @@ def test_a_log_line_shows_the_gauges(tofy, text, tmp_path):
 
 def test_help_and_size_name_the_recipe(tofy, text):
     assert "jepa" in tofy("train", "--help").out and "jepa" in tofy("size", "--help").out
-    assert "of a target encoder" in tofy("size", text, "--recipe", "jepa", "--probe", 0).out
+    assert "target encoder" in tofy("size", text, "--recipe", "jepa", "--probe", 0).out
 
 
 def test_the_command_the_cell_and_the_file_mean_the_same_run(tmp_path):

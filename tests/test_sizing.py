@@ -361,5 +361,5 @@ def test_the_size_of_a_target_encoder_is_told():
     jepa, rows = (advise(builtin, *recipe(name, dim=64)) for name in ("jepa", "tofy"))
     whole = jepa.memory["weights"] - rows.memory["weights"]
     assert abs(jepa.target_encoder - whole) <= 4 and rows.target_encoder == 0          # the temperature is not trained
-    assert f"{jepa.target_encoder / 1e6:.1f} MB of a target encoder" in repr(jepa) and "target encoder" not in repr(rows)
+    assert f"{jepa.target_encoder / 1e6:.1f} MB of the weights" in repr(jepa) and "target encoder" not in repr(rows)
     assert advise(builtin, *recipe("jepa", target_loss="sigreg")).target_encoder == 0

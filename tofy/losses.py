@@ -92,8 +92,8 @@ def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
                    aux=lambda: aux_loss(hidden, table[targets]))
     if hidden.shape != pred.shape:                              # of the predictor `queries`: narrower than a row
         if weights[2]:
-            raise UsageError("The auxiliary term compares hidden states with rows of the table, and those of the predictor "
-                             "'queries' are narrower; set aux_weight to 0.")
+            raise UsageError("The auxiliary term compares hidden states with rows of the table, and those of the "
+                             "predictor 'queries' are narrower; set aux_weight to 0.")
         del compute["aux"]
     terms, total = {}, pred.new_zeros(())
     for (name, term), weight in zip(compute.items(), weights):

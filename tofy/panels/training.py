@@ -79,7 +79,8 @@ def bare_control(told: Setting) -> widgets.Widget:
         return (widgets.IntSlider if ends else widgets.BoundedIntText)(min=0 if told.optional else least, max=most)
     if ends:
         digits = 3 if ends[1] - ends[0] <= .1 else 2
-        return widgets.FloatSlider(min=ends[0], max=ends[1], step=10**-digits, readout_format=f".{digits}f")
+        least = 0. if told.optional else ends[0]                     # 0 stands for None
+        return widgets.FloatSlider(min=least, max=ends[1], step=10**-digits, readout_format=f".{digits}f")
     return widgets.BoundedFloatText(min=told.least or 0., max=1e6, step=.0001)   # a slider's steps would change .002
 
 
@@ -530,7 +531,8 @@ class TrainingPanel(Panel):
             self.estimate.value = "The data will be read when the run starts."
             return
         advice = advise(text, wanted_plan.model, wanted_plan.train, seconds)
-        wanted = ("phrases", "effective examples", "model", "suggestion", "5 to 10 passes", "memory", "time", "note")
+        wanted = ("phrases", "effective examples", "model", "suggestion", "5 to 10 passes", "memory", "target encoder",
+                  "time", "note")
         told = [(what, said) for what, said in advice.rows() if what in wanted]
         cells = "".join(f"<tr><td><b>{what}</b></td><td>{html.escape(said)}</td></tr>" for what, said in told)
         short = f"{sum(advice.parameters.values()):,} parameters, {advice.examples['counted']:,} effective examples"
