@@ -22,7 +22,7 @@ RESULTS = Path(__file__).parent / "results" / "collapse.jsonl"
 INTO = "into the target"
 jepa.ARMS[INTO] = ("state in context, no teacher, no stop-gradient", jepa.CONTEXT, None)
 SHORT = ["untrained", "decay 0", "decay .9", "decay .99", "decay .996", "context", "decay .9999", "frozen", "shared", INTO,
-         "blocks"]
+         "blocks", "bag"]
 LONG = ["context", "frozen"]
 
 
@@ -55,7 +55,9 @@ def main() -> None:
                 row = jepa.one(arm, seed, steps, "builtin", {})
             with o.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
-    print(jepa.table(jepa.rows(o.out)))
+    found = jepa.rows(o.out)
+    for steps in sorted({row["steps"] for row in found}):
+        print(f"{steps} steps\n{jepa.table([row for row in found if row['steps'] == steps])}")
 
 
 if __name__ == "__main__":
