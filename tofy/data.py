@@ -436,7 +436,8 @@ def read_data(settings: dict,               # the arguments of `load_data`
     else:
         rows = reading.column("rows") if how["split"] == "windows" else None
         is_valid = draw_heldout(first, valid, settings["seed"], rows)
-    return number(reading, first & ~is_valid, is_valid, settings, folder, said and a_phrase(said, reading, n_own, n_said))
+    answers = said and a_phrase(said, reading, n_own, n_said)
+    return number(reading, first & ~is_valid, is_valid, settings, folder, answers)
 
 # %% ../nbs/02_data.ipynb #09299762
 def numbered(reading: Reading, vocab: Vocab) -> Phrases:
@@ -505,7 +506,8 @@ def data_of(config: DataConfig) -> Data:
         raise UsageError("Responses are read with whole lines, as words, into memory; leave out split, cache and "
                          "tokenizer file, or leave out responses.")
     settings = asdict(config) | dict(tokens=rule, lower=config.lower if isinstance(rule, str) else rule.lower)
-    settings = {name: value for name, value in settings.items() if name != "cache" and (value or name not in ("column", "responses"))}
+    settings = {name: value for name, value in settings.items()
+                if name != "cache" and (value or name not in ("column", "responses"))}
     data = read_data(settings) if config.cache is None else cached_data(Path(config.cache), settings)
     data.settings["tokens"] = config.tokens
     data.origin = {name: told for name in ("source", "valid") if (told := origin_of(getattr(config, name)))}

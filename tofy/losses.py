@@ -209,7 +209,7 @@ def sigreg(x: Tensor,                   # (n,D)
            directions: int = 64,
            points: int = 17,            # of the numerical integration, t in [−5, 5]
           ) -> Tensor:                  # scalar: 0 for a standard normal cloud
-    "Mean Epps–Pulley distance of random 1-D projections of the rows to N(0,1), not yet times n (Balestriero, LeCun 2025)."
+    "Mean Epps–Pulley distance of random 1-D projections to N(0,1), not times n (Balestriero and LeCun 2025)."
     direction = F.normalize(torch.randn(x.shape[1], directions, generator=generator).to(x), dim=0)
     t = torch.linspace(-5, 5, points, dtype=x.dtype, device=x.device)
     angle = (x @ direction)[..., None] * t                                          # (n,directions,points)

@@ -112,7 +112,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
         raise UsageError(f"There is no folder {folder}; "
                          f"train first ({command_line('tofy', 'train', '--out', folder)}) or give another folder.")
     path = folder / MODEL
-    sha256 = store.sha256(path.read_bytes()) if path.is_file() else ""            # before its tensors: it may be replaced
+    sha256 = store.sha256(path.read_bytes()) if path.is_file() else ""     # before its tensors: it may be replaced
     tensors, texts = load_tensors(path)
     header = store.read_header(texts, path)
     name_rule(header)
