@@ -938,6 +938,22 @@ def targets_without_words(case: Case) -> Finding | None:
                    "06a_targets", ("between",), (WORDLESS, "hardly any"))
 
 
+GAIN = 1.1      # times the MRR that the probe of the first validation, on random weights, had
+
+
+@pattern
+def read_as_random(case: Case) -> Finding | None:
+    "Finds a finished run with targets in context whose words are read no better than from its random start."
+    steps, mrr = case.points("valid_mrr")
+    if not contextual(case) or len(mrr) < 3 or steps[0] > 0 or not finished(case) or mrr[-1] > GAIN * mrr[0]:
+        return None
+    return Finding("read no better than random weights",
+                   f"By the same probe, held-out MRR was {mrr[0]:.3f} before the first step and is {mrr[-1]:.3f} now.",
+                   "What the model learnt to predict has little to do with the words; a high R² does not show it.",
+                   "Train longer; try another loss (--target-loss cosine or infonce), or a target encoder "
+                   "(sigreg and vicreg have none).", "07a_readout", ("valid_mrr",), (mrr[0].item(), "random weights"))
+
+
 def explained(cosine: float, spread: float) -> float:
     "The share of the variance of unit targets that unit predictions with this mean cosine explain, scaled to fit best."
     return 1 - (1 - max(cosine, 0) ** 2) / max(spread, 1e-9)
