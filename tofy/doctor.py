@@ -229,6 +229,20 @@ def last_mrr(case: Case) -> float | None:
     return case.held.get("mrr") if contextual(case) else case.end("valid_mrr")
 
 
+def course(case: Case, name: str) -> tuple[float, float] | None:
+    "The first value of a column and the mean of its last tenth; None without targets in context, or in a short log."
+    values = case.points(name)[1]
+    if not contextual(case) or len(values) < FEWEST_ROWS:
+        return None
+    return values[0].item(), values[-max(3, len(values) // 10):].mean().item()
+
+
+def narrowed(case: Case) -> bool:
+    "Whether the targets have less than half of their first spread left."
+    found = course(case, "spread")
+    return found is not None and found[1] < found[0] / 2
+
+
 HELD_BLANKS = 300   # of a run that is not finished, for its acc_neg: ± .06, in a fraction of a second
 
 
@@ -879,20 +893,6 @@ def wrong_best(case: Case) -> Finding | None:
 
 # %% ../nbs/13_doctor.ipynb #84a5ea06
 LEVEL, FELL = .05, .1   # spread of collapsed targets, and what is left of the first: sound runs kept .9 and more of it
-
-
-def course(case: Case, name: str) -> tuple[float, float] | None:
-    "The first value of a column and the mean of its last tenth; None without targets in context, or in a short log."
-    values = case.points(name)[1]
-    if not contextual(case) or len(values) < FEWEST_ROWS:
-        return None
-    return values[0].item(), values[-max(3, len(values) // 10):].mean().item()
-
-
-def narrowed(case: Case) -> bool:
-    "Whether the targets have less than half of their first spread left."
-    found = course(case, "spread")
-    return found is not None and found[1] < found[0] / 2
 
 
 def against_collapse(case: Case) -> str:
