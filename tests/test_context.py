@@ -14,14 +14,16 @@ from tofy import loop
 from tofy.checkpoint import load_tensors
 from tofy.crowding import cleaned, crowding, csls, predictions
 from tofy.data import load_data
+from tofy.doctor import diagnose
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError
 from tofy.gap import gap
 from tofy.inference import attention, evaluate_run, fill, heldout_phrases, load
 from tofy.losses import rank_loss
 from tofy.masking import all_blanks
+from tofy.metrics import judge, model_scorer
 from tofy.plan import as_cell, as_command, plan, read_plan
-from tofy.readout import KINDS
+from tofy.readout import KINDS, fit_readout
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
 from tofy.settings import settings_of
 from tofy.sharing import Tofy, model_card, save_word2vec
@@ -406,3 +408,24 @@ def test_what_cannot_be_exported_says_so(trained):
         graph.onnx_graph(load(trained).model)
     with pytest.raises(UsageError, match="its encoder reads a phrase without the blank"):
         graph.onnx_graph(LatentModel(ModelConfig(vocab_size=20, dim=32, heads=2, predictor="queries")))
+
+
+@pytest.mark.slow
+def test_three_minutes_of_the_recipe(tmp_path):
+    "On two idle threads; on the built-in corpus, with the readout's control on an untrained encoder."
+    from benchmarks.jepa import neighbour_r2
+    data, folder = load_data("builtin"), tmp_path / "run"
+    run = open_run(data, *recipe("jepa", seconds=180., threads=2), folder)
+    run.clock.stop()                                                        # the control's time is not the run's
+    run.model.readout = fit_readout(run.model, data.train, len(data.vocab))
+    floor = judge(model_scorer(run.model.eval()), data.valid, all_blanks(data.valid, 2000), len(data.vocab))["mrr"]
+    run.model.readout = None
+    run.model.train()
+    run.clock.go()
+    lines = [r for r in loop.run(run) if r.is_line]
+    mrr = evaluate_run(folder, max_queries=2000)["mrr"]
+    kept = neighbour_r2(run, data)
+    assert min(r.spread for r in lines) >= .3
+    assert mrr >= .66 and mrr >= floor + .15, (mrr, floor)
+    assert kept["model"] > kept["neighbours"], kept
+    assert not {f.name for f in diagnose(folder)} & {"the targets have collapsed", "predictions no better than the mean"}

@@ -544,6 +544,8 @@ def context(n=100, **columns) -> Case:
     (dict(spread=.04, cos_mean=.995), ["the targets have collapsed"]),             # in a log that begins late
     (dict(between=.05), ["the targets no longer know the word"]),
     (dict(cos_mean=.2, r2=-.7), ["predictions no better than the mean"]),
+    (dict(valid_mrr=lambda t: .34 + .02 * t), ["read no better than random weights"]),
+    (dict(valid_mrr=lambda t: .34 + .3 * t), []),
     (dict(cos_mean=.35, r2=-.4), []),                                              # below 0, and scaled to fit above the mean
     (dict(spread=lambda t: .9 - .4 * t, cos_mean=.8), []),
 ])

@@ -229,6 +229,20 @@ def last_mrr(case: Case) -> float | None:
     return case.held.get("mrr") if contextual(case) else case.end("valid_mrr")
 
 
+def course(case: Case, name: str) -> tuple[float, float] | None:
+    "The first value of a column and the mean of its last tenth; None without targets in context, or in a short log."
+    values = case.points(name)[1]
+    if not contextual(case) or len(values) < FEWEST_ROWS:
+        return None
+    return values[0].item(), values[-max(3, len(values) // 10):].mean().item()
+
+
+def narrowed(case: Case) -> bool:
+    "Whether the targets have less than half of their first spread left."
+    found = course(case, "spread")
+    return found is not None and found[1] < found[0] / 2
+
+
 HELD_BLANKS = 300   # of a run that is not finished, for its acc_neg: ± .06, in a fraction of a second
 
 
@@ -881,20 +895,6 @@ def wrong_best(case: Case) -> Finding | None:
 LEVEL, FELL = .05, .1   # spread of collapsed targets, and what is left of the first: sound runs kept .9 and more of it
 
 
-def course(case: Case, name: str) -> tuple[float, float] | None:
-    "The first value of a column and the mean of its last tenth; None without targets in context, or in a short log."
-    values = case.points(name)[1]
-    if not contextual(case) or len(values) < FEWEST_ROWS:
-        return None
-    return values[0].item(), values[-max(3, len(values) // 10):].mean().item()
-
-
-def narrowed(case: Case) -> bool:
-    "Whether the targets have less than half of their first spread left."
-    found = course(case, "spread")
-    return found is not None and found[1] < found[0] / 2
-
-
 def against_collapse(case: Case) -> str:
     "Advice against a collapse of contextual targets: what the run's settings leave to try."
     s, ways = case.settings, ["a learning rate three times lower (--lr)"]
@@ -936,6 +936,22 @@ def targets_without_words(case: Case) -> Finding | None:
                    "Take the last state, to which the word's row is added (--target-states last), a slower target "
                    "encoder (--ema-decay 0.999), or rows as targets (--target table).",
                    "06a_targets", ("between",), (WORDLESS, "hardly any"))
+
+
+GAIN = 1.1      # times the MRR that the probe of the first validation, on random weights, had
+
+
+@pattern
+def read_as_random(case: Case) -> Finding | None:
+    "Finds a finished run with targets in context whose words are read no better than from its random start."
+    steps, mrr = case.points("valid_mrr")
+    if not contextual(case) or len(mrr) < 3 or steps[0] > 0 or not finished(case) or mrr[-1] > GAIN * mrr[0]:
+        return None
+    return Finding("read no better than random weights",
+                   f"By the same probe, held-out MRR was {mrr[0]:.3f} before the first step and is {mrr[-1]:.3f} now.",
+                   "What the model learnt to predict has little to do with the words; a high R² does not show it.",
+                   "Train longer; try another loss (--target-loss cosine or infonce), or a target encoder "
+                   "(sigreg and vicreg have none).", "07a_readout", ("valid_mrr",), (mrr[0].item(), "random weights"))
 
 
 def explained(cosine: float, spread: float) -> float:

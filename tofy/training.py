@@ -362,7 +362,8 @@ def open_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder:
     run = new_run(data, model_config, config, folder)
     if config.init_from and not resume:
         words = run_folder.warm_start(run.model, data.vocab, config.init_from)
-        run.about["warm_start"], run.teacher = dict(folder=config.init_from, words=words), make_teacher(run.model, config)
+        run.about["warm_start"] = dict(folder=config.init_from, words=words)
+        run.teacher = make_teacher(run.model, config)                # it, too, starts where that run ended
         logger.info("Carried over %d of %d words from %s.", words, len(data.vocab) - len(SPECIALS), config.init_from)
     return loop.begin(run, resume)
 
