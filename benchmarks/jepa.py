@@ -3,6 +3,7 @@
     python -m benchmarks.jepa                      every arm, three seeds; rows that are there already are not made again
     python -m benchmarks.jepa --arms context       one arm
     python -m benchmarks.jepa --show               the table, from the rows that are there
+    python -m benchmarks.jepa --times              processor time a step, the arms in turn (a minute or two)
 
 A row holds, for one arm and seed: MRR and top-1 natively (where a model knows words), MRR through each readout of the
 hidden state and of the prediction, probes of what made each phrase, gauges of the targets, exact latent regret, time.
@@ -11,11 +12,11 @@ hidden state and of the prediction, probes of what made each phrase, gauges of t
 import argparse
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from benchmarks.arms import SoftmaxModel
 from tofy import loop, training
+from tofy.causes import Disguise, disguise_of
 from tofy.crowding import effective_rank
 from tofy.data import Data, load_data
 from tofy.encoder import LatentModel
@@ -35,6 +37,7 @@ from tofy.targets import TargetEncoder
 from tofy.vocab import SPECIALS
 
 RESULTS = Path(__file__).parent / "results" / "jepa.jsonl"
+TIMES = RESULTS.with_name("jepa_times.jsonl")
 CAUSES = "topic", "act", "core", "mood", "slot", "form"
 CONTEXT = dict(name="jepa")
 
@@ -142,9 +145,9 @@ def read_all(train_on: dict, test_on: dict, words: Tensor, answers: Tensor, held
     return found | dict(chosen=f"{best.kind} {best.reads}", mrr=found[f"{best.kind} {best.reads}"])
 
 
-def probes(model, data: Data) -> dict[str, float]:
+def probes(model, data: Data, worn: Disguise | None = None) -> dict[str, float]:
     "Accuracy of linear and nearest-neighbour probes of the causes, at the blank and from the mean of a phrase."
-    train_on, test_on, found = labelled(data.vocab, 4000, 77), labelled(data.vocab, 2000, 78), {}
+    train_on, test_on, found = labelled(data.vocab, 4000, 77, worn), labelled(data.vocab, 2000, 78, worn), {}
     sets = [dict(**features(model, part.phrases, part.blanks), **features(model, part.phrases)) for part in (train_on, test_on)]
     for cause in CAUSES:
         for name in ("hidden", "prediction", "phrase"):
@@ -156,9 +159,9 @@ def probes(model, data: Data) -> dict[str, float]:
     return found
 
 
-def word_probes(data: Data) -> dict[str, float]:
+def word_probes(data: Data, worn: Disguise | None = None) -> dict[str, float]:
     "The same probes of the bag of visible words, of the two neighbours, and of the commonest label."
-    train_on, test_on, found = labelled(data.vocab, 4000, 77), labelled(data.vocab, 2000, 78), {}
+    train_on, test_on, found = labelled(data.vocab, 4000, 77, worn), labelled(data.vocab, 2000, 78, worn), {}
     sets = [word_features(part.phrases, part.blanks) for part in (train_on, test_on)]
     for cause in CAUSES:
         for name in ("bag", "neighbours"):
@@ -184,7 +187,7 @@ def regret(run: training.LatentRun, data: Data, n: int = 300) -> dict[str, objec
 
 
 def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
-    "R² on centred unit targets of held-out blanks: the model's, and that of a mean by position and left neighbour."
+    "R² on centred unit targets of held-out blanks: of the unit prediction, of one scaled, of a mean by place and neighbour."
     teacher = run.teacher if isinstance(run.teacher, TargetEncoder) else TargetEncoder(run.model.encoder)
 
     @torch.no_grad()
@@ -200,7 +203,8 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
         return [torch.cat(parts) for parts in zip(*out)]
 
     run.model.eval()
-    z, _, key, left = told(data.train, 20_000)
+    z, own, key, left = told(data.train, 20_000)
+    scale = (own * z).sum(1).mean()                    # the length for which a unit vector is the best guess
     test, pred, test_key, test_left = told(data.valid, 3000)
     guess = z.mean(0).expand(len(test), -1).clone()
     for mine, theirs in ((left, test_left), (key, test_key)):                         # the finer where it was seen
@@ -211,7 +215,7 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
         guess[seen] = means[place[seen]]
     spread = (test - test.mean(0)).square().sum(1).mean()
     return {name: round((1 - (p - test).square().sum(1).mean() / spread).item(), 4) for name, p in
-            dict(model=pred, neighbours=guess).items()} | dict(rank=effective_rank(test))
+            dict(model=pred, scaled=scale * pred, neighbours=guess).items()} | dict(rank=effective_rank(test))
 
 
 def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
@@ -247,6 +251,44 @@ def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
     return row | dict(date=str(date.today()))
 
 
+def one_disguised(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
+    "The same on a text with several spellings a word: how well the *true* word is found, and the probes of causes."
+    worn, data = disguise_of(source)[1], load_data(source, max_vocab=30_000)
+    asked, test = all_blanks(data.train, 20_000), all_blanks(data.valid, 3000)
+    classes, row = true_words(data.vocab.words, worn), dict(arm=arm, about=ARMS[arm][0], seed=seed, steps=steps,
+                                                           data=Path(source).name, settings=more, vocab=len(data.vocab))
+    parts = (data.train, asked), (data.valid, test)
+    if arm == "bag":
+        sets = [word_features(*part)["bag"] for part in parts]
+        words = [p.flat[p.offsets[b.rows] + b.positions].long() for p, b in parts]
+        row |= dict(probes=word_probes(data, worn))
+    else:
+        run = prepare(data, arm, seed, steps, more)
+        spent, _ = train(run, 0 if arm == "untrained" else steps)
+        model, found = run.model.eval(), [blank_features(run.model, *part) for part in parts]
+        sets, words = [part["hidden"] for part in found], [part["words"] for part in found]
+        row |= dict(step_ms=1000 * spent, probes=probes(model, data, worn))
+        if run.config.target != "context":
+            with torch.no_grad():
+                scores = in_words(model.cosines(found[1]["prediction"]) / model.log_temperature.exp(), classes)
+            row |= dict(native=summary(ranks(scores, classes[words[1]])))
+    return row | dict(readouts=read_all(dict(hidden=sets[0]), dict(hidden=sets[1]), classes[words[0]], classes[words[1]],
+                                        asked.rows % 10 == 0, int(classes.max()) + 1), date=str(date.today()))
+
+
+def true_words(spellings: Sequence[str], worn: Disguise) -> Tensor:
+    "For each entry of a vocabulary the number of its true word, int64 `(V,)`; specials keep theirs."
+    names = [worn.truth.get(spelling, spelling) for spelling in spellings]
+    numbers = {name: i for i, name in enumerate(dict.fromkeys(names))}
+    return torch.tensor([numbers[name] for name in names])
+
+
+def in_words(logits: Tensor, classes: Tensor) -> Tensor:
+    "From scores of spellings `(M,V)`, the probability of each true word `(M,C)`: the sum over its spellings."
+    shares = logits.index_fill(1, torch.arange(len(SPECIALS)), float("-inf")).softmax(-1)
+    return shares.new_zeros(len(logits), int(classes.max()) + 1).index_add_(1, classes, shares)
+
+
 def scorer_of(model: LatentModel) -> Callable:
     "The native scores of a model: cosines, or its own output layer's."
     @torch.no_grad()
@@ -262,6 +304,22 @@ def rows(path: Path = RESULTS) -> list[dict]:
 
 def key(row: dict) -> tuple:
     return row["arm"], row["seed"], row["steps"], row["data"], json.dumps(row["settings"], sort_keys=True)
+
+
+def times(arms: list[str], source: str, more: dict, rounds: int = 8, steps: int = 6) -> list[dict]:
+    "Milliseconds of processor time a step for each arm: medians over rounds in which all take turns, on one thread."
+    torch.set_num_threads(1)
+    data = load_data(source)
+    runs = {arm: prepare(data, arm, 0, 10**6, more) for arm in arms if arm not in ("bag", "untrained")}
+    spent: dict[str, list[float]] = {arm: [] for arm in runs}
+    for _ in range(rounds + 1):                                            # the first round warms up
+        for arm, run in runs.items():
+            began = time.process_time()
+            for _ in range(steps):
+                loop.training_step(run, False)
+                run.step += 1
+            spent[arm].append(1000 * (time.process_time() - began) / steps)
+    return [dict(arm=arm, data=Path(source).name, cpu_ms=round(median(each[1:]), 2), date=str(date.today())) for arm, each in spent.items()]
 
 
 def spread_of(values: list[float]) -> str:
@@ -296,20 +354,24 @@ def main() -> None:
     parser.add_argument("--arms", nargs="*", default=MAIN, choices=list(ARMS))
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=800)
-    parser.add_argument("--data", default="builtin", help="builtin, or a file of phrases")
+    parser.add_argument("--data", default="builtin", help="builtin, a file of phrases, or builtin:3700:0:4 for four spellings a word")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--set", nargs="*", default=[], help="settings for every arm, such as lr=0.001")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--times", action="store_true", help="measure the time a step, and write it beside --out")
     parser.add_argument("--show", action="store_true", help="print the table of the rows that are there")
     o = parser.parse_args()
     torch.set_num_threads(o.threads)
     more = {name: json.loads(value) for name, value in (word.split("=") for word in o.set)}
+    if o.times:
+        found = times(o.arms, o.data, more)
+        return TIMES.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8") and None
     there = {key(row) for row in rows(o.out)}
     for seed in () if o.show else o.seeds:
         for arm in o.arms:
             if (arm, seed, o.steps, Path(o.data).name, json.dumps(more, sort_keys=True)) not in there:
                 began = time.perf_counter()
-                row = one(arm, seed, o.steps, o.data, more)
+                row = (one_disguised if disguise_of(o.data) else one)(arm, seed, o.steps, o.data, more)
                 o.out.parent.mkdir(parents=True, exist_ok=True)
                 with o.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")

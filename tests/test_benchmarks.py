@@ -4,18 +4,21 @@ import json
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from benchmarks import gpu, search
+from benchmarks import gpu, jepa, report, search
 from benchmarks.__main__ import flops, matmul_rate
 from benchmarks.arms import ARMS, ours
 from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_to, table
 from tofy import encoder, layers, loop, training
+from tofy.causes import Disguise
 from tofy.data import load_data
+from tofy.probes import labelled, word_features
 from tofy.vocab import SPECIALS
 
 ROOT, DATA = Path(__file__).parents[1], load_data("builtin:200")
@@ -65,6 +68,62 @@ def test_table_and_ratio_by_hand():
     middle, half, n = ratio(runs, "tofy", "bert")
     assert (round(middle, 6), n) == (1.1, 2) and math.isclose(half, 12.71 * .2 / 2**.5 / 2**.5, rel_tol=.01)
     assert seconds_to(runs[0], .25) == 5 and seconds_to(runs[0], .9) == math.inf
+
+
+@pytest.mark.parametrize("arm", ["untied", "contrast", "bag"])
+def test_an_arm_from_softmax_to_jepa_is_measured_and_leaves_nothing_behind(arm, monkeypatch):
+    monkeypatch.setattr(jepa, "labelled", lambda vocab, n, *more: labelled(vocab, n // 10, *more))
+    monkeypatch.setattr(jepa, "KINDS", ("ridge", "prototypes"))
+    monkeypatch.setattr(jepa, "word_features", partial(word_features, width=64))
+    before = training.LatentModel, training.latent_loss
+    row = jepa.one(arm, 0, 2, "builtin:200", SMALL)
+    assert before == (training.LatentModel, training.latent_loss)
+    assert 0 < row["readouts"]["mrr"] < 1 and json.loads(json.dumps(row))["arm"] == arm
+    assert ("native" in row) == (arm == "untied") and ("regret" in row) == (arm == "contrast")
+    assert ("baselines" in row) == (arm == "bag") and "topic " + dict(bag="bag").get(arm, "hidden") in row["probes"]
+    told = report.costs([row], arm)
+    assert ("predictable" in report.errors_told([row], [arm])) == (arm == "contrast")
+    assert ("own MRR" in told) == (arm == "untied") and ("ms a step" in told) == (arm != "bag")
+
+
+def test_with_spellings_the_true_word_is_asked_from_softmax_to_jepa(monkeypatch):
+    monkeypatch.setattr(jepa, "labelled", lambda vocab, n, *more: labelled(vocab, n // 10, *more))
+    monkeypatch.setattr(jepa, "KINDS", ("ridge",))
+    worn = Disguise(2)
+    spellings = [*SPECIALS, *worn.spelt["london"], *worn.spelt["you"], "."]
+    classes = jepa.true_words(spellings, worn)
+    assert classes.tolist() == [0, 1, 2, 3, 3, 4, 4, 5]
+    shares = jepa.in_words(torch.tensor([[9., 9, 9, 1, 2, 0, 3, 0]]), classes)
+    e = [math.exp(x) for x in (1, 2, 0, 3, 0)]
+    assert shares[0].tolist() == pytest.approx([0, 0, 0, (e[0] + e[1]) / sum(e), (e[2] + e[3]) / sum(e), e[4] / sum(e)])
+    row = jepa.one_disguised("cosine", 0, 2, "builtin:200:0:2", SMALL)
+    assert 0 < row["native"]["mrr"] < 1 and 0 < row["readouts"]["mrr"] < 1 and "act hidden" in row["probes"]
+
+
+def test_rows_from_softmax_to_jepa_by_hand():
+    "Means, spreads and verdicts over the seeds that are there; what is missing is a dash or left out, never an error."
+    def row(arm, seed, read, **more): return dict(arm=arm, seed=seed, readouts={"mrr": read, "linear hidden": read}, **more)
+    rows = [row("tied", 0, .6, native=dict(mrr=.60, top1=.5), step_ms=40.), row("tied", 1, .7, native=dict(mrr=.64, top1=.5), step_ms=60.),
+            row("context", 0, .5, gauges=[dict(spread=.2), dict(spread=.9)], r2=dict(rank=77.4)), row("context", 1, .58),
+            row("bag", 0, .52, baselines=dict(chance=.01, unigram=.16, best=.8)), dict(arm="tied", cpu_ms=45.)]
+    assert report.by_seed(rows, "context", "gauges/last/spread") == {0: .9} and report.by_seed(rows, "none", "r2/rank") == {}
+    assert report.gain(rows, "context", "tied", report.READ) == (pytest.approx(-.11), pytest.approx(.02**.5 / 10), 2)
+    assert report.verdict(rows, "context", "tied") == "context is behind tied: −.110 ± .014 (2 seeds)"
+    assert report.verdict(rows, "bag", "context") == "bag is ahead of context: +.020 (1 seed)"
+    assert report.verdict(rows, "bag", "frozen") == "bag and frozen: not measured yet"
+    assert "own MRR .620, through the readout .650, 45 ms" in report.costs(rows, "tied")
+    assert report.seeds_there(rows, ["tied", "context", "bag"]) == "Seeds: 2 for tied, context; 1 for bag."
+    head, _, tied, context, bag = report.arms_table(rows, ["tied", "frozen", "context", "bag"]).splitlines()
+    assert tied == "| tied | .620<br>±.028<br>.500 | .650<br>±.071 | – | –<br>–<br>– | 45 |" and "| .90 |" in context and "77" in context
+    assert all(line.count("|") == head.count("|") for line in (tied, context, bag)) and report.short(-.004, 2) == ".00"
+    ax = report.plot_arms(rows, ["tied", "frozen", "context", "bag"])
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["tied", "context", "bag"]
+    worn = [row("tied", 0, .4, native=dict(mrr=.3), probes={"act hidden": .7}, data="builtin:3700:0:16", steps=800)]
+    some = [r | dict(data="builtin", steps=800) for r in rows] + worn
+    assert {s: len(each) for s, each in report.by_spellings(some).items()} == {1: 6, 16: 1}
+    left, act, slot = report.plot_spellings(some, ["tied", "bag"])
+    assert [list(line.get_xdata()) for line in left.lines[:2]] == [[1, 16], [1, 16]] and len(act.lines) == 1 and not slot.lines
+    assert "best possible" in [t.get_text() for t in ax.texts] and "chance" not in [t.get_text() for t in ax.texts]
 
 
 def numbers(value) -> list[float]:

@@ -487,3 +487,101 @@ def test_a_damaged_state_is_passed_over(notes, tmp_path):
     before = names(diagnose(tmp_path / "run"))
     (tmp_path / "run" / run_folder.STATE).write_bytes(b"cut")
     assert set(names(diagnose(tmp_path / "run"))) & {"padding attended"} == set(before) & {"padding attended"}
+
+
+# --- targets in context
+
+ROWS_AS_TARGETS = {"collapse", "the loss equals the unigram entropy", "all words scored alike", "acc_neg at chance",
+                   "acc_neg beside the unigram baseline", "no better than counting words", "no better than its neighbours",
+                   "a weight that weighs nothing", "misleading cosine", "overfitting", "divergence"}
+QUICK = dict(lr=1e-2, log_every=5, dropout=0.)
+
+
+@pytest.mark.parametrize("name, settings", {
+    "the targets have collapsed": dict(steps=80, ema_decay=0., predictor="identity"),
+    "the target encoder follows at once": dict(steps=60, ema_decay=0., lr=6e-3),
+    "the targets are still random": dict(steps=60, ema_decay=1.),
+}.items())
+def test_a_real_run_in_context_has(name, settings, tmp_path):
+    found = names(diagnose(run(tmp_path / "run", recipe_name="jepa", **(QUICK | settings))))
+    assert name in found and not ROWS_AS_TARGETS & set(found)
+
+
+def test_a_sound_run_in_context(tmp_path):
+    "It is behind counting after a few steps, and nothing else is wrong; rows are no targets, so their loss is not judged."
+    found = diagnose(run(tmp_path / "run", recipe_name="jepa", steps=80, ema_decay=.97, **QUICK))
+    assert names(found) == ["worse than a baseline"] and "through its readout" in found[0].evidence
+    assert names(diagnose(tmp_path / "run" / run_folder.LOG)) == []
+
+
+def test_no_readout_is_fitted_while_a_run_goes_on(tmp_path, monkeypatch):
+    "It takes seconds, and the panel asks the doctor every few of them."
+    folder = run(tmp_path / "run", recipe_name="jepa", steps=20, **QUICK)
+    for file in (run_folder.READOUT, run_folder.BASELINES, "../experiments.jsonl"):
+        (folder / file).unlink(missing_ok=True)
+    records = run_folder.read_log(folder)
+    for record in records:
+        record.steps = 100
+    monkeypatch.setattr("tofy.inference.fit_readout", None)
+    monkeypatch.setattr("tofy.run_folder.fit_readout", None)
+    diagnose(records, folder)
+    assert not (folder / run_folder.READOUT).exists()
+
+
+def context(n=100, **columns) -> Case:
+    "The log of a run with targets in context, whose gauges are sound unless told otherwise."
+    sound = dict(spread=.9, between=.9, r2=-.2, cos_mean=.5, steps=100. * (n - 1), lr=1e-3)
+    made = case(n, **(sound | columns))
+    made.settings = Known(target="context", target_loss="cosine", ema_decay=.996, mse_weight=0.)
+    return made
+
+
+@pytest.mark.parametrize("columns, expected", [
+    (dict(), []),
+    (dict(loss=lambda t: 1 - 3 * t * (1 - t)), []),                                # rises: its targets get harder
+    (dict(spread=lambda t: .9 - .86 * t), ["the targets have collapsed"]),
+    (dict(spread=lambda t: .9 * .05 ** t), ["the targets have collapsed"]),        # a tenth of the start is not left
+    (dict(spread=.04, cos_mean=.995), ["the targets have collapsed"]),             # in a log that begins late
+    (dict(between=.05), ["the targets no longer know the word"]),
+    (dict(cos_mean=.2, r2=-.7), ["predictions no better than the mean"]),
+    (dict(valid_mrr=lambda t: .34 + .02 * t), ["read no better than random weights"]),
+    (dict(valid_mrr=lambda t: .34 + .3 * t), []),
+    (dict(cos_mean=.35, r2=-.4), []),                                              # below 0, and scaled to fit above the mean
+    (dict(spread=lambda t: .9 - .4 * t, cos_mean=.8), []),
+])
+def test_the_gauges_of_a_log(columns, expected):
+    assert found_in(context(**columns)) == expected
+
+
+def test_the_gauges_and_the_settings():
+    def with_settings(columns=None, **settings):
+        made = context(**(columns or {}))
+        made.settings = Known(**(vars(made.settings) | settings))
+        return found_in(made)
+
+    narrow = dict(spread=lambda t: .9 - .4 * t, cos_mean=.8)
+    assert with_settings(narrow, ema_decay=.5) == ["the target encoder follows at once"]
+    assert with_settings(narrow, ema_decay=.85, ema_end=1.) == []                  # .925 on average
+    assert with_settings(narrow, ema_decay=.5, target_loss="vicreg") == []         # no teacher
+    assert with_settings(ema_decay=.5) == []                                       # and the spread is kept
+    assert with_settings(ema_decay=1.) == ["the targets are still random"]
+    assert with_settings(ema_decay=1., init_from="runs/other") == []
+    assert with_settings(dict(cos_mean=.2, r2=-.7), target_loss="infonce") == []   # asks for the nearest, not for near
+
+
+@pytest.mark.parametrize("settings, told, not_told", [
+    (dict(ema_decay=0., predictor="identity", target_loss="cosine"), ["--ema-decay", "--predictor", "infonce"], []),
+    (dict(ema_decay=.999, predictor="linear", target_loss="smooth_l1"), ["infonce"], ["--ema-decay", "--predictor"]),
+    (dict(ema_decay=0., predictor="linear", target_loss="vicreg"), ["infonce"], ["--ema-decay"]),
+    (dict(ema_decay=0., predictor="linear", target_loss="infonce"), ["--ema-decay", "--lr"], ["infonce"]),
+])
+def test_advice_against_collapse_fits_the_settings(settings, told, not_told):
+    advice = doctor.against_collapse(Case({}, Known(**settings)))
+    assert all(word in advice for word in told) and not any(word in advice for word in not_told)
+
+
+def test_a_high_cosine_in_context_is_not_the_misleading_one(tmp_path):
+    "A log that begins after the collapse: a cosine of .99 in every row, and it is what it says."
+    (tmp_path / "log.csv").write_text("step,steps,loss,cos_mean,spread,between,r2\n"
+                                      + "".join(f"{i},20,.01,.99,.01,.9,-1\n" for i in range(21)))
+    assert names(diagnose(tmp_path / "log.csv")) == ["the targets have collapsed"]

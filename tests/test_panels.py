@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 import pytest
 import torch
 from conftest import HANG
+from matplotlib.figure import Figure
 
 from tofy.background import Background
 from tofy.checkpoint import read_experiments
@@ -17,7 +18,7 @@ from tofy.crowding import load_frames, table_figures, word_rows
 from tofy.errors import RunError
 from tofy.inference import fill, load
 from tofy.panels.parts import READY
-from tofy.panels.training import SettingsForm, TrainingPanel
+from tofy.panels.training import SettingsForm, TrainingPanel, in_words, painters
 from tofy.plan import as_command, plan, read_plan
 from tofy.run_folder import MODEL, STATE, load_baselines, read_log
 from tofy.training import RECIPES
@@ -25,6 +26,10 @@ from tofy.vocab import SPECIALS
 
 SMALL = dict(dim=16, layers=1, heads=2, log_every=10, threads=1, eval_queries=100)
 TEXT = dict(source="builtin:300")
+
+
+def axes():
+    return Figure().subplots()
 
 
 def gone(pid: int) -> bool:
@@ -265,3 +270,39 @@ def test_the_ready_made_runs_are_what_they_are_called():
 
 def test_the_ready_made_runs_are_small():
     assert sum(f.stat().st_size for f in READY.rglob("*") if f.is_file()) < 6e6
+
+
+# ---- targets in context
+
+def test_a_run_in_context_in_the_panel(tmp_path):
+    "Its gauges instead of what is not measured, and where the held-out figures come from."
+    panel = TrainingPanel("builtin:300", tmp_path)
+    assert "jepa" in panel.recipe.options
+    panel.recipe.value = "jepa"
+    assert panel.settings["target"].value == "context" and panel.settings["ema_decay"].value == .999
+    assert "--recipe jepa" in panel.code.value and "target encoder" in panel.estimate.value
+    assert "ema" not in panel.code.value.replace("ema_decay", "")               # a slider keeps None, too
+    with panel.quietly():
+        panel.settings.show(plan("jepa", steps=30, **SMALL))
+    panel.controls["start"].click()
+    panel.run.wait()
+    panel.live.thread.join()
+    said, lines = panel.live.words.value, read_log(panel.out)
+    assert "spread of the targets 0." in said and "R² " in said and "by a quick probe" in said
+    assert "nan" not in said and "acc_neg" not in said
+    assert panel.live.upper.value[:4] == panel.live.lower.value[:4] == b"\x89PNG"
+    assert "worse than a baseline" in panel.live.doctor.value
+    labels = [painter(ax=axes()) for painter in painters(lines, {})]
+    assert [sorted(ax.get_legend_handles_labels()[1]) for ax in labels] == [
+        ["loss (total)"], ["R²", "between words", "cosine", "spread of the targets"], ["MRR", "top-1"], ["learning rate"]]
+    assert labels[0].get_ylabel() == "loss" and labels[2].get_ylabel() == "held out, by a quick probe"
+    assert any("by a quick probe" in text for text, folder in panel.run_list.list.options if folder == panel.out)
+
+
+def test_the_default_picture_is_about_mrr():
+    "MRR first, and no accuracy among 33 words; nothing of a target encoder where there is none."
+    lines = read_log(READY / "healthy")
+    assert in_words(lines, {}).startswith("Held out at step ") and "acc_neg" not in in_words(lines, {})
+    drawn = [painter(ax=axes()).get_legend_handles_labels()[1] for painter in painters(lines, {})]
+    assert drawn[1] == ["cosine"] and drawn[2] == ["MRR", "top-1"]
+    assert in_words(lines[:0], {}) == "No log line yet."

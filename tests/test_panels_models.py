@@ -267,3 +267,44 @@ def test_a_run_that_was_left_while_it_was_measured_does_not_take_the_place_of_th
     assert panel.curve.value == shown and set(panel.measured) == {first, runs / "cowless"}
     panel.run.value = first                                     # measured by now: no second thread
     assert panel.body.layout.visibility == "visible"
+
+
+# ---- targets in context
+
+@pytest.fixture(scope="module")
+def in_context(runs):
+    for name, more in dict(context={}, asking=dict(predictor="queries", dim=32)).items():
+        for _ in train(load_data(runs / "all.txt", valid=20),
+                       *recipe("jepa", **(dict(steps=20, dim=16, heads=2, layers=2, log_every=5, threads=1) | more)), out=runs / name):
+            pass
+        inference.run_baselines(runs / name)
+    return runs
+
+
+@pytest.mark.parametrize("name", ["context", "asking"])
+def test_two_answers_side_by_side_say_what_their_numbers_are(in_context, name):
+    "Shares by the stored readout beside cosines; no L2 and no neighbours in a table that holds no targets."
+    panel = FillPanel(in_context / "all", in_context / name)
+    panel.question.value = "the cat _ the cow , yes ? => met"
+    left, right = panel.first.text.value, panel.second.text.value
+    assert not panel.notice.value
+    assert "<th>cosine</th>" in left and "readout" not in left
+    assert "<th>share</th>" in right and "words are read by a " in right and "L2" not in right and "None" not in right
+    assert panel.second.looks.value[:4] == b"\x89PNG"
+    panel = FillPanel(in_context / name)                            # hide a word: filled with what the readout says
+    panel.question.value = "the cat _ the cow , yes ?"
+    panel.hide(1)
+    assert panel.question.value.startswith("the _ ") and not panel.notice.value
+
+
+def test_the_map_of_a_run_in_context_is_of_its_input_table(in_context):
+    panel = CrowdingPanel(in_context / "context")
+    assert not panel.notice.value and "rows of the input table" in panel.figures.value
+    assert "rows of the input table" not in CrowdingPanel(in_context / "all").figures.value
+
+
+@pytest.mark.parametrize("name", ["context", "asking"])
+def test_the_gap_of_a_run_in_context(in_context, name):
+    panel = measured(GapPanel(in_context / name))
+    assert "words are read by a " in panel.notice.value and "alert" not in panel.notice.value
+    assert panel.curve.value[:4] == panel.bars.value[:4] == b"\x89PNG"

@@ -185,6 +185,9 @@ CHANGES = {
     "sigreg, learned positions": dict(spread="sigreg", positions="learned", predictor="mlp"),
     "a batch of one": dict(batch=1),
     "spelling": dict(ngrams=64),
+    "targets in context": dict(name="jepa"),
+    "blocks as targets, a batch of one": dict(name="jepa", target_loss="smooth_l1", target_states="blocks", batch=1),
+    "queries, three rows for two": dict(name="jepa", predictor="queries", batch=3, dim=32, ema_decay=0.9, ema_end=1.0),
     "notes": dict(name="notes", dim=16, layers=1, heads=2, batch=8, log_every=1, eval_every=5),
 }
 
@@ -221,6 +224,19 @@ def test_two_processes_log_what_one_does(data, tmp_path):
                     one,
                     two,
                 )
+
+
+def test_rivals_and_statistics_are_those_of_each_process(data, tmp_path):
+    "The losses that compare a batch's targets with each other: both processes agree, and fewer rivals are easier."
+    kinds = ("infonce", "sigreg", "vicreg")
+    changes = {kind: dict(name="jepa", target_loss=kind, eval_every=100) for kind in kinds}
+    both = together(lambda: {kind: figures(data, changes[kind]) for kind in kinds}, tmp_path)
+    loss, spread = (LOG_COLUMNS.index(c) - (c != "step") - (LOG_COLUMNS.index(c) > LOG_COLUMNS.index("saved")) for c in ("loss", "spread"))
+    for kind in kinds:
+        assert both[0][kind] == both[1][kind]
+        first, alone = both[0][kind]["rows"][0], figures(data, changes[kind])["rows"][0]
+        assert first[spread] == pytest.approx(alone[spread], rel=1e-5)         # gauges are the whole batch's
+    assert both[0]["infonce"]["rows"][0][loss] < figures(data, changes["infonce"])["rows"][0][loss] - 0.3    # log 2 = .69
 
 
 def test_with_dropout_they_agree_within_its_noise(data, tmp_path):

@@ -23,6 +23,7 @@ from tofy.sizing import (
     askable,
     blanks_a_step,
     expected_blanks,
+    learns_temperature,
     memory,
     notes_rule,
     parameters,
@@ -333,3 +334,32 @@ def test_a_short_run_and_a_step_too_large_for_the_card():
     assert warned(advise(builtin, *recipe(steps=1)), "before it has hidden each word once")
     assert warned(advise("builtin", *recipe(batch=2000, dim=512, layers=12, heads=8)), "A step needs about")
     assert not warned(advise(builtin, *recipe(steps=5000)), "asked for once")
+
+
+@pytest.mark.parametrize("settings", [
+    dict(), dict(predictor="queries"), dict(target_loss="infonce", batch=128), dict(target_loss="sigreg"),
+    dict(target_loss="vicreg"), dict(target_loss="sigreg", target_states="blocks"), dict(predictor="queries", target="table"),
+    dict(target_loss="smooth_l1", target_states="blocks", positions="learned"),
+])
+def test_memory_with_targets_in_context(settings):
+    "One encoder more as weights and not a gradient of it, a second pass without a teacher, the narrow predictor's share."
+    data = builtin
+    run = new_run(data, *recipe("jepa", **(dict(dim=64, threads=1) | settings)))
+    rows = torch.arange(run.config.batch)
+    run.rows = lambda: rows
+    M = expected_blanks(askable(data)[rows], run.config).sum().item()
+    found = memory(run.model.config, run.config, int(data.train.lengths[rows].max()), M)
+    assert sum(size for part, size in found.items() if part not in ("weights", "moments")) == pytest.approx(profile_step(run), rel=.2)
+    counts = parameters(run.model.config, learns_temperature(run.config))
+    assert sum(counts.values()) == count_parameters(run.model)
+    slow = [*run.teacher.parameters(), *run.teacher.buffers()] if run.teacher else []
+    everything = [*run.model.parameters(), *run.model.encoder.buffers(), *slow]
+    assert found["weights"] == 4 * (sum({id(t): t.numel() for t in everything}.values()) - (not learns_temperature(run.config)))
+
+
+def test_the_size_of_a_target_encoder_is_told():
+    jepa, rows = (advise(builtin, *recipe(name, dim=64)) for name in ("jepa", "tofy"))
+    whole = jepa.memory["weights"] - rows.memory["weights"]
+    assert abs(jepa.target_encoder - whole) <= 4 and rows.target_encoder == 0          # the temperature is not trained
+    assert f"{jepa.target_encoder / 1e6:.1f} MB of the weights" in repr(jepa) and "target encoder" not in repr(rows)
+    assert advise(builtin, *recipe("jepa", target_loss="sigreg")).target_encoder == 0

@@ -68,7 +68,8 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
 DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for --help, without importing the modules
     ("data", "DataConfig"), ("encoder", "ModelConfig"), ("training", "TrainConfig")))
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
-Recipe = option("Settings to start from: tofy, or notes (the original program).", str, "tofy")
+Recipe = option("Settings to start from: tofy, jepa (targets in context), or notes (the original program).", str,
+                "tofy")
 Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
             "(default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
@@ -99,7 +100,8 @@ def log_line(r, terms: bool = False) -> str:
     "A log record as a line of text, without the metrics that were not measured; with the loss's terms, if asked for."
     parts = [f"step {r.step:6}", f"{r.seconds:6.1f} s", f"lr {r.lr:.1e}"]
     labels = dict(valid_top1="held-out top-1", valid_mrr="MRR", valid_median_rank="median rank")
-    shown = "loss", *(("mse", "rank", "aux") * terms), "cos_mean", "cos_mean_notes", "acc_neg", "acc_ema", *labels
+    ranked = ("acc_neg", "acc_ema") * (terms and not math.isnan(r.acc_neg))      # acc_ema is its running mean
+    shown = "loss", *(("mse", "rank", "aux") * terms), "cos_mean", "spread", "r2", *ranked, *labels
     for name in shown:
         value = getattr(r, name)
         if not math.isnan(value):
@@ -119,7 +121,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
-    loss_terms: flag("--loss-terms", "Print the terms of the loss in every line, unweighted.") = False,
+    loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -132,6 +134,8 @@ def train(
       tofy train                                # built-in corpus, 100 s
 
       tofy train my.txt --seconds 300 --out runs/mine
+
+      tofy train my.txt --recipe jepa           # targets in context
 
       tofy train my.txt 2500 16 128 --recipe notes    # steps, batch, dim
 
@@ -163,13 +167,13 @@ def say_data(data: Any, given: dict[str, Any]) -> None:
 def say_model(data: Any, plan: Any) -> None:
     "Print the number of parameters and the memory that a training step needs; a `UsageError` if less is free."
     from tofy.processes import check_room
-    from tofy.sizing import memory, parameters
+    from tofy.sizing import learns_temperature, memory, parameters
     from tofy.training import SMALLER, suited_batch
     shape, lengths = replace(plan.model, vocab_size=len(data.vocab)), data.train.lengths.double()
     wanted = plan.train.batch or suited_batch(data.train)
     batch = wanted if plan.train.replacement else max(min(wanted, len(lengths)), 1)
     mean = max(round(lengths.mean().item()), 1) if len(lengths) else 1
-    count = sum(parameters(shape, plan.train.learn_temperature).values())
+    count = sum(parameters(shape, learns_temperature(plan.train)).values())
     needed = sum(memory(shape, replace(plan.train, batch=batch), mean).values())
     if plan.train.device == "cpu":                               # a card computes in half precision, which takes less
         check_room(count, needed, SMALLER)

@@ -254,7 +254,8 @@ def crowding(latent: Latent,
     answers = phrases.flat[phrases.offsets[blanks.rows] + blanks.positions].long()
     figures = table_figures(rows, torch.tensor(latent.vocab.counts[first:]))
     return figures | dict(
-        queries=len(rank), alignment=(2 - 2 * own).mean().item(),       # mean ‖p̂ − ê‖² (Wang and Isola 2020)
+        queries=len(rank),                                              # alignment: Wang and Isola 2020, mean ‖p̂ − ê‖²
+        alignment=None if latent.model.readout else (2 - 2 * own).mean().item(),
         crowded=share(above["model"]), **{f"crowded_{name}": share(a) for name, a in above.items() if name != "model"},
         misses=share(missed), misses_with_neighbour=share(lost[missed]),
         misses_by_neighbour=share((lost & (rank == 2))[missed]),        # hits, were the neighbour not there
@@ -316,6 +317,13 @@ def plot_bars(values: dict[str, float],
     return ax
 
 # %% ../nbs/11_crowding.ipynb #0d3522d6
+def check_rows(latent: Latent) -> None:
+    "Raise a `UsageError` if the model's predictions are not meant to be near rows of its table."
+    if latent.model.readout:
+        raise UsageError("This model predicts targets in context, so its predictions cannot be compared with rows of "
+                         "its table; use a model whose targets are rows (target table, stopgrad or ema).")
+
+
 def aim(latent: Latent, questions: Masked) -> Tensor:
     "The predicted embeddings at the blanks of these questions, scaled to length 1, `(M,D)`."
     return F.normalize(latent.model(questions.inputs, questions.mask)[0], dim=-1)
@@ -333,6 +341,7 @@ def cleaned(latent: Latent,
             seen: Tensor | None = None,   # (Q,D) predictions; if given, predictions are centred by their mean
            ) -> Scorer:
     "A scorer by cosine, with the table centred and its top `components` directions removed (Mu and Viswanath 2018)."
+    check_rows(latent)
     unit = F.normalize(latent.model.table.detach(), dim=-1)
     words = unit[len(SPECIALS):]
     top = torch.linalg.svd(words - words.mean(0), full_matrices=False).Vh[:components]       # (components,D)
@@ -523,6 +532,7 @@ def csls(latent: Latent,
          k: int = 10,
         ) -> Scorer:
     "A scorer that penalises hubs: 2·cosine − mean cosine of a word and its `k` nearest predictions (Conneau 2018)."
+    check_rows(latent)
     unit = F.normalize(latent.model.table.detach(), dim=-1)                             # (V,D)
     near = torch.cat([(block @ seen.T).topk(min(k, len(seen))).values.mean(1)
                       for block in unit.split(max(CELLS // len(seen), 1))])             # (V,)

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,12 @@ from .vocab import NEWEST, PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, tok
 def context(line: str) -> str:
     "The left side of `context<TAB>response` or `context|||response`, or the whole line if it has no separator."
     return line.split("\t", 1)[0].split("|||", 1)[0]
+
+
+# %% ../nbs/02_data.ipynb #5c98d058
+def response(line: str) -> str:
+    "What follows the context and its separator; empty for a line without a separator."
+    return line[len(context(line)):].removeprefix("\t").removeprefix("|||")
 
 # %% ../nbs/02_data.ipynb #d22ed6a4
 def split_text(text: str,             # of one row of the source
@@ -300,6 +307,8 @@ class DataConfig:
                                        "and for a quick start.", group="Text", rare=True, none="keep nothing")
     column: str | None = setting(None, "Column to read of a table (.jsonl, .csv, .tsv, .parquet) or a data set from "
                                  "the Hub.", group="Text", rare=True, none="the one that fits")
+    responses: bool = setting(False, "Keep what follows a tab or ||| as the phrase's response, for target response.",
+                              group="Text", rare=True)
 
     def __post_init__(self):
         for name in settings_of(self):
@@ -323,6 +332,8 @@ class Data:
                             # no context (nothing before a tab), unspaced (a script without spaces between words)
     settings: dict          # the arguments of `load_data` that repeat this
     origin: dict = field(default_factory=dict)   # for `source` and `valid`: where the file lay, its bytes and SHA-256
+    responses: Phrases | None = None             # on request: the response to each training phrase …
+    valid_responses: Phrases | None = None       # … and to each held-out one
 
     @property
     def warnings(self) -> list[str]: return data_warnings(self)
@@ -335,7 +346,9 @@ class Data:
     def hash(self) -> str:
         "SHA-256 of the vocabulary and the ids: two runs with the same hash saw the same data."
         digest = hashlib.sha256(vocab_hash(self.vocab).encode())
-        for side in (self.train, self.valid):
+        for side in (self.train, self.valid, self.responses, self.valid_responses):
+            if side is None:
+                continue
             digest.update(side.flat.numpy())                 # read in place, not copied
             digest.update(side.offsets.numpy())
         return digest.hexdigest()
@@ -364,6 +377,41 @@ def draw_heldout(first: Tensor,                    # bool (phrases,): not a dupl
     chosen[torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_heldout(n, valid)]] = True
     return torch.zeros(len(first), dtype=torch.bool).masked_scatter_(first, chosen[of])
 
+# %% ../nbs/02_data.ipynb #1a4eec6b
+def with_responses(lines: Iterable[str],
+                   said: Reading | None,   # gets the responses' ids; None: yield all lines
+                   how: Mapping,           # max_seq, tokens and lower, as for `read_phrases`
+                  ) -> Iterator[str]:
+    "Yields the lines that hold a response."
+    for line in lines:
+        if said is not None:
+            tokens = tokenize(response(line), how["tokens"], how["lower"])[:how["max_seq"]]
+            if not tokens:
+                said.report["no response"] += 1
+                continue
+            said.flat.extend(said.words[t] for t in tokens)
+            said.lengths.append(len(tokens))
+        yield line
+
+
+def a_phrase(said: Reading,
+             reading: Reading,   # of the contexts
+             n_own: int,         # phrases from a held-out file of its own, which come first …
+             n_said: int,        # … and its lines with a response
+            ) -> Phrases:
+    "The response to each phrase in `reading`, in provisional ids."
+    line = torch.tensor(reading.rows)
+    line[n_own:] += n_said
+    offsets = torch.tensor([0, *said.lengths]).cumsum(0)
+    return Phrases(torch.tensor(said.flat, dtype=torch.int32), offsets).take(line)
+
+
+def split_responses(said: Phrases, raw: Phrases, final: Tensor, is_train: Tensor, is_valid: Tensor) -> list[Phrases]:
+    "The responses to the training phrases that have a known word, and to the held-out ones, in final ids."
+    known = Phrases(final[raw.flat], raw.offsets).known() > 0
+    said = Phrases(final[said.flat], said.offsets)
+    return [said.take(chosen.nonzero()[:, 0]) for chosen in (is_train & known, is_valid)]
+
 # %% ../nbs/02_data.ipynb #f14833fe
 def read_data(settings: dict,               # the arguments of `load_data`
               folder: Path | None = None,   # keep everything except the words in this folder; None: in memory
@@ -372,11 +420,12 @@ def read_data(settings: dict,               # the arguments of `load_data`
     reading, source, valid = Reading(folder=folder), settings["source"], settings["valid"]
     how = {name: settings[name] for name in ("max_seq", "split", "tokens", "lower")}
     column = settings.get("column")
+    said = Reading(words=reading.words, report=reading.report) if settings.get("responses") else None
     if own_file := isinstance(valid, str):
-        read_phrases(source_lines(valid, column=column, optional=True), into=reading, **how)
-    n_own = len(reading.column("lengths"))
+        read_phrases(with_responses(source_lines(valid, column=column, optional=True), said, how), into=reading, **how)
+    n_own, n_said = len(reading.column("lengths")), len(said.lengths) if said else 0
     reading.report.clear()                                       # the report is about the training text only
-    read_phrases(source_lines(source, column=column), into=reading, **how)
+    read_phrases(with_responses(source_lines(source, column=column), said, how), into=reading, **how)
     first = torch.from_numpy(first_of_each(reading.column("digests")))
     found = int(first[n_own:].sum())
     if not found:
@@ -387,7 +436,8 @@ def read_data(settings: dict,               # the arguments of `load_data`
     else:
         rows = reading.column("rows") if how["split"] == "windows" else None
         is_valid = draw_heldout(first, valid, settings["seed"], rows)
-    return number(reading, first & ~is_valid, is_valid, settings, folder)
+    answers = said and a_phrase(said, reading, n_own, n_said)
+    return number(reading, first & ~is_valid, is_valid, settings, folder, answers)
 
 # %% ../nbs/02_data.ipynb #09299762
 def numbered(reading: Reading, vocab: Vocab) -> Phrases:
@@ -397,13 +447,14 @@ def numbered(reading: Reading, vocab: Vocab) -> Phrases:
     return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets)
 
 # %% ../nbs/02_data.ipynb #562a153b
-def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict, folder: Path | None = None) -> Data:
+def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict, folder: Path | None = None,
+           said: Phrases | None = None) -> Data:
     "Count the training words, give every word its final id, and separate training from held-out phrases."
     offsets = torch.zeros(len(is_train) + 1, dtype=torch.long)
     torch.cumsum(as_tensor(reading.column("lengths")), 0, out=offsets[1:])
     raw, words = Phrases(as_tensor(reading.column("flat")), offsets), list(reading.words)
     counts = torch.zeros(len(words), dtype=torch.long)
-    for piece in raw.pieces(is_train):
+    for piece in chain(raw.pieces(is_train), said.pieces(is_train) if said is not None else ()):
         counts.index_add_(0, piece.flat, torch.ones(len(piece.flat), dtype=torch.long))
     counted = {w: n for w, n in zip(words, counts.tolist()) if n}
     vocab = make_vocab(counted, settings["max_vocab"], settings["tokens"], settings["lower"])
@@ -417,7 +468,8 @@ def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict,
     train = (Phrases(final[p.flat], p.offsets) for p in raw.pieces(is_train))
     train = gather((p.take((p.known() > 0).nonzero()[:, 0]) for p in train), folder and folder / "train")
     report = dict(reading.report, all_unknown=int(is_train.sum()) - len(train))
-    return Data(vocab, train, valid, heldout, report, settings)
+    both = split_responses(said, raw, final, is_train, is_valid) if said is not None else (None, None)
+    return Data(vocab, train, valid, heldout, report, settings, {}, *both)
 
 # %% ../nbs/02_data.ipynb #47f2fde2
 @takes(DataConfig)
@@ -450,8 +502,12 @@ def is_text_of(path: Path, told: Mapping[str, Any]) -> bool:   # told: from `ori
 def data_of(config: DataConfig) -> Data:
     "The training and held-out phrases that a config describes."
     rule = token_rule(config.tokens)
+    if config.responses and (config.split != "none" or config.cache is not None or not isinstance(rule, str)):
+        raise UsageError("Responses are read with whole lines, as words, into memory; leave out split, cache and "
+                         "tokenizer file, or leave out responses.")
     settings = asdict(config) | dict(tokens=rule, lower=config.lower if isinstance(rule, str) else rule.lower)
-    settings = {name: value for name, value in settings.items() if name != "cache" and (name != "column" or value)}
+    settings = {name: value for name, value in settings.items()
+                if name != "cache" and (value or name not in ("column", "responses"))}
     data = read_data(settings) if config.cache is None else cached_data(Path(config.cache), settings)
     data.settings["tokens"] = config.tokens
     data.origin = {name: told for name in ("source", "valid") if (told := origin_of(getattr(config, name)))}
@@ -460,6 +516,9 @@ def data_of(config: DataConfig) -> Data:
 # %% ../nbs/02_data.ipynb #43f796fd
 def nothing_to_learn(source: str | Path, report: Mapping[str, int]) -> str:
     "The error message for a source without a usable phrase."
+    if not report["rows"] and report["no response"]:
+        return (f"No line of {source} holds a response; give lines of the form context, tab, response, or leave out "
+                "responses.")
     if not report["rows"]:
         return f"{source} is empty; give a text file with a phrase per line."
     found = (f"{source} has {report['rows']:,} lines, but no phrase of two or more words that is not held out "
@@ -489,6 +548,8 @@ def data_warnings(data: Data) -> list[str]:
     found, n_words = [], len(data.vocab) - len(SPECIALS)
     if data.vocab.unit == "words":
         found += misread(Counter(data.report))
+    if n := data.report.get("no response"):
+        found.append(f"{n:,} lines hold no response after a tab or ||| and are left out.")
     if data.report["cut"]:
         found.append(f"{data.report['cut']:,} phrases are longer than {data.settings['max_seq']} tokens and lose "
                      "their end; --split sentences or --split windows keeps it.")

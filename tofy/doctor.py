@@ -26,12 +26,13 @@ from .colours import BLUE, ORANGE, RED
 from .crowding import effective_rank
 from .encoder import LatentModel, ModelConfig
 from .errors import TofyError, UsageError
-from .inference import heldout_phrases, load, run_baselines
+from .inference import Latent, heldout_phrases, load, run_baselines
 from .losses import sample_negatives
 from .masking import all_blanks
 from .metrics import draw_baselines, judge
 from .run_folder import LogRecord
 from .settings import settings_of
+from .targets import WITHOUT_TEACHER
 from .training import TrainConfig
 from .vocab import SPECIALS, UNK, Vocab
 
@@ -137,7 +138,8 @@ def read_columns(log: str | Path | Sequence[LogRecord]) -> dict[str, Tensor]:
                          "give the log of a run that has begun, with a column named step.")
     cosine = columns.get("cos_mean", torch.zeros(1))
     cosine = cosine[~cosine.isnan()]
-    if "cos_mean_notes" not in columns and cosine[0] > .9 and cosine.max() - cosine.min() < .05:     # it hardly moves
+    ours = "cos_mean_notes" in columns or "spread" in columns
+    if not ours and cosine[0] > .9 and cosine.max() - cosine.min() < .05:                            # it hardly moves
         columns["cos_mean_notes"] = columns.pop("cos_mean")
     return columns
 
@@ -217,12 +219,36 @@ def finished(case: Case) -> bool:
     return case.outcome == "finished" or planned(case) >= LATE
 
 
+def contextual(case: Case) -> bool:
+    "Whether the run's targets were made in context: by its settings or, from a log alone, by a column `spread`."
+    return case.settings.target == "context" or case.settings.target is None and "spread" in case.columns
+
+
+def last_mrr(case: Case) -> float | None:
+    "Held-out MRR at the end; with targets in context only by the readout, since validations use a quick probe."
+    return case.held.get("mrr") if contextual(case) else case.end("valid_mrr")
+
+
+def course(case: Case, name: str) -> tuple[float, float] | None:
+    "The first value of a column and the mean of its last tenth; None without targets in context, or in a short log."
+    values = case.points(name)[1]
+    if not contextual(case) or len(values) < FEWEST_ROWS:
+        return None
+    return values[0].item(), values[-max(3, len(values) // 10):].mean().item()
+
+
+def narrowed(case: Case) -> bool:
+    "Whether the targets have less than half of their first spread left."
+    found = course(case, "spread")
+    return found is not None and found[1] < found[0] / 2
+
+
 HELD_BLANKS = 300   # of a run that is not finished, for its acc_neg: ± .06, in a fraction of a second
 
 
 def add_model(case: Case, folder: Path) -> None:
     "Add to a case what is in the model file and the other files of the run folder."
-    latent = load(folder)
+    latent = load(folder) if finished(case) else Latent(*run_folder.load_model(folder))    # fit no readout meanwhile
     case.vocab = latent.vocab
     case.settings = Known(**vars(case.settings) | latent.header["config"] | latent.header.get("train", {}))
     with suppress(TofyError):
@@ -295,8 +321,8 @@ def diagnose(log: str | Path | Sequence[LogRecord],   # a CSV log, the original'
 # %% ../nbs/13_doctor.ipynb #eb48d7e8
 UNITS = dict(loss="loss (nats)", rank="ranking term (nats)", lr="learning rate", valid_loss="held-out loss (nats)",
              acc_neg="share of blanks", acc_ema="share", valid_mrr="MRR", cos_mean="cosine",
-             cos_mean_notes="cosine")
-BOUNDED = {"acc_neg", "acc_ema", "cos_mean", "cos_mean_notes", "valid_mrr"}   # columns that never exceed 1
+             cos_mean_notes="cosine", spread="spread of the targets", between="share of the spread", r2="R²")
+BOUNDED = {"acc_neg", "acc_ema", "cos_mean", "cos_mean_notes", "valid_mrr", "spread", "between"}   # never above 1
 ACCURACIES = dict(acc_neg="acc_neg", valid_mrr="mrr")                         # columns with baselines …
 STANDARD = "chance", "counting words", "counting pairs"                       # … which already draw these levels
 
@@ -332,7 +358,8 @@ def draw_columns(names: Sequence[str], case: Case, ax):
         axis = other if name != names[0] else ax
         axis.plot(steps, values, ".-" if len(steps) < 15 else "-", lw=1.2, ms=4, color=colour, label=name)
         if name != "valid_mrr":                       # whose scale follows from its baselines
-            axis.set_ylim(0, 1.05 if name in BOUNDED else 1.08 * values.max().item())
+            low, high = min(values.min().item(), 0.), 1.05 if name in BOUNDED else 1.08 * values.max().item()
+            axis.set_ylim(1.08 * low, max(high, 1.08 * low + 1e-6))
     ax.set(xlabel="step", ylabel=" / ".join(dict.fromkeys(units[:1] if other is not ax else units)))
     return other
 
@@ -364,6 +391,9 @@ def against_counting(case: Case) -> str:
                 "trained on more (--init-from); then try a smaller model, dropout .1 to .3.")
     if passes < PASSES:
         return f"Each phrase was read about {passes:.1f} times: train longer (--seconds or --steps), then ask again."
+    if contextual(case):
+        return ("Try a learning rate three times lower or higher, a loss with rivals (--target-loss infonce), more "
+                "steps; to fill blanks and nothing else, rows as targets (--recipe tofy) are better.")
     return (f"Try more blanks a step ({settings_of(TrainConfig).mask_rate.flag} 0.3), the whole table as negatives "
             "(--negatives all), a learning rate three times lower or higher.")
 
@@ -378,8 +408,8 @@ def below_baseline(case: Case) -> Finding | None:
         return None
     label = max(known, key=lambda name: known[name])
     return Finding("worse than a baseline",
-                   f"At the same {case.held['queries']:,} held-out blanks, MRR of the model {mrr:.3f}, "
-                   f"of {label} {known[label]:.3f}.",
+                   f"At the same {case.held['queries']:,} held-out blanks, MRR of the model"
+                   f"{' through its readout' * contextual(case)} {mrr:.3f}, of {label} {known[label]:.3f}.",
                    "A table of counts answers better than this model: as it is, it is of no use.",
                    against_counting(case), "07_metrics", ("valid_mrr",), (known[label], label))
 
@@ -410,7 +440,7 @@ def divergence(case: Case) -> Finding | None:
     broken = [name for name, column in case.columns.items()
               if (column.isinf().all() if name.startswith("valid") else column.isinf().any())]   # or not measured there
     growth = (case.table.norm() / case.start.norm()).item() if case.start is not None else 1.
-    lost = climbed(case.points("loss")[1])
+    lost = 0. if contextual(case) else climbed(case.points("loss")[1])         # moving targets may get harder
     signs = [f"{', '.join(broken)}: NaN or infinite"] if broken else []
     signs += [case.outcome.split(";")[0].removeprefix("failed: ")] if "NaN" in case.outcome else []
     signs += [f"the loss has climbed back {lost:.0%} of its fall"] if lost > CLIMB else []
@@ -477,7 +507,8 @@ def still_table(case: Case) -> Finding | None:
         rates = f"; the highest learning rate is {lr.max():g}" if len(lr) else ""
         return Finding("the table does not move", f"{fact}{rates}.",
                        "The words are still near their random start, so nothing can have been learnt about them.",
-                       "Use a learning rate of 1e-3 to 3e-3 for a small model, and a ranking weight above 0.",
+                       "Use a learning rate of 1e-3 to 3e-3 for a small model"
+                       f"{', and a ranking weight above 0' * (not contextual(case))}.",
                        "09_training", ("rank" if "rank" in case.columns else "loss",))
 
 # %% ../nbs/13_doctor.ipynb #8a10a2ef
@@ -489,6 +520,8 @@ AGREED, UNTOLD = .9, .5   # from a log alone: cos_mean above the first, and acc_
 @pattern
 def collapse(case: Case) -> Finding | None:
     "Finds embeddings that all point in one direction, or predictions near the answer but as near to other words."
+    if contextual(case):                                                        # the table's rows are no targets
+        return None
     cosine, hits, signs = case.end("cos_mean", 5), case.end("acc_neg", 5), []
     if None not in (cosine, hits) and cosine > AGREED and hits < UNTOLD:
         signs += [f"predictions have a cosine of {cosine:.2f} with their answers, and acc_neg is {hits:.2f}"]
@@ -542,7 +575,7 @@ def resting_loss(case: Case) -> tuple[str, float] | None:
     name = "rank" if "rank" in case.columns else "loss"
     values = case.points(name)[1]
     quarter = len(values) // 4
-    if quarter < 4 or not case.vocab or planned(case) < TOO_EARLY:
+    if quarter < 4 or not case.vocab or planned(case) < TOO_EARLY or contextual(case):
         return None
     third, last = values[-2 * quarter:-quarter].mean().item(), values[-quarter:].mean().item()
     luck = 2 * values[-2 * quarter:].diff().std().item() / math.sqrt(quarter)     # of a difference of two such means
@@ -569,7 +602,7 @@ MORE = 1.1        # times the unigram baseline's MRR: less is within the noise o
 
 def beats_counting(case: Case) -> bool:
     "True if held-out MRR is known to be above the unigram baseline's."
-    mrr, line = case.end("valid_mrr"), case.line("unigram")
+    mrr, line = last_mrr(case), case.line("unigram")
     return None not in (mrr, line) and mrr > MORE * line
 
 
@@ -646,8 +679,10 @@ def on_its_way(case: Case) -> bool:
 @pattern
 def counting_words(case: Case) -> Finding | None:
     "Finds a run whose held-out MRR is not clearly above the unigram baseline's."
-    mrr, line = case.end("valid_mrr"), case.line("unigram")
-    if line and len(case.points("valid_mrr")[1]) >= 3 and mrr <= MORE * line and planned(case) >= TOO_EARLY:
+    mrr, line = last_mrr(case), case.line("unigram")
+    if None in (mrr, line) or len(case.points("valid_mrr")[1]) < 3 or planned(case) < TOO_EARLY:
+        return None
+    if mrr <= MORE * line:
         return Finding("no better than counting words", f"Held-out MRR {mrr:.3f}; counting words {line:.3f}.",
                        "The phrase around the blank makes no difference to the answer.",
                        "First follow the findings above; then try a higher learning rate, more time, a smaller model.",
@@ -662,6 +697,8 @@ def behind_neighbours(case: Case) -> Finding | None:
     "Finds a run whose held-out MRR is below the bigram baseline's and rises too slowly to pass it soon."
     (steps, mrr), line, examples = case.points("valid_mrr"), case.line("bigram"), case.end("examples")
     if line is None or len(mrr) < 5 or not case.lengths or not beats_counting(case) or planned(case) < TOO_EARLY:
+        return None
+    if contextual(case):                                                        # its log knows the quick probe alone
         return None
     middle = mrr[steps <= (steps[0] + steps[-1]) / 2][-1]
     too_few = examples and examples < PASSES * phrases(case)
@@ -681,7 +718,7 @@ ENOUGH = .1       # a metric with more noise than this can't show that "it did n
 
 def far_from_good(case: Case) -> bool | None:
     "True if the best known metric, held-out MRR or else acc_neg, is poor; None if neither can tell."
-    mrr, line, hits = case.end("valid_mrr"), case.line("bigram"), case.end("acc_neg", LINES)
+    mrr, line, hits = last_mrr(case), case.line("bigram"), case.end("acc_neg", LINES)
     if None not in (mrr, line):
         return mrr < line
     return None if hits is None else hits < FAR
@@ -768,7 +805,7 @@ def overfitting(case: Case) -> Finding | None:
     worse = (1 - values[-1] / values[best] if name == "valid_mrr" else values[-1] / values[best] - 1).item()
     then, now = loss[at <= steps[best]][-3:], loss[-3:]
     learnt_on = name == "valid_mrr" or not len(then) or now.mean() < then.mean()   # else the training loss rose too
-    if worse > FALLEN and learnt_on and not divergence(case):
+    if worse > FALLEN and learnt_on and not divergence(case) and not narrowed(case):
         meanwhile = f"; the training loss went from {then.mean():.2f} to {now.mean():.2f}" if len(then) else ""
         return Finding("overfitting", f"{name} was {values[best]:.3f} at step {steps[best]:,.0f} and is "
                        f"{values[-1]:.3f} at the end{meanwhile}.",
@@ -824,7 +861,7 @@ def misleading_cosine(case: Case) -> Finding | None:
 def weightless(case: Case) -> Finding | None:
     "Finds a high weight of the squared error that has no effect, because that error is averaged over D coordinates."
     s = case.settings
-    weight = s.mse_weight or 0
+    weight = 0 if contextual(case) else s.mse_weight or 0
     pull, rank_pull = 2 * weight / (s.dim or math.inf), (s.rank_weight or 0) / 2 / (s.temperature or .1)
     if s.reduction == "notes" and weight > 1 and pull < rank_pull / 10:
         return Finding("a weight that weighs nothing",
@@ -853,6 +890,130 @@ def wrong_best(case: Case) -> Finding | None:
                        "acc_ema follows the training batches, late and with their noise.",
                        "Set best_by = \"valid_mrr\".", "09_training", ("valid_mrr", "acc_ema"),
                        (best.item(), "best MRR"))
+
+# %% ../nbs/13_doctor.ipynb #84a5ea06
+LEVEL, FELL = .05, .1   # spread of collapsed targets, and what is left of the first: sound runs kept .9 and more of it
+
+
+def against_collapse(case: Case) -> str:
+    "Advice against a collapse of contextual targets: what the run's settings leave to try."
+    s, ways = case.settings, ["a learning rate three times lower (--lr)"]
+    if s.target_loss not in WITHOUT_TEACHER and (s.ema_decay is None or s.ema_decay < .999):
+        ways += ["a slower target encoder (--ema-decay 0.999)"]
+    if s.predictor in (None, "identity"):
+        ways += ["a predictor that is not identity (--predictor linear)"]
+    if s.target_loss != "infonce":
+        ways += ["a loss that keeps targets apart (--target-loss infonce)"]
+    return f"Try {'; '.join(ways)}."
+
+
+@pattern
+def targets_collapsed(case: Case) -> Finding | None:
+    "Finds targets in context that all point in one direction."
+    found = course(case, "spread")
+    if not found or found[1] > max(LEVEL, FELL * found[0]):
+        return None
+    cosine = case.end("cos_mean", 3)
+    beside = "" if cosine is None else f"; predictions have a cosine of {cosine:.2f} with them"
+    return Finding("the targets have collapsed",
+                   f"Their spread was {found[0]:.2f} in the first row and is {found[1]:.3f} at the end{beside}.",
+                   "All targets point in nearly one direction: one answer fits every blank, and the loss says nothing.",
+                   against_collapse(case), "06a_targets", ("spread", "loss"), (LEVEL, "collapsed"))
+
+# %% ../nbs/13_doctor.ipynb #dc0642e8
+WORDLESS = .1   # of the spread lies between words: in sound runs .8 and more, of a batch in which most words are rare
+
+
+@pattern
+def targets_without_words(case: Case) -> Finding | None:
+    "Finds targets in context that hardly differ from one word to another."
+    found = course(case, "between")
+    if not found or found[1] > WORDLESS or targets_collapsed(case):
+        return None
+    return Finding("the targets no longer know the word",
+                   f"Only {found[1]:.0%} of their spread lies between words, the rest among blanks of one word.",
+                   "The target encoder has dropped which word was hidden, so no prediction of them needs to know it.",
+                   "Take the last state, to which the word's row is added (--target-states last), a slower target "
+                   "encoder (--ema-decay 0.999), or rows as targets (--target table).",
+                   "06a_targets", ("between",), (WORDLESS, "hardly any"))
+
+
+GAIN = 1.1      # times the MRR that the probe of the first validation, on random weights, had
+
+
+@pattern
+def read_as_random(case: Case) -> Finding | None:
+    "Finds a finished run with targets in context whose words are read no better than from its random start."
+    steps, mrr = case.points("valid_mrr")
+    if not contextual(case) or len(mrr) < 3 or steps[0] > 0 or not finished(case) or mrr[-1] > GAIN * mrr[0]:
+        return None
+    return Finding("read no better than random weights",
+                   f"By the same probe, held-out MRR was {mrr[0]:.3f} before the first step and is {mrr[-1]:.3f} now.",
+                   "What the model learnt to predict has little to do with the words; a high R² does not show it.",
+                   "Train longer; try another loss (--target-loss cosine or infonce), or a target encoder "
+                   "(sigreg and vicreg have none).", "07a_readout", ("valid_mrr",), (mrr[0].item(), "random weights"))
+
+
+def explained(cosine: float, spread: float) -> float:
+    "The share of the variance of unit targets that unit predictions with this mean cosine explain, scaled to fit best."
+    return 1 - (1 - max(cosine, 0) ** 2) / max(spread, 1e-9)
+
+
+@pattern
+def no_better_than_the_mean(case: Case) -> Finding | None:
+    "Finds a finished run whose predictions are no nearer to targets in context than the mean of the targets is."
+    found, r2, cosine = course(case, "spread"), course(case, "r2"), course(case, "cos_mean")
+    if not (found and r2 and cosine) or r2[1] >= 0 or not finished(case) or targets_collapsed(case):
+        return None
+    share = explained(cosine[1], found[1])
+    if share < 0 and case.settings.target_loss != "infonce":
+        return Finding("predictions no better than the mean",
+                       f"R² on centred targets is {r2[1]:.2f} at the end, {share:.2f} with predictions scaled to fit.",
+                       "The mean of all targets, the same at every blank, is nearer to them than the predictions are.",
+                       "Train longer; try a learning rate three times higher or lower, fewer blanks (--mask-rate .15).",
+                       "06a_targets", ("r2",), (0., "mean of the targets"))
+
+# %% ../nbs/13_doctor.ipynb #e8f10d58
+HASTY, KEEPS = .9, .7   # decay of an encoder that copies the last ten steps; spread that it should keep of the first
+RANDOM = .5             # share of the random start in the target encoder's weights at the end
+
+
+def decays(case: Case) -> tuple[float, float] | None:
+    "The decay of the target encoder at the start and at the end of a run; None if there is none, or it is not known."
+    s = case.settings
+    if not contextual(case) or s.ema_decay is None or s.target_loss in WITHOUT_TEACHER:
+        return None
+    return s.ema_decay, s.ema_decay if s.ema_end is None else s.ema_end
+
+
+@pattern
+def hasty_teacher(case: Case) -> Finding | None:
+    "Finds a target encoder that follows the model at once, while the spread of its targets shrinks."
+    found, spread = decays(case), course(case, "spread")
+    if not found or not spread or sum(found) / 2 >= HASTY or spread[1] > KEEPS * spread[0] or targets_collapsed(case):
+        return None
+    steps = max(round(2 / max(2 - sum(found), 1e-9)), 1)
+    return Finding("the target encoder follows at once",
+                   f"With a decay of {found[0]:g} it remembers about {steps} step{'s' * (steps > 1)}, and the spread "
+                   f"of its targets went from {spread[0]:.2f} to {spread[1]:.2f}.",
+                   "What the model finds easy becomes the next target, so the targets draw together.",
+                   "Use a slower target encoder (--ema-decay 0.99 to 0.999).", "06a_targets", ("spread",))
+
+
+@pattern
+def random_teacher(case: Case) -> Finding | None:
+    "Finds a finished run whose targets come mostly from the random weights of its start."
+    found, steps = decays(case), int(case.end("step") or 0)
+    if not found or not finished(case) or not steps or case.settings.init_from:
+        return None
+    left = torch.linspace(*found, steps, dtype=torch.double).clamp(min=1e-9).log().sum().exp().item()
+    if left > RANDOM:
+        return Finding("the targets are still random",
+                       f"After {steps:,} steps with a decay of {found[0]:g}, {left:.0%} of the target encoder is "
+                       "still its random start.",
+                       "Targets of random weights can be predicted and read, but nothing in them was learnt.",
+                       "Train longer, or let the target encoder follow faster (--ema-decay 0.99); a decay of 1 is only "
+                       "a control.", "06a_targets", shares={"random start": left, "learnt": 1 - left})
 
 # %% ../nbs/13_doctor.ipynb #85ab5ee6
 @pattern

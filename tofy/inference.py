@@ -135,8 +135,10 @@ def load(folder: str | Path = "runs/latent",   # or a ready-made run, such as RE
     if readout and getattr(model.readout, "kind", None) != readout:
         model.readout = fit_readout(model, run_data(folder).train, len(vocab), (readout,))
     elif isinstance(model.readout, run_folder.NoReadout):
-        with suppress(RunError):                                     # its text is gone: an error at the first question
+        try:
             run_folder.add_readout(folder, model, run_data(folder))
+        except RunError as error:                                    # its text is gone: told at the first question
+            model.readout.why = str(error)
     return Latent(model, vocab, header, load_baselines(folder, vocab)[0])
 
 # %% ../nbs/10_inference.ipynb #aea7f8ac
@@ -207,15 +209,17 @@ def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answ
     row = None if word is None or readout else latent.row(word)                          # (D,)
     if row is not None and word not in vocab.ids:                                        # one more candidate
         cosines, words = torch.cat([cosines, torch.cosine_similarity(pred, row[None]).view(1, 1)], 1), (*words, word)
-    cosines, n_words = readout.shares(cosines) if readout else cosines, len(words) - len(SPECIALS)
+    scores, n_words = cosines, len(words) - len(SPECIALS)
+    cosines = readout.shares(scores) if readout else scores
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
     nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
     answer = Answer(phrase.strip(), nearest, n_words, word, note=PIECES if vocab.unit == "pieces" else None)
     if readout:
-        answer.measure, answer.note = "share", f"words are read by {readout!r}"
+        told = [answer.note] * bool(answer.note) + [f"words are read by {readout!r}"]
+        answer.measure, answer.note = "share", "; ".join(told)
     if word is not None:
         target = torch.tensor([vocab.ids.get(word, len(vocab))])
-        answer.rank = int(ranks(cosines, target))
+        answer.rank = int(ranks(scores, target))
         answer.cosine = cosines[0, target].item()
         if row is not None:
             answer.l2, answer.neighbours = (pred[0] - row).norm().item(), nearest_words(latent, word)
@@ -313,7 +317,7 @@ def check_answer(latent: Latent, token: str) -> None:
     "Raise a `RunError` if a token cannot be ranked: it has no embedding, or stands for all unknown words."
     if token in SPECIALS:
         raise RunError(f"{token} stands for every unknown word, so it cannot be the answer; give a word after =>.")
-    if latent.row(token) is None:
+    if token not in latent.vocab.ids and (latent.model.readout or latent.row(token) is None):
         near = nearest_spellings(latent.vocab, token)
         hint = f"; spelt most like it: {', '.join(near)}." if near else "."
         raise RunError(f"answer token {token!r} not in vocab{hint}")
@@ -509,7 +513,7 @@ def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dic
     folder = Path(folder)
     if lines := known_baselines(folder):
         return lines
-    latent = load(folder)
+    latent = Latent(*load_model(folder))                             # counting needs no readout
     with suppress(RunError):
         data = data or run_data(folder)
     if data:
@@ -577,7 +581,8 @@ def attention(latent: Latent, phrase: str) -> Tensor:   # (layers,H,T)
     def look(layer, given):
         return seen.append(shares(layer, given[0], ids.index(MASK)))
 
-    blocks = latent.model.encoder.blocks
+    asks = latent.model.config.predictor == "queries"                  # then the encoder never reads the blank
+    blocks = [latent.model.predictor.block] if asks else latent.model.encoder.blocks
     hooks = [block.attention.register_forward_pre_hook(look) for block in blocks]
     try:
         latent.predict(ids)

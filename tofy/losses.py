@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .colours import BLUE, GREEN, GREY, ORANGE, RED, SKY
+from .errors import UsageError
 from .vocab import SPECIALS
 
 # %% ../nbs/06_losses.ipynb #1504e9bc
@@ -89,6 +90,11 @@ def latent_loss(pred: Tensor, hidden: Tensor, targets: Tensor,
     compute = dict(mse=lambda: direction_mse(pred, table[targets], reduction),
                    rank=lambda: rank_loss(pred, table, targets, temperature, negatives, first, smoothing),
                    aux=lambda: aux_loss(hidden, table[targets]))
+    if hidden.shape != pred.shape:                              # of the predictor `queries`: narrower than a row
+        if weights[2]:
+            raise UsageError("The auxiliary term compares hidden states with rows of the table, and those of the "
+                             "predictor 'queries' are narrower; set aux_weight to 0.")
+        del compute["aux"]
     terms, total = {}, pred.new_zeros(())
     for (name, term), weight in zip(compute.items(), weights):
         if not (weight or measure):
@@ -203,7 +209,7 @@ def sigreg(x: Tensor,                   # (n,D)
            directions: int = 64,
            points: int = 17,            # of the numerical integration, t in [−5, 5]
           ) -> Tensor:                  # scalar: 0 for a standard normal cloud
-    "Mean Epps–Pulley distance of random 1-D projections of the rows to N(0,1), not yet times n (Balestriero, LeCun 2025)."
+    "Mean Epps–Pulley distance of random 1-D projections to N(0,1), not times n (Balestriero and LeCun 2025)."
     direction = F.normalize(torch.randn(x.shape[1], directions, generator=generator).to(x), dim=0)
     t = torch.linspace(-5, 5, points, dtype=x.dtype, device=x.device)
     angle = (x @ direction)[..., None] * t                                          # (n,directions,points)

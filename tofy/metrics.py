@@ -60,6 +60,20 @@ def cos_mean_notes(cosine: float, dim: int) -> float:
     "The cos_mean that a log prints if it averages over D as well, when the true one is `cosine`: 1 − (1 − cosine)/D."
     return 1 - (1 - cosine) / dim
 
+# %% ../nbs/07_metrics.ipynb #f732ed91
+@torch.no_grad()
+def batch_metrics(model: LatentModel,
+                  pred: Tensor,      # (M,D)
+                  targets: Tensor,   # int64 (M,)
+                  rivals: Tensor,    # int64 (M,32)
+                 ) -> dict[str, float]:
+    "Metrics of a batch: mean cosine, mean cosine as the original program printed it, acc_neg with 32 random words."
+    rows = torch.cat([targets[:, None], rivals], 1)                                                 # (M,33)
+    cosines = torch.einsum("md,mkd->mk", F.normalize(pred, dim=-1), F.normalize(model.table[rows], dim=-1))
+    cosine = cosines[:, 0].mean().item()
+    return dict(cos_mean=cosine, cos_mean_notes=cos_mean_notes(cosine, pred.shape[1]),
+                acc_neg=acc_neg(cosines[:, 0], cosines[:, 1:]))
+
 # %% ../nbs/07_metrics.ipynb #f27096c6
 Scorer = Callable[[Masked], Tensor]   # a batch of questions → scores (M,V)
 

@@ -91,7 +91,8 @@ def softmax_layer(x: Tensor, words: Tensor, V: int, passes: float, batch: int = 
     weight = torch.zeros(x.shape[1], V, requires_grad=True)
     bias = (torch.bincount(words, minlength=V) + .01).log().requires_grad_()      # begins as word frequency
     optimizer = torch.optim.AdamW([weight, bias], lr=1e-2, weight_decay=.05, fused=True)
-    steps, generator = max(round(passes * len(x) / batch), 1), torch.Generator().manual_seed(0)
+    most = 5.5e10 / (batch * weight.numel())                                     # some seconds, however many words
+    steps, generator = max(round(min(passes * len(x) / batch, most)), 1), torch.Generator().manual_seed(0)
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
         at = torch.randint(len(x), (batch,), generator=generator)
@@ -117,7 +118,7 @@ def choose_readout(features: Mapping[str, Tensor],   # name → (N,F)
     best = None
     for (reads, x), kind in itertools.product(features.items(), kinds):
         fit, strengths = FITS[kind]
-        plain = Readout(kind, reads, x[~held].mean(0), x[~held].std(0) + 1e-6, *fit_shape(x, V), 0., -1.)
+        plain = Readout(kind, reads, x[~held].mean(0), x[~held].std(0, correction=0) + 1e-6, *fit_shape(x, V), 0., -1.)
         for strength, (weight, bias) in fit(plain.standard(x[~held]), words[~held], V, strengths).items():
             mrr = summary(ranks(plain.standard(x[held]) @ weight + bias, words[held]))["mrr"]
             if best is None or mrr > best.mrr:

@@ -11,6 +11,7 @@ __all__ = ['MODEL', 'VOCAB', 'LOG', 'STATE', 'BASELINES', 'READOUT', 'LOG_COLUMN
 import json
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -42,6 +43,7 @@ from .masking import all_blanks
 from .metrics import Bigram, judge, model_scorer
 from .readout import KINDS, Readout, fit_readout
 from .spelling import own_rows, spelling_of
+from .targets import IN_CONTEXT
 
 # %% ../nbs/08d_run_folder.ipynb #7418bc4e
 MODEL, VOCAB, LOG = "model_latent.safetensors", "vocab_latent.txt", "log_latent.csv"   # files of a run folder
@@ -110,6 +112,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
         raise UsageError(f"There is no folder {folder}; "
                          f"train first ({command_line('tofy', 'train', '--out', folder)}) or give another folder.")
     path = folder / MODEL
+    sha256 = store.sha256(path.read_bytes()) if path.is_file() else ""     # before its tensors: it may be replaced
     tensors, texts = load_tensors(path)
     header = store.read_header(texts, path)
     name_rule(header)
@@ -124,8 +127,8 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     model = LatentModel(config)
     model.spell(vocab.words)
     fit_weights(model, tensors, path)
-    if header.get("train", {}).get("target") == "context":
-        model.readout = load_readout(folder) or NoReadout(folder)
+    if header.get("train", {}).get("target") in IN_CONTEXT:
+        model.readout = load_readout(folder) or NoReadout(folder, sha256)
     return model.eval(), vocab, header
 
 # %% ../nbs/08d_run_folder.ipynb #fbaefb62
@@ -156,11 +159,14 @@ def read_counts(counts: torch.Tensor, header: Mapping[str, Any]) -> list[int]:
     return counts.tolist()
 
 # %% ../nbs/08d_run_folder.ipynb #bbe5b355
-def save_readout(folder: str | Path, readout: Readout) -> None:
+def save_readout(folder: str | Path,
+                 readout: Readout,
+                 sha256: str | None = None,   # of the model's file when it was loaded; None: as it is now
+                ) -> None:
     "Write the readout of the model in a run folder."
     tensors = {name: getattr(readout, name) for name in ("mean", "scale", "weight", "bias")}
     about = dict(kind=readout.kind, reads=readout.reads, strength=readout.strength, mrr=readout.mrr,
-                 model_sha256=store.sha256((Path(folder) / MODEL).read_bytes()))
+                 model_sha256=sha256 or store.sha256((Path(folder) / MODEL).read_bytes()))
     save_tensors(Path(folder) / READOUT, tensors, {key: json.dumps(value) for key, value in about.items()})
 
 
@@ -187,20 +193,25 @@ def load_readout(folder: str | Path) -> Readout | None:
 class NoReadout:
     "Stands where a model's readout is missing."
     folder: str | Path
+    sha256: str          # of the model's file when it was loaded
+    why: str = ""        # why none could be fitted
 
     def scores(self, pred: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
         "Raises a `RunError`, because without a readout there are no scores."
+        how = self.why or f"fit one with: {command_line('tofy', 'eval', self.folder)}"
         raise RunError(f"The model in {self.folder} predicts contextual targets and has no readout yet, so it cannot "
-                       f"name words; fit one with: {command_line('tofy', 'eval', self.folder)}")
+                       f"name words; {how}")
 
 
 def add_readout(folder: str | Path, model: LatentModel, data: Data) -> None:
     "If a model needs a readout and its run folder has none, fit one on the training phrases and write it there."
-    if isinstance(model.readout, NoReadout):
+    if isinstance(missing := model.readout, NoReadout):
+        began = time.perf_counter()
         model.readout = fit_readout(model, data.train, len(data.vocab))
         with suppress(RunError):                                     # a folder that can only be read
-            save_readout(folder, model.readout)
-        logging.getLogger("tofy").info("Words are read from the model's vectors by %r.", model.readout)
+            save_readout(folder, model.readout, missing.sha256)
+        logging.getLogger("tofy").info("Words are read from the model's vectors by %r; fitted in %.1f s, beside the "
+                                       "run's own.", model.readout, time.perf_counter() - began)
 
 # %% ../nbs/08d_run_folder.ipynb #d8ace81a
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
@@ -249,6 +260,7 @@ class LogRecord:
     valid_mrr: float = NAN
     valid_median_rank: float = NAN
     saved: bool = False      # a new best model was saved
+    response_mrr: float = NAN   # of the right response among held-out ones, for target response
     spread: float = NAN      # of contextual targets, see `tofy.targets.target_gauges` …
     between: float = NAN     # … its share between words
     r2: float = NAN          # … and how much of it the predictions explain
@@ -353,10 +365,12 @@ FINAL_BLANKS = 20_000
 def kept_figures(folder: str | Path, data: Data) -> dict[str, float]:
     "Metrics of the model in a run folder on held-out phrases, and the number of blanks; {} if there is no blank."
     phrases, blanks = data.valid, all_blanks(data.valid, FINAL_BLANKS)
-    if not len(blanks.rows) or sys.is_finalizing():              # as Python ends, nothing can be loaded
+    if sys.is_finalizing():                                      # as Python ends, nothing can be loaded
         return {}
     model, vocab, _ = load_model(folder)
     add_readout(folder, model, data)
+    if not len(blanks.rows):
+        return {}
     found = judge(model_scorer(model), phrases, blanks, len(vocab))
     names = "top1", "top5", "mrr", "median_rank"
     return {f"valid_{name}": found[name] for name in names} | dict(blanks=found["queries"])

@@ -10,7 +10,7 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,8 +21,8 @@ from torch import Tensor
 from . import __version__, checkpoint, run_folder
 from .checkpoint import SETTINGS, measured, write_whole
 from .encoder import count_parameters
-from .errors import RunError, UsageError, extra
-from .inference import Answer, Latent, check_text, diff, fill, load
+from .errors import RunError, TofyError, UsageError, extra
+from .inference import Answer, Latent, check_text, diff, fill, load, run_figures
 from .readout import Readout
 from .run_folder import BASELINES, LOG, MODEL, READOUT, STATE, VOCAB, load_baselines, read_log
 from .vocab import PAD, SPECIALS, TOKENIZER
@@ -66,11 +66,21 @@ def save_word2vec(latent: Latent, path: str | Path) -> None:
 COLUMNS = dict(mrr="MRR", top1="top-1", top5="top-5", median_rank="median rank")
 
 # %% ../nbs/18_sharing.ipynb #c5ddfccd
+def measured_anew(folder: str | Path) -> dict[str, dict[str, float]]:
+    "The held-out metrics of the model in a run folder, by its readout; {} if the folder has no held-out phrases."
+    with suppress(TofyError):
+        return {"this model": {name: run_figures(folder)["model"][name] for name in COLUMNS}}
+    return {}
+
+
 def figure_rows(folder: str | Path, latent: Latent) -> dict[str, dict[str, float]]:   # who → column → figure
     "The held-out metrics of the saved model and of its baselines, from the run's files; {} if the run measured none."
     checked = measured(read_log(folder), "valid_mrr")
     saved = [r for r in checked if r.step == latent.header.get("step")] or [r for r in checked if r.saved]
     own = {"this model": {name: getattr(saved[-1], f"valid_{name}") for name in COLUMNS}} if saved else {}
+    if latent.model.readout:                                             # the log has a quick probe's figures
+        anew = measured_anew(folder)
+        own = anew or dict(zip(["this model, by a quick probe"], own.values()))
     lines = load_baselines(folder, latent.vocab)[1]
     return own | {who: {name: line[name] for name in COLUMNS} for who, line in lines.items()} if own else {}
 
@@ -127,8 +137,7 @@ def model_card(latent: Latent,
     judged = judged if rows else ["It was not measured on held-out phrases."]
     return "\n\n".join([
         card_header(name, source, rows, license), f"# {Path(name).name}",
-        "Fills a blank by predicting the hidden word's embedding; the nearest row of its table is the answer. "
-        "Made with [tofy](https://github.com/tofy-lab/tofy).",
+        f"{how_it_answers(latent)} Made with [tofy](https://github.com/tofy-lab/tofy).",
         "## Use", f'```python\nfrom tofy import Tofy\n\nmodel = Tofy.from_pretrained({json.dumps(name)})\n'
         'model.fill("david has _ to london .")\nmodel.encode(["how are you ?"])      # one vector per phrase\n```',
         "## How good it is", *judged,
@@ -136,6 +145,14 @@ def model_card(latent: Latent,
         f"{about.get('step', 'unknown')}: {count_parameters(latent.model):,} parameters, dim {config.dim}, "
         f"{config.layers} layers, {config.heads} heads, phrases up to {config.max_seq} tokens, {words}. "
         f"`{SETTINGS}` has every setting.", "## What it can't do", LIMITS, f"Written by tofy {__version__}."]) + "\n"
+
+# %% ../nbs/18_sharing.ipynb #a705cac8
+def how_it_answers(latent: Latent) -> str:
+    "A sentence for the model card: what the model predicts, and where its words come from."
+    if not isinstance(latent.model.readout, Readout):
+        return "Fills a blank by predicting the hidden word's embedding; the nearest row of its table is the answer."
+    return ("Fills a blank by predicting the vector that an encoder of the whole phrase gives the hidden word; its "
+            f"name comes from a {latent.model.readout.kind} readout of the model's vectors, fitted after training.")
 
 # %% ../nbs/18_sharing.ipynb #e9afbd50
 @dataclass(repr=False)

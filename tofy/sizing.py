@@ -26,6 +26,7 @@ from .encoder import ModelConfig
 from .errors import UsageError
 from .loop import optimizer_step, run_steps
 from .run_folder import save_model
+from .targets import WITHOUT_TEACHER
 from .training import LatentRun, TrainConfig, batch_loss, next_batch, open_run, recipe, suited_batch, validate
 from .vocab import SPECIALS, UNK, vocab_stats
 
@@ -34,13 +35,25 @@ def parameters(config: ModelConfig,
                learn_temperature: bool = True,   # as in TrainConfig
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
     "The number of trainable parameters in each part of the model."
-    D, L = config.dim, config.layers
+    D, L, W = config.dim, config.layers, query_width(config)
+    narrow = 2 * D * W + D + 2 * W + 12 * W * W + 15 * W                        # in, out; norm, query; block
     return dict(table=(config.vocab_size + config.ngrams) * D,       # with the buckets for the spelling of words
                 positions=config.max_seq * D if config.positions == "learned" else 0,
                 blocks=L * (12 * D * D + 9 * D),
                 norms=(2 * L + 1) * 2 * D,
-                predictor={"identity": 0, "linear": 1, "mlp": 2}[config.predictor] * (D * D + D),
+                predictor=narrow if W else {"identity": 0, "linear": 1, "mlp": 2}[config.predictor] * (D * D + D),
                 temperature=int(learn_temperature))
+
+# %% ../nbs/14_sizing.ipynb #dd165895
+def query_width(config: ModelConfig) -> int:
+    "The width W of the transformer that is the predictor `queries`; 0 for the other predictors."
+    return max(config.dim // 2 // 16, 1) * 16 if config.predictor == "queries" else 0
+
+
+def learns_temperature(train: TrainConfig) -> bool:
+    "Whether a run trains its temperature: that was asked for, and the loss uses one."
+    ranked = train.target_loss == "infonce" if train.target == "context" else train.rank_weight != 0
+    return train.learn_temperature and ranked
 
 # %% ../nbs/14_sizing.ipynb #25a45243
 def notes_rule(config: ModelConfig) -> int:
@@ -152,23 +165,42 @@ def activations(model: ModelConfig,
                ) -> float:            # how many numbers (not bytes)
     "How many numbers embedding, blocks, norm and predictor keep for the backward pass."
     D, L, H, dropout, turned = model.dim, model.layers, model.heads, model.dropout > 0, model.positions == "rotary"
-    tokens = (train.batch or suited_batch(length)) * length
+    tokens, W = (train.batch or suited_batch(length)) * length, query_width(model)
     whole = tokens * ((16 + 2 * turned + 2 * dropout) * D + H + 4)                # a block that computes every position
     last = tokens * ((6 + turned) * D + H + 2) + blanks * ((12 + 2 * dropout) * D + 2)       # … and at the blanks alone
-    ends = tokens * D * dropout + blanks * D * {"identity": 3, "linear": 4, "mlp": 5}[model.predictor]
-    return ends + ((L - 1) * whole + last if L else 0)
+    encoder = tokens * D * dropout + ((L - 1) * whole + last if L else 0)
+    if W:                                                                         # every position, then a narrow block
+        narrow = tokens * (10 * W + W // 16 + 2) + blanks * (15 * W + 2)
+        return tokens * D * (dropout + 2) + L * whole + narrow + blanks * D
+    if train.target == "context" and train.target_loss in WITHOUT_TEACHER:         # its own targets get a gradient, too
+        encoder += encoder if train.target_states == "last" else tokens * D * dropout + L * whole
+    return encoder + blanks * D * {"identity": 3, "linear": 4, "mlp": 5}[model.predictor]
 
 # %% ../nbs/14_sizing.ipynb #4ccfaae2
 def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[float, float, float]:   # numbers
     "(kept for backward, extra in forward, extra in backward): how many numbers the ranking loss holds in memory."
+    if train.target == "context":
+        return matching(model.dim, train.target_loss, blanks)
     V, D, M, N, K = model.vocab_size, model.dim, blanks, train.negatives, training.SHARED_NEGATIVES
-    unit = M * D * train.learn_temperature                                        # predictions before division by τ
+    unit = M * D * learns_temperature(train)                                      # predictions before division by τ
     if N:                                                                         # negatives of each blank, (M,N,D)
         return unit + 2 * M * (1 + N) * D, 0, max(4 * M * N * D, 2 * V * D)
     if V <= training.WHOLE_TABLE_LIMIT:
         return unit + V * D + M * V, M * V, max(2 * M * V, 4 * V * D - M * V)
     smooth = int(train.smoothing > 0)                                             # negatives of all blanks, (K,D)
     return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, V * D)
+
+
+WAVES = 64 * 17   # points at which SIGReg looks at each target: its directions × the points of its integral
+
+
+def matching(D: int, target_loss: str, M: float) -> tuple[float, float, float]:   # numbers
+    "The same three for the loss between predictions and targets in context."
+    if target_loss == "infonce":
+        return 4 * M * D + 2 * M * M, M * M, 2 * M * M
+    if target_loss == "sigreg":
+        return 3 * M * D + M * WAVES, 2 * M * WAVES, 2 * M * WAVES
+    return (8 if target_loss == "vicreg" else 4) * M * D, 2 * M * D, 2 * M * D
 
 # %% ../nbs/14_sizing.ipynb #e27ae6bf
 def memory(model: ModelConfig,
@@ -180,15 +212,24 @@ def memory(model: ModelConfig,
     train = replace(train, batch=train.batch or suited_batch(length))
     M = train.batch * expected_blanks(length, train).item() if blanks is None else blanks
     length = model.max_seq if model.attend_padding else length
-    learnt, V, D = sum(parameters(model, train.learn_temperature).values()), model.vocab_size, model.dim
-    fixed = model.max_seq * D * (model.positions != "learned") + V * D * (train.target == "ema")
+    learnt, V, D = sum(parameters(model, learns_temperature(train)).values()), model.vocab_size, model.dim
+    fixed = model.max_seq * D * (model.positions != "learned") + slow_copy(model, train)
     kept, there, back = ranking(model, train, M)
     feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
-    beside = max(2 * 33 * M * D, there, back, feed_forward) - learnt              # weights have no gradients yet
+    rivals = 2 * 33 * M * D * (train.target != "context")
+    beside = max(rivals, there, back, feed_forward) - learnt                      # weights have no gradients yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
                  ranking=kept, workspace=max(0, beside))
     return {part: int(4 * n) for part, n in sizes.items()}                        # four bytes a number
+
+# %% ../nbs/14_sizing.ipynb #1b7103d0
+def slow_copy(model: ModelConfig, train: TrainConfig) -> int:
+    "How many numbers the slow copy that makes the targets holds: none, those of a table, or those of an encoder."
+    if train.target != "context":
+        return model.vocab_size * model.dim * (train.target == "ema")
+    counts = parameters(model) | dict(positions=model.max_seq * model.dim, predictor=0, temperature=0)
+    return 0 if train.target_loss in WITHOUT_TEACHER else sum(counts.values())
 
 # %% ../nbs/14_sizing.ipynb #3710e09b
 def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
@@ -375,6 +416,9 @@ def what_it_costs(advice: "Advice") -> list[tuple[str, str]]:
                                f"a step), {s['phrases'][5]:,} to {s['phrases'][10]:,} over phrases"),
             ("memory", _megabytes(sum(advice.memory.values())) + f", a batch of {s['batch']:,} of the longest phrases"),
             ("", _parts(advice.memory, _megabytes))]
+    if advice.target_encoder:
+        rows.append(("target encoder", f"{_megabytes(advice.target_encoder)} of the weights; it reads every batch, "
+                                       "too, which takes the time of a forward pass"))
     if t:
         rows += [("time", f"{1e3 * t['step']:.1f} ms a step, {t['phrases_a_second']:,.0f} phrases/s; "
                           f"{t['pass']:,.1f} s a pass over blanks"),
@@ -395,6 +439,7 @@ class Advice:
     memory: dict               # bytes by part, for a batch of the longest phrases
     time: dict | None          # seconds; None without a trial
     warnings: list[str]
+    target_encoder: int = 0    # bytes of a slow copy of the encoder, which makes targets in context
 
     def to_dict(self) -> dict: return asdict(self)
 
@@ -427,7 +472,7 @@ def advise(source: str | Path | Data,                  # a file, builtin[:N], or
     model, train = model_config or recipe()[0], train_config or recipe()[1]
     data = source if isinstance(source, Data) else load_data(source, model.vocab_size, model.max_seq)
     model, holds = replace(model, vocab_size=len(data.vocab)), survey(data)
-    counts, (best, reason) = parameters(model, train.learn_temperature), suggest(data)
+    counts, (best, reason) = parameters(model, learns_temperature(train)), suggest(data)
     steps = dict(batch=_batch(data, train), blanks_a_step=blanks_a_step(data, train)) | {
         over: {n: steps_for(n, data, train, over) for n in (1, 5, 10)} for over in ("blanks", "phrases")}
     fullest = memory(model, replace(train, batch=max(steps["batch"], 1)), holds["lengths"]["longest"])
@@ -436,8 +481,8 @@ def advise(source: str | Path | Data,                  # a file, builtin[:N], or
     total, examples = sum(counts.values()), max(holds["positions"], 1)
     size = dict(parameters=total, per_example=total / examples, bytes=sum(fullest.values()), steps=planned,
                 passes=passes(data, train, planned)["blanks"] if planned else math.inf)
-    at_best = sum(parameters(best, train.learn_temperature).values())
+    at_best = sum(parameters(best, learns_temperature(train)).values())
     return Advice(str(data.settings["source"]), holds, model, counts,
                   dict(model=best, parameters=at_best, per_example=at_best / examples, reason=reason),
                   dict(counted=holds["positions"], notes=8 * holds["phrases"]), steps, fullest, times,
-                  size_warnings(data, train, holds, size))
+                  size_warnings(data, train, holds, size), 4 * slow_copy(model, train) * (train.target == "context"))

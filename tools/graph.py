@@ -113,6 +113,12 @@ def onnx_graph(model: LatentModel, half: bool = True) -> onnx.ModelProto:
     With `half` the weights are kept in half precision; the arithmetic is in single precision either way.
     """
     config, encoder, g = model.config, model.encoder, Graph(half)
+    if model.readout is not None:
+        raise UsageError("A model with targets in context cannot be exported yet: its words come from a readout, not from "
+                         "cosines with rows; train with target table, stopgrad or ema.")
+    if config.predictor == "queries":
+        raise UsageError("A model with the predictor 'queries' cannot be exported yet: its encoder reads a phrase without "
+                         "the blank; train with predictor linear, mlp or identity.")
     if config.ngrams:
         raise UsageError("A model with n-grams cannot be exported yet: its rows are made from spellings; train with ngrams 0.")
     ids = "ids"

@@ -194,7 +194,7 @@ class LossPanel(Panel):
         self.dim = widgets.SelectionSlider(options=[2, 8, 32, 128, 240, 384], description="D", **WIDE,
                                            tooltip="numbers in a vector; all but the first two are zero here")
         self.reduction = widgets.Dropdown(options=["sum", "notes"], description="reduction", **WIDE,
-                                          tooltip="mse over D: the sum, or the notes' mean")
+                                          tooltip="mse over D: the sum, or the mean, D times smaller")
 
     def redraw(self) -> None:
         pred, table, targets = worked_example(self.angle.value, self.length.value, self.dim.value)

@@ -189,6 +189,8 @@ class CrowdingPanel(Panel):
         self.frame.value = len(steps) - 1
         counts = torch.tensor(self.vocab.counts[len(SPECIALS):])
         about = f"the saved model, step {latent.header.get('step', '?')}"
+        if latent.model.readout:
+            about += "; rows of the input table, which are no targets of this model: its answers come from a readout"
         self.figures.value = html.escape(about) + table(crowding.table_figures(self.rows, counts))
         self.find()
         self.latent = latent
@@ -258,12 +260,14 @@ def table(figures: dict[str, float]) -> str:
     return f"<table>{''.join(rows)}</table>"
 
 # %% ../../nbs/15b_panel_models.ipynb #2f2898ff
-def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why (the training side is missing)
+def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why: a note on what is not as usual
     "Measure everything that the panel draws about one run."
     data, why = gap.read_again(folder)
     known, latent = inference.run_baselines(folder, data), opened(folder)
     phrases = inference.heldout_phrases(folder, latent)
     where = gap.standings(latent, phrases, data)
+    read_by = f"words are read by {latent.model.readout!r}" if latent.model.readout else ""
+    why = "; ".join(filter(None, [why, read_by]))
     return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()},
                 lines=gap.same_blanks(where, known), ways=gap.broken_ways(latent, phrases), why=why)
 

@@ -79,7 +79,8 @@ def bare_control(told: Setting) -> widgets.Widget:
         return (widgets.IntSlider if ends else widgets.BoundedIntText)(min=0 if told.optional else least, max=most)
     if ends:
         digits = 3 if ends[1] - ends[0] <= .1 else 2
-        return widgets.FloatSlider(min=ends[0], max=ends[1], step=10**-digits, readout_format=f".{digits}f")
+        least = 0. if told.optional else ends[0]                     # 0 stands for None
+        return widgets.FloatSlider(min=least, max=ends[1], step=10**-digits, readout_format=f".{digits}f")
     return widgets.BoundedFloatText(min=told.least or 0., max=1e6, step=.0001)   # a slider's steps would change .002
 
 
@@ -172,11 +173,17 @@ class SettingsForm:
 def painters(lines: list[LogRecord], baselines: dict) -> list[Callable]:
     "Four functions that each draw one picture of a run into an `Axes`."
     terms = dict(loss="loss (total)", rank="ranking", mse="direction", aux="auxiliary")
-    metrics = dict(cos_mean="cosine", acc_neg="acc_neg (1 of 33)", acc_ema="acc_ema")
-    return [partial(plot_columns, lines, terms, "loss (nats)"),
-            partial(plot_columns, lines, metrics, "training batch", baselines, "acc_neg"),
-            partial(plot_columns, lines, dict(valid_mrr="MRR", valid_top1="top-1"), "held out", baselines),
+    metrics = dict(cos_mean="cosine", spread="spread of the targets", between="between words", r2="R²")
+    by, unit = ("held out, by a quick probe", "") if in_context(lines) else ("held out", " (nats)")
+    return [partial(plot_columns, lines, terms, f"loss{unit}"),
+            partial(plot_columns, lines, metrics, "training batch"),
+            partial(plot_columns, lines, dict(valid_mrr="MRR", valid_top1="top-1"), by, baselines),
             partial(plot_columns, lines, dict(lr="learning rate"), "learning rate")]
+
+
+def in_context(lines: list[LogRecord]) -> bool:
+    "Whether a run's targets were made in context: its log has their spread."
+    return bool(measured(lines, "spread"))
 
 
 def in_words(lines: list[LogRecord], baselines: dict) -> str:
@@ -184,11 +191,12 @@ def in_words(lines: list[LogRecord], baselines: dict) -> str:
     if not lines:
         return "No log line yet."
     last, checked = lines[-1], measured(lines, "valid_mrr")
-    said = f"Step {last.step:,}: loss {last.loss:.2f}, cosine {last.cos_mean:.2f}, acc_neg {last.acc_neg:.2f}"
+    figures = dict(loss=last.loss, cosine=last.cos_mean) | {"spread of the targets": last.spread, "R²": last.r2}
+    said = f"Step {last.step:,}: " + ", ".join(f"{name} {x:.2f}" for name, x in figures.items() if x == x)
     if checked:
-        r = checked[-1]
-        said += (f"; held out at step {r.step:,}: top-1 {r.valid_top1:.3f}, MRR {r.valid_mrr:.3f}, "
-                 f"median rank {r.valid_median_rank:g}")
+        r, by = checked[-1], ", by a quick probe" * in_context(lines)
+        said = (f"Held out at step {r.step:,}{by}: MRR {r.valid_mrr:.3f}, top-1 {r.valid_top1:.3f}, "
+                f"median rank {r.valid_median_rank:g}. {said}")
     if saved := [r.step for r in lines if r.saved]:
         said += f"; best saved at step {saved[-1]:,}"
     known = [f"{name} {line['mrr']:.3f}" for name, line in baselines.items() if "mrr" in line]
@@ -306,8 +314,9 @@ def label(name: str, folder: Path) -> str:
     if not checked:
         return f"{name}: no held-out metrics yet"
     last, end = checked[-1], lines[-1]
-    return (f"{name}: MRR {last.valid_mrr:.3f}, top-1 {last.valid_top1:.3f}, median rank {last.valid_median_rank:g}; "
-            f"{end.step:,} steps, {end.seconds:.0f} s")
+    by = " by a quick probe" * in_context(lines)
+    return (f"{name}: MRR {last.valid_mrr:.3f}{by}, top-1 {last.valid_top1:.3f}, "
+            f"median rank {last.valid_median_rank:g}; {end.step:,} steps, {end.seconds:.0f} s")
 
 # %% ../../nbs/15c_panel_training.ipynb #7d6e83c6
 class RunList(VBox):
@@ -522,7 +531,8 @@ class TrainingPanel(Panel):
             self.estimate.value = "The data will be read when the run starts."
             return
         advice = advise(text, wanted_plan.model, wanted_plan.train, seconds)
-        wanted = ("phrases", "effective examples", "model", "suggestion", "5 to 10 passes", "memory", "time", "note")
+        wanted = ("phrases", "effective examples", "model", "suggestion", "5 to 10 passes", "memory", "target encoder",
+                  "time", "note")
         told = [(what, said) for what, said in advice.rows() if what in wanted]
         cells = "".join(f"<tr><td><b>{what}</b></td><td>{html.escape(said)}</td></tr>" for what, said in told)
         short = f"{sum(advice.parameters.values()):,} parameters, {advice.examples['counted']:,} effective examples"
