@@ -331,6 +331,8 @@ def plot_spellings(rows: list[dict], arms: list[str], axes=None):
     best = next((r["baselines"]["best"] for r in sets.get(1, []) if "baselines" in r), None)
     if best:
         axes[0].axhline(best, color=GREEN, label="best possible")
+    if 1 in sets and not math.isnan(true := middle(sets[1], "cosine", OWN)):
+        axes[0].axhline(true, color=BLUE, ls=":", lw=1, label="softmax over the true words")
     axes[0].set_ylabel("held-out MRR")
     axes[1].set_ylabel("accuracy of a linear probe")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
