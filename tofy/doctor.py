@@ -639,7 +639,7 @@ def at_chance(case: Case) -> Finding | None:
 
 # %% ../nbs/13_doctor.ipynb #7ac3e097
 BESIDE = .15                # above the unigram's acc_neg: a run with the original's settings was .09 above, MRR .24
-FREQUENCY_LINE = .53, .60   # for a log alone: the unigram's acc_neg on the notes' own data
+FREQUENCY_LINE = .53, .60   # for a log alone: the unigram's acc_neg on casual dialogues
 NOTES_MRR = .16             # for a log alone: held-out MRR of the unigram, .14 to .17 on five texts
 PAST = 2.                   # times the unigram's MRR, if no bigram is known: then acc_neg is not needed to tell
 
@@ -653,7 +653,7 @@ def beside_unigram(case: Case) -> Finding | None:
     sway, line_text, doubt = noise(case, hits, LINES), f"scores {line or 0:.2f} here", 1
     if line is None:
         line, doubt = FREQUENCY_LINE[1], 0
-        line_text = f"scored {FREQUENCY_LINE[0]:.2f} to {line:.2f} on the notes' data (here it is not known)"
+        line_text = f"scored {FREQUENCY_LINE[0]:.2f} to {line:.2f} on casual dialogues (here it is not known)"
     mrr, high = case.end("valid_mrr"), case.line("bigram")
     doubt = doubt and None not in (mrr, high) and mrr < (case.line("unigram") + high) / 2   # MRR settles the doubt
     if hits - doubt * sway < line + BESIDE:

@@ -37,7 +37,7 @@ class ModelConfig:
                              choices=("rotary", "sinusoidal", "learned", "none"))
     predictor: str = setting("linear", "What turns a hidden state into a prediction.", group="Model", rare=True,
                              choices=("linear", "identity", "mlp", "queries"))
-    attend_padding: bool = setting(False, "Pad phrases to max_seq and attend to the padding, as the original did.",
+    attend_padding: bool = setting(False, "Pad phrases to max_seq and attend to the padding (a common mistake).",
                                    group="Model", rare=True)
     ngrams: int = setting(0, "Buckets for the character 3- to 5-grams of the words, such as 4096; 0: none.",
                           least=0, group="Model")

@@ -65,7 +65,7 @@ class TrainConfig(LoopConfig):
     smoothing: float = setting(.1, "Label smoothing: share of the target spread evenly over all words.", least=0,
                                most=1, slider=(0, .5), group="Loss", rare=True)
     aux_weight: float = setting(0., "Weight of the auxiliary term, on the hidden states.", slider=(0, 8), group="Loss")
-    reduction: str = setting("sum", "Squared error over the D coordinates: their sum, or their mean, as in the notes.",
+    reduction: str = setting("sum", "Squared error over the D coordinates: their sum, or (notes) their mean.",
                              choices=("sum", "notes"), group="Loss", rare=True)
     target: str = setting("table", "Target: the word's row of the table, the row with stop-gradient, its slow copy "
                           "(EMA), or a target encoder's state in context, or its mean state over the response.",
