@@ -16,7 +16,7 @@ from hub_server import hub as serve
 from tofy.checkpoint import HELDOUT, SETTINGS, load_tensors
 from tofy.errors import UsageError
 from tofy.inference import READY, Latent, load, nearest_words
-from tofy.run_folder import BASELINES, LOG, MODEL, STATE, VOCAB, load_settings
+from tofy.run_folder import BASELINES, LOG, MODEL, READOUT, STATE, VOCAB, load_settings
 from tofy.sharing import CARD, FILES, Tofy, encode, figure_rows, model_card, save_word2vec, without_folders
 
 @pytest.fixture(scope="module")
@@ -127,7 +127,7 @@ def contents(folder: Path) -> dict[str, object]:
 
 def test_saved_and_read_again(healthy, tmp_path):
     copy = Tofy.from_pretrained(healthy.save_pretrained(tmp_path / "copy"))
-    assert {f.name for f in copy.folder.iterdir()} == {*FILES}
+    assert {f.name for f in copy.folder.iterdir()} == {*FILES} - {READOUT}
     assert all(torch.equal(a, b) for a, b in zip(copy.model.state_dict().values(), healthy.model.state_dict().values()))
     assert copy.header == healthy.header and copy.vocab == healthy.vocab
     assert copy.diff("how are _ ? => you") == healthy.diff("how are _ ? => you")
@@ -213,7 +213,7 @@ def test_from_the_hub_only_our_files(place):
     place.asked.clear()
     done = talk(place, place.home / "fresh", code)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(str(sorted(FILES))) and not [p for _, p in place.asked if "huge" in p]
+    assert done.stdout.startswith(str(sorted({*FILES} - {READOUT}))) and not [p for _, p in place.asked if "huge" in p]
     (place.root / "anna" / "talk" / "huge.bin").unlink()
     offline = talk(place, place.home / "fresh", code, HF_HUB_OFFLINE="1")
     assert offline.stdout == done.stdout, offline.stderr
