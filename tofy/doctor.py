@@ -970,7 +970,7 @@ def no_better_than_the_mean(case: Case) -> Finding | None:
         return Finding("predictions no better than the mean",
                        f"R² on centred targets is {r2[1]:.2f} at the end, {share:.2f} with predictions scaled to fit.",
                        "The mean of all targets, the same at every blank, is nearer to them than the predictions are.",
-                       "Train longer; try a learning rate three times higher or lower, fewer blanks (a mask rate of .15).",
+                       "Train longer; try a learning rate three times higher or lower, fewer blanks (a rate of .15).",
                        "06a_targets", ("r2",), (0., "mean of the targets"))
 
 # %% ../nbs/13_doctor.ipynb #e8f10d58
