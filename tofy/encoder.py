@@ -6,8 +6,9 @@
 __all__ = ['ModelConfig', 'Encoder', 'LatentModel', 'count_parameters', 'EMATeacher']
 
 # %% ../nbs/05_encoder.ipynb #4e2d0b80
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -35,6 +36,12 @@ class ModelConfig:
                              group="Model")
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,
                              choices=("rotary", "sinusoidal", "learned", "none"))
+    rotary_base: float = setting(10_000., "Words over which the slowest rotary pair of numbers turns by one radian.",
+                                 least=1, group="Model", rare=True)
+    feed_forward: str = setting("geglu", "Second half of a block: gated (GeGLU), or plain (GELU, four times as wide).",
+                                group="Model", rare=True, choices=("geglu", "gelu"))
+    init: str = setting("normal", "Weights at the start: normal and small (.02), or uniform as PyTorch's layers are.",
+                        group="Model", rare=True, choices=("normal", "uniform"))
     predictor: str = setting("linear", "What turns a hidden state into a prediction.", group="Model", rare=True,
                              choices=("linear", "identity", "mlp", "queries"))
     attend_padding: bool = setting(False, "Pad phrases to max_seq and attend to the padding (a common mistake).",
@@ -51,6 +58,33 @@ class ModelConfig:
             raise UsageError("The predictor 'queries' removes the blanks as if they were padding, so it cannot be used "
                              "with attend_padding; leave one of the two out.")
 
+# %% ../nbs/05_encoder.ipynb #da85e827
+STD = .02   # standard deviation of the weights at the start, under init "normal"
+
+
+def start_small(model: nn.Module, layers: int) -> None:
+    "Normal weights, smaller in layers that add to the stream, and zero biases (Radford et al. 2019, section 2.3)."
+    for name, layer in model.named_modules():
+        if isinstance(layer, nn.Linear):
+            adds = name.endswith(("attention.out", "down"))
+            nn.init.normal_(layer.weight, std=STD / math.sqrt(2 * layers) if adds else STD)
+            nn.init.zeros_(layer.bias)
+
+
+def place_scale(config: ModelConfig) -> float:
+    "What position vectors are multiplied by, so that they are as long as rows are; 0: there are none to add."
+    if config.positions in ("rotary", "none"):
+        return 0.
+    if config.init == "uniform":
+        return 1.
+    return config.dim**.5 * (STD if config.positions == "sinusoidal" else 1.)     # learned ones start at .02 themselves
+
+
+def make_block(config: ModelConfig, dim: int, heads: int, dropout: float = 0.) -> Block:
+    "A block as the config asks for it."
+    return Block(dim, heads, dropout, rotary=config.positions == "rotary", base=config.rotary_base,
+                 gated=config.feed_forward == "geglu")
+
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):
     "Token ids → one vector per token: embedding + position vector, pre-norm transformer blocks, a final LayerNorm."
@@ -58,11 +92,12 @@ class Encoder(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Embedding(config.vocab_size, config.dim)
-        nn.init.normal_(self.embedding.weight, std=config.dim**-.5)
+        nn.init.normal_(self.embedding.weight, std=STD if config.init == "normal" else config.dim**-.5)
         if config.ngrams:
             spell(self.embedding, config.ngrams)
         self.positions = Positions(config.positions, config.max_seq, config.dim)
-        self.blocks = nn.ModuleList(Block(config.dim, config.heads, config.dropout, rotary=config.positions == "rotary")
+        self.place_scale = place_scale(config)
+        self.blocks = nn.ModuleList(make_block(config, config.dim, config.heads, config.dropout)
                                     for _ in range(config.layers))
         self.norm, self.dropout = nn.LayerNorm(config.dim), Dropout(config.dropout)
 
@@ -75,7 +110,9 @@ class Encoder(nn.Module):
             ids = F.pad(ids, (0, self.config.max_seq - length), value=PAD)
         keep = ids != PAD                                                                    # (B,T)
         keep = None if self.config.attend_padding or bool(keep.all()) else keep | ~keep.any(1, keepdim=True)
-        x = self.embedding(ids) * self.config.dim**.5 + self.positions(ids.shape[1])         # (B,T,D)
+        x = self.embedding(ids) * self.config.dim**.5                                        # (B,T,D)
+        if self.place_scale:
+            x = x + self.place_scale * self.positions(ids.shape[1])                          # (B,T,D)
         return self.dropout(x), keep
 
     def forward(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -90,12 +127,12 @@ class Encoder(nn.Module):
 # %% ../nbs/05_encoder.ipynb #d57313f8
 class QueryPredictor(nn.Module):
     "A narrow transformer that reads the visible states and one query a blank (Assran et al. 2023, section 3)."
-    def __init__(self, dim: int):
+    def __init__(self, config: ModelConfig):
         super().__init__()
-        width = max(dim // 2 // 16, 1) * 16                                       # W: half of D, in heads of 16
+        dim, width = config.dim, max(config.dim // 2 // 16, 1) * 16               # W: half of D, in heads of 16
         self.down, self.up, self.norm = nn.Linear(dim, width), nn.Linear(width, dim), nn.LayerNorm(width)
         self.query = nn.Parameter(.02 * torch.randn(width))
-        self.block = Block(width, width // 16, rotary=True)
+        self.block = make_block(replace(config, positions="rotary"), width, width // 16)
 
     def forward(self, states: Tensor, mask: Tensor, keep: Tensor) -> tuple[Tensor, Tensor]:
         "states `(B,T,D)`, mask, keep bool `(B,T)` → predictions `(M,D)` and the vectors `(M,W)` they are made from."
@@ -104,14 +141,15 @@ class QueryPredictor(nn.Module):
         return self.up(hidden), hidden
 
 # %% ../nbs/05_encoder.ipynb #09bf18e2
-def make_predictor(kind: str, dim: int) -> nn.Module:
+def make_predictor(config: ModelConfig) -> nn.Module:
     "The predictor, D → D: `identity`, a `linear` layer, two layers with a ReLU (`mlp`), or a transformer (`queries`)."
+    kind, dim = config.predictor, config.dim
     if kind == "identity":
         return nn.Identity()
     if kind == "linear":
         return nn.Linear(dim, dim)
     if kind == "queries":
-        return QueryPredictor(dim)
+        return QueryPredictor(config)
     return nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
 # %% ../nbs/05_encoder.ipynb #682ac31a
@@ -120,7 +158,9 @@ class LatentModel(nn.Module):
     def __init__(self, config: ModelConfig, temperature: float = .1):
         super().__init__()
         self.config, self.encoder = config, Encoder(config)
-        self.predictor = make_predictor(config.predictor, config.dim)
+        self.predictor = make_predictor(config)
+        if config.init == "normal":
+            start_small(self, config.layers)
         self.log_temperature = nn.Parameter(torch.tensor(float(temperature)).log())
         self.readout: Any = None                      # words from vectors (chapter 7a), if the targets were no rows
 

@@ -568,7 +568,7 @@ def shares(layer: Attention,
     _, T, D = x.shape
     q, k, _ = layer.qkv(x[0]).view(T, 3, layer.heads, D // layer.heads).permute(1, 2, 0, 3)  # (H,T,d) each
     if layer.rotary:
-        turn = turns(T, D // layer.heads)                                                    # (T,d/2)
+        turn = turns(T, D // layer.heads, base=layer.base)                                                    # (T,d/2)
         q, k = rotate(q, turn), rotate(k, turn)
     return (q[:, place, None] @ k.mT / k.shape[-1]**.5).softmax(-1)[:, 0]                    # (H,T)
 

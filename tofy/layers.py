@@ -9,6 +9,7 @@ __all__ = ['plot_attention', 'Attention', 'Dropout', 'Block', 'plot_residual', '
 # %% ../nbs/04_layers.ipynb #f052c0a9
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -53,6 +54,13 @@ def decimal(number: float) -> str:
     "A number with two decimals, and no zero before the point."
     return f"{number:.2f}".replace("0.", ".", 1) if abs(number) < 1 else f"{number:.2f}"
 
+# %% ../nbs/04_layers.ipynb #2b3b59f2
+def pick(x: Tensor,     # (B,T,D)
+         at: Tensor,    # bool (B,T), true at M places
+        ) -> Tensor:    # (M,D)
+    "The vectors where `at` is true: `x[at]`, whose gradient takes PyTorch longer."
+    return x.reshape(-1, x.shape[-1]).index_select(0, at.flatten().nonzero()[:, 0])
+
 # %% ../nbs/04_layers.ipynb #25447c1f
 class Attention(nn.Module):
     "Multi-head attention with one projection for queries, keys and values (Vaswani et al. 2017, section 3.2.2)."
@@ -62,7 +70,7 @@ class Attention(nn.Module):
                  causal: bool = False,   # hide later positions, as a decoder must
                  rotary: bool = False,   # rotate queries and keys by their positions
                  kv_heads: int | None = None,   # heads of keys and values, must divide heads; None = heads
-                 base: float = 100.,     # of the rotation, see `turns`
+                 base: float = 10_000.,  # of the rotation, see `turns`
                  width: int | None = None):     # d, numbers per head; None = D/H
         super().__init__()
         if heads < 1 or width is None and dim % heads:
@@ -87,9 +95,9 @@ class Attention(nn.Module):
         if at is None:
             q, k, v = self.qkv(x).view(B, T, H + 2 * K, d).transpose(1, 2).split((H, K, K), 1)    # (B,H or K,T,d)
         else:
-            weight, bias = self.qkv.weight, self.qkv.bias
-            asked = F.linear(x[at], weight[:H * d], bias[:H * d])                                 # (M,H·d)
-            q = asked.new_zeros(B, T, H * d).masked_scatter(at[..., None], asked).view(B, T, H, d).transpose(1, 2)
+            weight, bias, rows = self.qkv.weight, self.qkv.bias, at.flatten().nonzero()[:, 0]     # rows: (M,)
+            asked = F.linear(pick(x, at), weight[:H * d], bias[:H * d])                           # (M,H·d)
+            q = asked.new_zeros(B * T, H * d).index_copy(0, rows, asked).view(B, T, H, d).transpose(1, 2)
             k, v = F.linear(x, weight[H * d:], bias[H * d:]).view(B, T, 2 * K, d).transpose(1, 2).chunk(2, 1)
         if self.rotary:
             turn = turns(T, d, x.device, self.base, start)                                        # (T,d/2)
@@ -103,7 +111,7 @@ class Attention(nn.Module):
             keep = torch.ones(T, start + T, dtype=torch.bool, device=x.device).tril(start)        # (T,S+T)
         y = F.scaled_dot_product_attention(q, k, v, attn_mask=keep, is_causal=self.causal and not start)
         y = y.transpose(1, 2).reshape(B, T, H * d)                                                # (B,T,H·d)
-        return self.out(y if at is None else y[at])
+        return self.out(y if at is None else pick(y, at))
 
 # %% ../nbs/04_layers.ipynb #043b0a5e
 class Dropout(nn.Module):
@@ -119,16 +127,21 @@ class Dropout(nn.Module):
         keep = eights.view(torch.uint8)[:x.numel()].view(x.shape) >= self.below
         return x * (keep * (256 / (256 - self.below)))
 
+# %% ../nbs/04_layers.ipynb #d7152bca
+def gated_width(dim: int) -> int:
+    "W of a gated feed-forward network: 8/3·D, in multiples of 8, so that it has as many weights as a plain one."
+    return max(dim * 8 // 3 // 8, 1) * 8
+
 # %% ../nbs/04_layers.ipynb #f805ed93
 class Block(nn.Module):
     "Pre-norm transformer block: x + attention(norm x), then x + feed-forward(norm x)."
     def __init__(self, dim: int, heads: int, dropout: float = 0., causal: bool = False, rotary: bool = False,
-                 kv_heads: int | None = None, base: float = 100., width: int | None = None):
+                 kv_heads: int | None = None, base: float = 10_000., width: int | None = None, gated: bool = False):
         super().__init__()
         self.norm1, self.attention = nn.LayerNorm(dim), Attention(dim, heads, causal, rotary, kv_heads, base, width)
-        self.norm2 = nn.LayerNorm(dim)
-        self.up, self.down = nn.Linear(dim, 4 * dim), nn.Linear(4 * dim, dim)
-        self.dropout = Dropout(dropout)
+        self.norm2, self.dropout, self.gated = nn.LayerNorm(dim), Dropout(dropout), gated
+        inner = gated_width(dim) if gated else 4 * dim                                     # W
+        self.up, self.down = nn.Linear(dim, 2 * inner if gated else inner), nn.Linear(inner, dim)
 
     def forward(self, x: Tensor, keep: Tensor | None = None, at: Tensor | None = None,
                 past: list[Tensor] | None = None) -> Tensor:
@@ -140,11 +153,15 @@ class Block(nn.Module):
             past: list[Tensor] | None = None) -> Tensor:
         "The first half of the block: x plus what attention reads from the other tokens."
         mixed = self.attention(self.norm1(x), keep, at, past)
-        return (x if at is None else x[at]) + self.dropout(mixed)
+        return (x if at is None else pick(x, at)) + self.dropout(mixed)
 
     def feed_forward(self, x: Tensor) -> Tensor:
         "What the second half of the block adds to x, float `(…,D)`."
-        return self.down(F.gelu(self.up(self.norm2(x))))
+        up = self.up(self.norm2(x))                                                        # (…,W), gated: (…,2W)
+        if not self.gated:
+            return self.down(F.gelu(up))
+        gate, value = up.chunk(2, -1)                                                      # (…,W) each
+        return self.down(F.gelu(gate) * value)
 
 # %% ../nbs/04_layers.ipynb #8fa492d0
 def plot_residual(block: Block,
@@ -153,7 +170,7 @@ def plot_residual(block: Block,
     "Draw a block as a stream to which attention and feed-forward add, with the mean lengths of the vectors."
     with torch.no_grad():
         mixed = block.attention(block.norm1(x))
-        fed = block.down(F.gelu(block.up(block.norm2(x + mixed))))
+        fed = block.feed_forward(x + mixed)
     long = [decimal(t.norm(dim=-1).mean().item()) for t in (x, mixed, x + mixed, fed, x + mixed + fed)]
     drawn = ['<path class="read" stroke-width="6" d="M14 62H604"/>'
              '<path class="read" stroke-width="4" d="M596 51l11 11l-11 11"/>']
@@ -200,10 +217,11 @@ class Positions(nn.Module):
         return self.table[:length]
 
 # %% ../nbs/04_layers.ipynb #a166acbb
+@lru_cache(maxsize=512)          # asked for in every layer of every step
 def turns(length: int,           # T
           width: int,            # d, even
           device: torch.device | str = "cpu",
-          base: float = 100.,    # the slowest pair rotates by one radian in about this many positions
+          base: float = 10_000.,   # the slowest pair rotates by one radian in about this many positions
           start: int = 0,        # the first position
          ) -> Tensor:            # complex (T,d/2), each of absolute value 1
     "The rotation of each pair of numbers at each position, complex `(T,d/2)` (Su et al. 2021, equation 15)."

@@ -13,6 +13,7 @@ import math
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
+from torch.autograd.function import once_differentiable
 
 from .colours import BLUE, GREEN, GREY, ORANGE, RED, SKY
 from .errors import UsageError
@@ -27,6 +28,44 @@ def direction_mse(pred: Tensor,               # (M,D)
     squared = (F.normalize(pred, dim=-1) - F.normalize(target, dim=-1)).square().sum(-1).mean()
     return squared / pred.shape[-1] if reduction == "notes" else squared
 
+# %% ../nbs/06_losses.ipynb #05c72a0b
+class Unit(torch.autograd.Function):
+    "x `(…,D)` scaled to length 1, as `F.normalize`."
+    @staticmethod
+    def forward(ctx, x):
+        inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=1e-12).reciprocal_()
+        unit = x * inverse
+        ctx.save_for_backward(unit, inverse)
+        return unit
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        unit, inverse = ctx.saved_tensors
+        along = torch.linalg.vecdot(g, unit)[..., None]                     # how much of g only makes x longer
+        return torch.addcmul(g, unit, along, value=-1).mul_(inverse)
+
+
+class LogSumExp(torch.autograd.Function):
+    "p `(M,D)`, rows `(V,D)` → ln Σ exp(p · row) over the rows from `first` on, `(M,)`."
+    @staticmethod
+    def forward(ctx, p, rows, first):
+        scores = p @ rows.T                                                 # (M,V)
+        scores[:, :first] = float("-inf")
+        highest = scores.amax(1, keepdim=True)
+        parts = scores.sub_(highest).exp_()                                 # in place: nothing else reads the scores
+        total = parts.sum(1, keepdim=True)
+        ctx.save_for_backward(p, rows, parts, total)
+        return (total.log() + highest)[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g):
+        p, rows, parts, total = ctx.saved_tensors
+        softmax = parts * (g[:, None] / total)                              # (M,V), weighted
+        needs_p, needs_rows, _ = ctx.needs_input_grad
+        return softmax @ rows if needs_p else None, softmax.T @ p if needs_rows else None, None
+
 # %% ../nbs/06_losses.ipynb #887e6bd7
 def rank_loss(pred: Tensor,                       # (M,D)
               table: Tensor,                      # (V,D)
@@ -39,9 +78,11 @@ def rank_loss(pred: Tensor,                       # (M,D)
     "InfoNCE: cross-entropy of cosine/temperature over the candidates (smoothing: Szegedy et al. 2016, section 7)."
     p = F.normalize(pred, dim=-1) / temperature                                     # (M,D), cheaper than (M,V)
     if negatives is None:
-        rows, answers = F.normalize(table[first:], dim=-1), targets - first         # (V',D), (M,)
-        loss = F.cross_entropy(p @ rows.T, answers)
-        return loss + smoothing * (p * (rows[answers] - rows.mean(0))).sum(-1).mean() if smoothing else loss
+        rows = Unit.apply(table)                                                    # (V,D)
+        towards = rows.index_select(0, targets)                                     # (M,D)
+        if smoothing:
+            towards = (1 - smoothing) * towards + smoothing * rows[first:].mean(0)
+        return (LogSumExp.apply(p, rows, first) - (p * towards).sum(-1)).mean()
     right = (p * F.normalize(table[targets], dim=-1)).sum(-1, keepdim=True)         # (M,1)
     others = F.normalize(table[negatives], dim=-1)                                  # (M,N,D) or (N,D)
     wrong = torch.einsum("md,mnd->mn" if negatives.dim() == 2 else "md,nd->mn", p, others)

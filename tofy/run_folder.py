@@ -104,6 +104,10 @@ def check_tokenizer(rule: str | PieceRule,
         raise UsageError(f"The tokenizer is not the one that {folder} was trained with ({names[0]}, not {names[1]}); "
                          f"put the right {TOKENIZER} into the folder, or train again.")
 
+# %% ../nbs/08d_run_folder.ipynb #d69c57b8
+# Settings that came later, as a file was made that does not hold them.
+EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform")
+
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     "Load the model (in eval mode), its vocabulary and its header; raises a `RunError` if the files do not match."
@@ -118,7 +122,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     name_rule(header)
     name_rule(header.get("data"))
     with store.reading(path, "was not written by this version of tofy"):
-        config, counts = ModelConfig(**header["config"]), read_counts(tensors.pop("vocab.counts"), header)
+        config, counts = ModelConfig(**EARLIER | header["config"]), read_counts(tensors.pop("vocab.counts"), header)
         vocab = stored_vocab(folder, header, counts)
     if len(vocab) != config.vocab_size or len(counts) != len(vocab):
         raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of "

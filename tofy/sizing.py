@@ -24,6 +24,7 @@ from .colours import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY
 from .data import Data, load_data
 from .encoder import ModelConfig
 from .errors import UsageError
+from .layers import gated_width
 from .loop import optimizer_step, run_steps
 from .run_folder import save_model
 from .targets import WITHOUT_TEACHER
@@ -36,15 +37,26 @@ def parameters(config: ModelConfig,
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
     "The number of trainable parameters in each part of the model."
     D, L, W = config.dim, config.layers, query_width(config)
-    narrow = 2 * D * W + D + 2 * W + 12 * W * W + 15 * W                        # in, out; norm, query; block
+    narrow = 2 * D * W + D + 2 * W + 4 * W + of_block(W, config)                # in, out; norm, query; block and its norms
     return dict(table=(config.vocab_size + config.ngrams) * D,       # with the buckets for the spelling of words
                 positions=config.max_seq * D if config.positions == "learned" else 0,
-                blocks=L * (12 * D * D + 9 * D),
+                blocks=L * of_block(D, config),
                 norms=(2 * L + 1) * 2 * D,
                 predictor=narrow if W else {"identity": 0, "linear": 1, "mlp": 2}[config.predictor] * (D * D + D),
                 temperature=int(learn_temperature))
 
 # %% ../nbs/14_sizing.ipynb #dd165895
+def of_block(dim: int, config: ModelConfig) -> int:
+    "The weights and biases of a block's attention (4·D² + 4·D) and feed-forward network, without its norms."
+    inner, halves = inner_width(dim, config)
+    return 4 * dim * dim + 4 * dim + (halves + 1) * dim * inner + halves * inner + dim
+
+
+def inner_width(dim: int, config: ModelConfig) -> tuple[int, int]:
+    "How wide a feed-forward network is inside, and how many vectors of that width `up` makes: two, if it is gated."
+    return (gated_width(dim), 2) if config.feed_forward == "geglu" else (4 * dim, 1)
+
+
 def query_width(config: ModelConfig) -> int:
     "The width W of the transformer that is the predictor `queries`; 0 for the other predictors."
     return max(config.dim // 2 // 16, 1) * 16 if config.predictor == "queries" else 0
@@ -71,7 +83,7 @@ PRESETS = {   # its name: millions claimed, from and to; V, dim, layers of the s
 
 def preset(name: str) -> tuple[ModelConfig, ModelConfig]:
     "The smallest and the largest model of a preset, with a two-layer predictor."
-    return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp") for V, dim, layers in PRESETS[name][2:])
+    return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp", feed_forward="gelu") for V, dim, layers in PRESETS[name][2:])
 
 # %% ../nbs/14_sizing.ipynb #1f1faf51
 def plot_presets(ax=None):
@@ -157,6 +169,12 @@ def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
     why = measured if dim == SIZES[0][1] else "a guess: three times the blocks for ten times the examples, untested"
     return config, f"{n:,} effective examples, {ratio:,.1f} parameters for each; {why}."
 
+# %% ../nbs/14_sizing.ipynb #f2e978b9
+def kept_inside(dim: int, config: ModelConfig) -> int:
+    "How many numbers a feed-forward network keeps for each position: what `up` makes, its gelu, and a gated one's product."
+    inner, halves = inner_width(dim, config)
+    return 2 * halves * inner
+
 # %% ../nbs/14_sizing.ipynb #b7bc501e
 def activations(model: ModelConfig,
                 train: TrainConfig,   # if it has no batch size: the one that suits phrases of this length
@@ -166,11 +184,12 @@ def activations(model: ModelConfig,
     "How many numbers embedding, blocks, norm and predictor keep for the backward pass."
     D, L, H, dropout, turned = model.dim, model.layers, model.heads, model.dropout > 0, model.positions == "rotary"
     tokens, W = (train.batch or suited_batch(length)) * length, query_width(model)
-    whole = tokens * ((16 + 2 * turned + 2 * dropout) * D + H + 4)                # a block that computes every position
-    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((12 + 2 * dropout) * D + 2)       # … and at the blanks alone
+    inner = kept_inside(D, model)
+    whole = tokens * ((8 + 2 * turned + 2 * dropout) * D + inner + H + 4)         # a block that computes every position
+    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((4 + 2 * dropout) * D + inner + 2)   # … and at the blanks alone
     encoder = tokens * D * dropout + ((L - 1) * whole + last if L else 0)
     if W:                                                                         # every position, then a narrow block
-        narrow = tokens * (10 * W + W // 16 + 2) + blanks * (15 * W + 2)
+        narrow = tokens * (10 * W + W // 16 + 2) + blanks * (7 * W + kept_inside(W, model) + 2)
         return tokens * D * (dropout + 2) + L * whole + narrow + blanks * D
     if train.target == "context" and train.target_loss in WITHOUT_TEACHER:         # its own targets get a gradient, too
         encoder += encoder if train.target_states == "last" else tokens * D * dropout + L * whole
@@ -186,7 +205,7 @@ def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[floa
     if N:                                                                         # negatives of each blank, (M,N,D)
         return unit + 2 * M * (1 + N) * D, 0, max(4 * M * N * D, 2 * V * D)
     if V <= training.WHOLE_TABLE_LIMIT:
-        return unit + V * D + M * V, M * V, max(2 * M * V, 4 * V * D - M * V)
+        return unit + V * D + M * V, 0, max(M * V + V * D, 3 * V * D - M * V)
     smooth = int(train.smoothing > 0)                                             # negatives of all blanks, (K,D)
     return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, V * D)
 
@@ -215,7 +234,7 @@ def memory(model: ModelConfig,
     learnt, V, D = sum(parameters(model, learns_temperature(train)).values()), model.vocab_size, model.dim
     fixed = model.max_seq * D * (model.positions != "learned") + slow_copy(model, train)
     kept, there, back = ranking(model, train, M)
-    feed_forward = 8 * train.batch * length * D * min(model.layers, 1)
+    feed_forward = kept_inside(D, model) * train.batch * length * min(model.layers, 1)
     rivals = 2 * 33 * M * D * (train.target != "context")
     beside = max(rivals, there, back, feed_forward) - learnt                      # weights have no gradients yet
     sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,

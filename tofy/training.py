@@ -104,7 +104,7 @@ RECIPES = {
     "tofy": (ModelConfig(), TrainConfig()),
     "notes": (
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
-                    predictor="mlp", attend_padding=True),
+                    feed_forward="gelu", init="uniform", predictor="mlp", attend_padding=True),
         TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0.,
                     mask_mode="one", unk_targets=True, random_specials=True, negatives=32, learn_temperature=False,
                     smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
@@ -324,10 +324,10 @@ def make_optimizer(model: LatentModel, config: TrainConfig) -> torch.optim.Optim
 # %% ../nbs/09_training.ipynb #3de43ffa
 def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
                  tokens: int = 1024,         # tokens wanted in a batch
-                ) -> int:                    # a power of two from 8 to 256
+                ) -> int:                    # from 8 to 256
     "The number of phrases that make up a batch of about `tokens` tokens."
     mean = len(phrases.flat) / max(len(phrases), 1) if isinstance(phrases, Phrases) else phrases
-    return 2 ** min(max(round(math.log2(tokens / max(mean, 1))), 3), 8)
+    return min(max(round(tokens / max(mean, 1)), 8), 256)
 
 # %% ../nbs/09_training.ipynb #e8d60aff
 def new_run(data: Data, model_config: ModelConfig, config: TrainConfig, folder: Path | None = None) -> LatentRun:

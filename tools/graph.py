@@ -64,9 +64,9 @@ class Graph:
         return self.op("LpNormalization", x, axis=-1, p=2)
 
 
-def turning(g: Graph, length: str, max_seq: int, width: int) -> tuple[str, str, str]:
+def turning(g: Graph, length: str, max_seq: int, width: int, base: float) -> tuple[str, str, str]:
     "What turns pairs of numbers by their places: cosines and sines `(T,d)`, and the swap (a, b) → (−b, a), `(d,d)`."
-    turn = turns(max_seq, width)                                                           # complex (max_seq,d/2)
+    turn = turns(max_seq, width, base=base)                                                           # complex (max_seq,d/2)
     cos, sin = (g.part(g.real(part.repeat_interleave(2, -1)), g.whole(0), length) for part in (turn.real, turn.imag))
     return cos, sin, g.real(torch.block_diag(*[torch.tensor([[0., 1.], [-1., 0.]])] * (width // 2)))
 
@@ -94,7 +94,11 @@ def attention(g: Graph, x: str, layer: torch.nn.Module, turn: tuple[str, str, st
 def block(g: Graph, x: str, layer: torch.nn.Module, turn: tuple[str, str, str] | None) -> str:
     "`(T,D)` → `(T,D)`: x + attention(norm x), then x + feed-forward(norm x)."
     x = g.op("Add", x, attention(g, g.norm(x, layer.norm1), layer.attention, turn))
-    return g.op("Add", x, g.linear(g.op("Gelu", g.linear(g.norm(x, layer.norm2), layer.up)), layer.down))
+    up = g.linear(g.norm(x, layer.norm2), layer.up)                                        # (T,W), gated: (T,2W)
+    if layer.gated:
+        gate, value = g.op("Split", up, outputs=2, axis=-1, num_outputs=2)
+        return g.op("Add", x, g.linear(g.op("Mul", g.op("Gelu", gate), value), layer.down))
+    return g.op("Add", x, g.linear(g.op("Gelu", up), layer.down))
 
 
 def predictor(g: Graph, x: str, layer: torch.nn.Module) -> str:
@@ -127,9 +131,11 @@ def onnx_graph(model: LatentModel, half: bool = True) -> onnx.ModelProto:
         ids = g.part(padded, g.whole(0), g.whole(config.max_seq))                          # (max_seq,)
     table, length = g.real(model.table, True), g.op("Shape", ids)
     x = g.op("Mul", g.op("Gather", table, ids), g.real(config.dim**.5))                    # (T,D)
-    x = g.op("Add", x, g.part(g.real(encoder.positions.table, True), g.whole(0), length))
+    if encoder.place_scale:
+        places = g.real(encoder.place_scale * encoder.positions.table, True)
+        x = g.op("Add", x, g.part(places, g.whole(0), length))
     rotary = config.positions == "rotary" and config.layers
-    turn = turning(g, length, config.max_seq, config.dim // config.heads) if rotary else None
+    turn = turning(g, length, config.max_seq, config.dim // config.heads, config.rotary_base) if rotary else None
     for layer in encoder.blocks:
         x = block(g, x, layer, turn)
     blank = g.op("ArgMax", g.op("Cast", g.op("Equal", ids, g.whole(MASK)), to=TensorProto.INT32), axis=0, keepdims=0)
