@@ -8,7 +8,6 @@ __all__ = ['RECIPES', 'TrainConfig', 'recipe', 'LatentRun', 'next_batch', 'batch
 
 # %% ../nbs/09_training.ipynb #825a5639
 import logging
-import math
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
