@@ -139,7 +139,7 @@ def test_an_old_run_is_resumed_filled_and_measured_with_its_own_block(home, tofy
     old_run("whole")
     old_run("half", stop=4)
     resumed = tofy("train", "--resume", "--out", "half")
-    assert resumed.code == 0 and "step      8" in resumed.err, resumed
+    assert resumed.code == 0 and "step      8" in resumed.out, resumed
     assert figures("half") == figures("whole")
     left, right = (load_tensors(Path(name, MODEL))[0] for name in ("half", "whole"))
     assert all(torch.equal(left[key], right[key]) for key in left | right)
