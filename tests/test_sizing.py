@@ -228,7 +228,7 @@ def test_memory_by_hand():
     "Two phrases of three tokens with a blank each, D = 4, one block of two heads, V = 5, no dropout."
     model = ModelConfig(5, 4, 1, 2, dropout=0.)
     found = memory(model, recipe(mask_mode="one", batch=2)[1], 3)
-    last, ends = 6 * (7 * 4 + 2 + 2) + 2 * (4 * 4 + 4 * 8 + 2), 2 * 4 * 4
+    last, ends = 6 * (7 * 4 + 2 + 2) + 2 * (5 * 4 + 4 * 8 + 2), 2 * 4 * 4
     assert found["activations"] == 4 * (last + ends) and found["ranking"] == 4 * (2 * 4 + 5 * 4 + 2 * 4 + 2 * 5)
     assert found["workspace"] == 4 * (2 * 33 * 2 * 4 - 261) and found["moments"] == 2 * found["gradients"] == 8 * 261
 

@@ -186,10 +186,10 @@ def activations(model: ModelConfig,
     tokens, W = (train.batch or suited_batch(length)) * length, query_width(model)
     inner = kept_inside(D, model)
     whole = tokens * ((8 + 2 * turned + 2 * dropout) * D + inner + H + 4)         # a block that computes every position
-    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((4 + 2 * dropout) * D + inner + 2)   # … and at the blanks alone
+    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((5 + 2 * dropout) * D + inner + 2)   # … and at the blanks alone
     encoder = tokens * D * dropout + ((L - 1) * whole + last if L else 0)
     if W:                                                                         # every position, then a narrow block
-        narrow = tokens * (10 * W + W // 16 + 2) + blanks * (7 * W + kept_inside(W, model) + 2)
+        narrow = tokens * (10 * W + W // 16 + 2) + blanks * (8 * W + kept_inside(W, model) + 2)
         return tokens * D * (dropout + 2) + L * whole + narrow + blanks * D
     if train.target == "context" and train.target_loss in WITHOUT_TEACHER:         # its own targets get a gradient, too
         encoder += encoder if train.target_states == "last" else tokens * D * dropout + L * whole
