@@ -71,3 +71,11 @@ def learning_rate(config: LoopConfig,
     if progress <= start:
         return config.lr
     return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * (progress - start) / (1 - start))) / 2
+
+# %% ../nbs/08b_schedule.ipynb #7cb4a1a1
+def dropout_share(full: float,      # the highest share, in [0,1)
+                  after: float,     # passes before dropout begins; full after six times as many
+                  passes: float,    # how often the text has been read
+                 ) -> float:        # in [0, full]
+    "The share of activations to drop: none in the first passes through a text, then more with each."
+    return full * min(max(passes - after, 0.) / (5 * after), 1.) if after else full

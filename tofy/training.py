@@ -24,6 +24,7 @@ from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig
 from .errors import UsageError, memory_advice
+from .layers import set_dropout
 from .loop import Run
 from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
@@ -31,7 +32,7 @@ from .metrics import batch_metrics, rank_batches, ranks, summary
 from .processes import all_gather, any_process, check_ready, on_first, process_rank, shard, world_size
 from .readout import fit_readout
 from .run_folder import LogRecord
-from .schedule import LoopConfig, learning_rate
+from .schedule import LoopConfig, dropout_share, learning_rate
 from .settings import changed, given, setting
 from .targets import IN_CONTEXT, TargetEncoder, context_loss, make_teacher, target_gauges, with_targets
 from .vocab import SPECIALS, UNK
@@ -80,6 +81,8 @@ class TrainConfig(LoopConfig):
     spread: str = setting("none", "Extra term that keeps the table's rows apart.", group="Loss", rare=True,
                           choices=("none", "vicreg", "uniformity", "sigreg"))
     spread_weight: float = setting(1., "Weight of the spread term.", least=0, slider=(0, 8), group="Loss", rare=True)
+    dropout_after: float = setting(5., "Passes before dropout begins; it has its full share after six times as many.",
+                                   least=0, unit="passes", group="Run", rare=True)
     eval_queries: int = setting(2000, "Held-out blanks per validation.", unit="blanks", least=1, group="Run", rare=True)
     best_by: str = setting("valid_mrr", "Metric that decides which model is the best.", group="Run", rare=True,
                            choices=("valid_mrr", "acc_ema"))
@@ -240,6 +243,7 @@ def predict(run: LatentRun, masked: Masked, said: Tensor | None) -> tuple[Tensor
     "Predictions, hidden states and targets in context, if any, `(M,D)` each; dropout is seeded by seed and step."
     c = run.config
     half = masked.inputs.is_cuda if c.bf16 is None else c.bf16
+    set_dropout(run.model, dropout_share(run.model.config.dropout, c.dropout_after, run.examples / len(run.data.train)))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
