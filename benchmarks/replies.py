@@ -90,7 +90,7 @@ def sit(run: training.LatentRun, data: Data) -> dict[str, dict[str, float]]:
 def knows(run: training.LatentRun, data: Data) -> dict[str, float]:
     "Words through a ridge readout of the state at a blank (MRR); topic and act from the mean state of a phrase (accuracy)."
     blanks = all_blanks(data.valid, 2000)
-    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000)
+    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000, refit=False)   # as in the rows stored
     asked = blank_features(run.model, data.valid, blanks)
     found = dict(words=summary(ranks(readout.scores(asked["prediction"], asked["hidden"]), asked["words"]))["mrr"])
     sets = [labelled(data.vocab, *how) for how in ((3000, 77), (2000, 78))]

@@ -23,7 +23,7 @@ from tofy.losses import rank_loss
 from tofy.masking import all_blanks
 from tofy.metrics import judge, model_scorer
 from tofy.plan import as_cell, as_command, plan, read_plan
-from tofy.readout import KINDS, fit_readout
+from tofy.readout import KINDS, blank_features, fit_readout
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
 from tofy.settings import settings_of
 from tofy.sharing import Tofy, model_card, save_word2vec
@@ -169,6 +169,21 @@ def test_the_readout_is_kept_and_is_the_models_own(trained, data, tmp_path):
     (copy / READOUT).unlink()
     again = load(copy).model.readout                                         # fitted anew from the run's text, and written
     assert (copy / READOUT).is_file() and torch.equal(again.weight, kept.weight)
+
+
+def test_the_chosen_readout_is_fitted_once_more_to_all_training_blanks(trained, data):
+    "Kind, vectors, strength and the figure stay; a word that only the blanks held back know counts, too."
+    model, V = load(trained).model, len(data.vocab)
+    for kind in KINDS:
+        part, whole = (fit_readout(model, data.train, V, (kind,), refit=refit) for refit in (False, True))
+        assert (whole.kind, whole.reads, whole.strength, whole.mrr) == (part.kind, part.reads, part.strength, part.mrr)
+        found = blank_features(model, data.train, all_blanks(data.train, 20_000))
+        torch.testing.assert_close(whole.mean, found[whole.reads].mean(0))
+        torch.testing.assert_close(whole.scale, found[whole.reads].std(0, correction=0) + 1e-6)
+        assert not torch.equal(whole.weight, part.weight)
+    share = torch.bincount(found["words"], minlength=V) / len(found["words"])
+    assert torch.equal(fit_readout(model, data.train, V, ("ridge",)).bias, share)
+    assert load_readout(trained).mean.equal(found[load_readout(trained).reads].mean(0))       # so is the run's own
 
 
 def test_another_readout_can_be_asked_for(trained):
