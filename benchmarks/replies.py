@@ -169,7 +169,7 @@ def main() -> None:
                 with o.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{arm}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    print(table(rows(o.out)))
+    print(table([row for row in rows(o.out) if row["steps"] == o.steps and row["settings"] == more]))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Targets in context: the loss knows no word, the teacher gets no gradient, the readout is the model's own."""
 
+import html
 import json
 import math
 import shlex
@@ -18,10 +19,11 @@ from tofy.doctor import diagnose
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError
 from tofy.gap import gap
-from tofy.inference import attention, evaluate_run, fill, heldout_phrases, load
+from tofy.inference import attention, diff, evaluate_run, fill, heldout_phrases, load
 from tofy.losses import rank_loss
 from tofy.masking import all_blanks
 from tofy.metrics import judge, model_scorer
+from tofy.panels import FillPanel
 from tofy.plan import as_cell, as_command, plan, read_plan
 from tofy.readout import KINDS, blank_features, fit_readout
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
@@ -223,6 +225,47 @@ def test_without_text_and_readout_there_is_a_sentence(trained, text, tmp_path):
         text.write_text(words)
 
 
+def ways_to_ask(folder):
+    "Each raises the same error, but for the panel, which shows it."
+    def panel():
+        panel = FillPanel(folder)
+        panel.question.value = "the _ sat"
+        raise RunError(html.unescape(panel.first.text.value))
+    return dict(fill=lambda: fill(load(folder), "a _ b"), diff=lambda: diff(load(folder), "a _ b => a"),
+                eval=lambda: evaluate_run(folder, max_queries=20), panel=panel)
+
+
+@pytest.mark.parametrize("way", ["fill", "diff", "eval", "panel"])
+def test_a_run_without_a_readout_says_so_wherever_words_are_asked_for(way, trained, text, tmp_path):
+    "Its text is gone as well, so none can be fitted."
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).unlink()
+    words = text.read_text()
+    text.write_text("something else\n")
+    try:
+        with pytest.raises(RunError, match="has no readout yet, so it cannot name words; The text that .* put it back"):
+            ways_to_ask(copy)[way]()
+    finally:
+        text.write_text(words)
+    assert not (copy / READOUT).exists()
+
+
+@pytest.mark.parametrize("way", ["fill", "diff", "eval", "panel"])
+def test_a_damaged_readout_is_named_wherever_words_are_asked_for(way, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).write_bytes((copy / READOUT).read_bytes()[:-40])
+    with pytest.raises(RunError, match=f"{READOUT} .*(;|copy|again)"):
+        ways_to_ask(copy)[way]()
+
+
+def test_what_a_readout_lacks_is_one_sentence_on_the_command_line(tofy, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).write_bytes(b"torn")
+    for words in (("fill", copy, "a _ b"), ("diff", copy, "a _ b => a"), ("eval", copy)):
+        told = tofy(*words)
+        assert told.code == 1 and READOUT in told.err and "Traceback" not in told.err
+
+
 def test_the_probe_chooses_what_is_saved(trained):
     log, header = read_log(trained), load_model(trained)[2]
     judged = [r for r in log if not math.isnan(r.valid_mrr)]
@@ -265,7 +308,6 @@ def test_a_text_of_two_words_and_a_text_without_held_out_phrases(tmp_path):
 
 
 def test_an_unknown_answer_is_a_sentence_with_spellings_and_a_readout(data, tmp_path):
-    from tofy.inference import diff
     list(train(data, *recipe("jepa", **SMALL | dict(ngrams=32)), tmp_path / "run"))
     words = data.heldout[0].split()
     with pytest.raises(RunError, match="not in vocab"):
