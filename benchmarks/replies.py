@@ -90,7 +90,7 @@ def sit(run: training.LatentRun, data: Data) -> dict[str, dict[str, float]]:
 def knows(run: training.LatentRun, data: Data) -> dict[str, float]:
     "Words through a ridge readout of the state at a blank (MRR); topic and act from the mean state of a phrase (accuracy)."
     blanks = all_blanks(data.valid, 2000)
-    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000)
+    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000, refit=False)   # as in the rows stored
     asked = blank_features(run.model, data.valid, blanks)
     found = dict(words=summary(ranks(readout.scores(asked["prediction"], asked["hidden"]), asked["words"]))["mrr"])
     sets = [labelled(data.vocab, *how) for how in ((3000, 77), (2000, 78))]
@@ -169,7 +169,7 @@ def main() -> None:
                 with o.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{arm}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    print(table(rows(o.out)))
+    print(table([row for row in rows(o.out) if row["steps"] == o.steps and row["settings"] == more]))
 
 
 if __name__ == "__main__":
