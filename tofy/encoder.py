@@ -34,6 +34,8 @@ class ModelConfig:
     max_seq: int = setting(72, "Most tokens in a phrase.", least=1, derived="max_seq of the text", group="Model")
     dropout: float = setting(.2, "Highest share of the activations dropped while training.", least=0, below=1, slider=(0, .9),
                              group="Model")
+    dropout_after: float = setting(5., "Passes before dropout begins; it has its full share after six times as many.",
+                                   least=0, unit="passes", group="Model", rare=True)
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,
                              choices=("rotary", "sinusoidal", "learned", "none"))
     rotary_base: float = setting(10_000., "Words over which the slowest rotary pair of numbers turns by one radian.",

@@ -106,7 +106,7 @@ def check_tokenizer(rule: str | PieceRule,
 
 # %% ../nbs/08d_run_folder.ipynb #d69c57b8
 # Settings that came later, as a file was made that does not hold them.
-EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform")
+EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform", dropout_after=0.)
 
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:

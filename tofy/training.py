@@ -81,8 +81,6 @@ class TrainConfig(LoopConfig):
     spread: str = setting("none", "Extra term that keeps the table's rows apart.", group="Loss", rare=True,
                           choices=("none", "vicreg", "uniformity", "sigreg"))
     spread_weight: float = setting(1., "Weight of the spread term.", least=0, slider=(0, 8), group="Loss", rare=True)
-    dropout_after: float = setting(5., "Passes before dropout begins; it has its full share after six times as many.",
-                                   least=0, unit="passes", group="Run", rare=True)
     eval_queries: int = setting(2000, "Held-out blanks per validation.", unit="blanks", least=1, group="Run", rare=True)
     best_by: str = setting("valid_mrr", "Metric that decides which model is the best.", group="Run", rare=True,
                            choices=("valid_mrr", "acc_ema"))
@@ -245,7 +243,7 @@ def predict(run: LatentRun, masked: Masked, said: Tensor | None) -> tuple[Tensor
     "Predictions, hidden states and targets in context, if any, `(M,D)` each; dropout is seeded by seed and step."
     c = run.config
     half = masked.inputs.is_cuda if c.bf16 is None else c.bf16
-    set_dropout(run.model, dropout_share(run.model.config.dropout, c.dropout_after, run.examples / len(run.data.train)))
+    set_dropout(run.model, dropout_share(run.model.config, run.examples / len(run.data.train)))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
