@@ -87,6 +87,14 @@ def make_block(config: ModelConfig, dim: int, heads: int, dropout: float = 0.) -
     return Block(dim, heads, dropout, rotary=config.positions == "rotary", base=config.rotary_base,
                  gated=config.feed_forward == "geglu")
 
+# %% ../nbs/05_encoder.ipynb #7cb4a1a1
+def dropout_share(model: ModelConfig,
+                  passes: float,    # how often the text has been read
+                 ) -> float:        # from 0 to the config's `dropout`
+    "The share of activations to drop: none in the first `dropout_after` passes, all of it after six times as many."
+    full, after = model.dropout, model.dropout_after
+    return full * min(max(passes - after, 0.) / (5 * after), 1.) if after else full
+
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):
     "Token ids → one vector per token: embedding + position vector, pre-norm transformer blocks, a final LayerNorm."

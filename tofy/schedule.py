@@ -9,7 +9,6 @@ __all__ = ['LoopConfig', 'phases', 'learning_rate']
 import math
 from dataclasses import dataclass
 
-from .encoder import ModelConfig
 from .errors import UsageError
 from .settings import check, setting
 
@@ -72,11 +71,3 @@ def learning_rate(config: LoopConfig,
     if progress <= start:
         return config.lr
     return config.min_lr + (config.lr - config.min_lr) * (1 + math.cos(math.pi * (progress - start) / (1 - start))) / 2
-
-# %% ../nbs/08b_schedule.ipynb #7cb4a1a1
-def dropout_share(model: ModelConfig,
-                  passes: float,    # how often the text has been read
-                 ) -> float:        # from 0 to the config's `dropout`
-    "The share of activations to drop: none in the first `dropout_after` passes, all of it after six times as many."
-    full, after = model.dropout, model.dropout_after
-    return full * min(max(passes - after, 0.) / (5 * after), 1.) if after else full

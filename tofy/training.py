@@ -22,7 +22,7 @@ from . import checkpoint as store
 from . import loop, run_folder
 from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
-from .encoder import EMATeacher, LatentModel, ModelConfig
+from .encoder import EMATeacher, LatentModel, ModelConfig, dropout_share
 from .errors import UsageError, memory_advice
 from .layers import set_dropout
 from .loop import Run
@@ -32,7 +32,7 @@ from .metrics import batch_metrics, rank_batches, ranks, summary
 from .processes import all_gather, any_process, check_ready, on_first, process_rank, shard, world_size
 from .readout import fit_readout
 from .run_folder import LogRecord
-from .schedule import LoopConfig, dropout_share, learning_rate
+from .schedule import LoopConfig, learning_rate
 from .settings import changed, given, setting
 from .targets import IN_CONTEXT, TargetEncoder, context_loss, make_teacher, target_gauges, with_targets
 from .vocab import SPECIALS, UNK
