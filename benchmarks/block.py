@@ -16,7 +16,7 @@ from statistics import mean, stdev
 
 import torch
 
-from benchmarks.arms import scorer
+from benchmarks.arms import BEFORE, scorer
 from benchmarks.jepa import rows
 from tofy import loop
 from tofy.data import load_data
@@ -25,7 +25,6 @@ from tofy.metrics import judge
 from tofy.training import new_run, recipe
 
 RESULTS = Path(__file__).parent / "results" / "block.jsonl"
-BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0.)
 # Each change is made on top of those above it.
 CHANGES: dict[str, dict] = {
     "as before": {},
