@@ -245,7 +245,7 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
 
 def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
     "Train and measure one arm."
-    data = load_data(source)
+    data = load_data(source, responses=arm == "response")
     blanks, V = all_blanks(data.valid, 3000), len(data.vocab)
     row = dict(arm=arm, about=ARMS[arm][0], seed=seed, steps=steps, data=Path(source).name, settings=more)
     if arm == "bag":
