@@ -5,8 +5,11 @@
     python -m benchmarks casual.txt --valid 350 --arms bert --seeds 5 --set lr=0.001 dropout=0.1
 
 The arms: tofy, our recipe; third and half, the same for that share of the time; softmax, our loop with dot products and
-a bias as scores (tied to the table, as ours); bert, transformers' BertForMaskedLM with its Trainer; notes, the recipe
-notes; plain, a loop as one first writes it. bert needs: pip install 'tofy[bench]'
+a bias as scores (tied to the table, as ours); modern, transformers' ModernBertForMaskedLM in a plain loop, the strongest
+opponent that we know; bert, its BertForMaskedLM with the Trainer; notes, the recipe notes; plain, a loop as one first
+writes it. modern and bert need: pip install 'tofy[bench]'
+
+With --out, rows that are there already are not made again, and the closing table shows all of that file.
 """
 
 import argparse
@@ -23,7 +26,7 @@ from itertools import product
 from pathlib import Path
 
 from .arms import ARMS
-from .report import plot, table
+from .report import load, plot, table
 
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__,
@@ -46,9 +49,11 @@ def main() -> None:
     o = options()
     if o.one is not None:
         return print(json.dumps(one_run(o)))
-    runs = []
+    runs = [row for row in load(o.out) if key(row) == key_of(o)] if o.out and o.out.is_file() else []
+    there = {(run["arm"], run["seed"]) for run in runs}
+    plan = [(seed, arm) for seed, arm in product(o.seeds, o.arms) if (arm, seed) not in there]
     with ThreadPoolExecutor(o.jobs) as pool:                     # interleaved: a slow minute strikes all alike
-        for run in pool.map(lambda pair: in_own_process(o, *pair), product(o.seeds, o.arms)):
+        for run in pool.map(lambda pair: in_own_process(o, *pair), plan):
             runs.append(run)
             print(f"seed {run['seed']} {run['arm']:8} MRR {run['mrr']:.4f}  top-1 {run['top1']:.4f}  "
                   f"{run['examples_per_second']:6.0f} examples/s", flush=True)
@@ -59,6 +64,20 @@ def main() -> None:
     print(table(runs))
     if o.plot:
         plot(runs).figure.savefig(o.plot, dpi=120, bbox_inches="tight")
+
+
+def settings_of(o: argparse.Namespace) -> dict:
+    "The settings after --set."
+    return {name: json.loads(value) for name, value in (s.split("=") for s in o.set)}
+
+
+def key(row: dict) -> tuple:
+    "What runs have in common that belong in one table."
+    return row["data"], row["budget"], row["threads"], row["settings"]
+
+
+def key_of(o: argparse.Namespace) -> tuple:
+    return Path(o.data).name, o.seconds, o.threads, settings_of(o)
 
 
 def in_own_process(o: argparse.Namespace, seed: int, arm: str) -> dict:
@@ -80,17 +99,18 @@ def one_run(o: argparse.Namespace) -> dict:
     from tofy.metrics import Bigram, baseline_scorers, judge, measure_baselines
     torch.set_num_threads(o.threads)
     data, arm = load_data(o.data, valid=o.valid), ARMS[o.arms[0]]
-    settings = {name: json.loads(value) for name, value in (s.split("=") for s in o.set)}
-    blanks, curve, figures = all_blanks(data.valid, 6000), [], {}
+    settings = settings_of(o)
+    blanks, few, curve, last = all_blanks(data.valid, 6000), all_blanks(data.valid, 1500), [], []
 
     def report(seconds: float, examples: int, scorer) -> None:
-        figures.update(judge(scorer, data.valid, blanks, len(data.vocab)))
-        curve.append((round(seconds, 2), examples, round(figures["mrr"], 4)))
+        last[:] = [scorer]
+        curve.append((round(seconds, 2), examples, round(judge(scorer, data.valid, few, len(data.vocab))["mrr"], 4)))
 
     known = baseline_scorers(data.vocab, Bigram.count(data.train, len(data.vocab)))
     lines = measure_baselines(known, data.valid, blanks, len(data.vocab), str(o.data))
     rate = matmul_rate()
     arm(data, o.seconds, o.one, report, **settings)
+    figures = judge(last[0], data.valid, blanks, len(data.vocab))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds, examples, _ = curve[-1]
     return dict(arm=o.arms[0], seed=o.one, data=Path(o.data).name, budget=o.seconds, settings=settings, threads=o.threads,

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.peers import plain_loop
 from tofy import loop, training
 from tofy.data import Data
 from tofy.encoder import LatentModel
@@ -21,7 +22,9 @@ from tofy.training import new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
-LOOKS = 20   # reports a run
+LOOKS = 8   # reports a run
+# The block before the search of benchmarks.block; the rows of benchmarks.jepa, collapse and replies were made with it.
+BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0.)
 
 
 def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
@@ -173,5 +176,5 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape))).train()
 
 
-ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), softmax=softmax, bert=bert,
+ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), softmax=softmax, bert=bert, modern=plain_loop,
             notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

@@ -22,13 +22,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.arms import SoftmaxModel
+from benchmarks.arms import BEFORE, SoftmaxModel
 from tofy import loop, training
 from tofy.causes import Disguise, disguise_of
 from tofy.crowding import effective_rank
 from tofy.data import Data, load_data
 from tofy.encoder import LatentModel
-from tofy.masking import all_blanks, ask
+from tofy.masking import Masked, all_blanks, ask
 from tofy.metrics import Bigram, baseline_scorers, judge, measure_baselines, ranks, summary
 from tofy.probes import features, labelled, probe, word_features
 from tofy.readout import KINDS, READS, blank_features, choose_readout
@@ -91,7 +91,7 @@ MAIN = [name for name in ARMS if not name.startswith(("decay", "shared", "classe
 def prepare(data: Data, arm: str, seed: int, steps: int, more: dict) -> training.LatentRun:
     "A run that is ready to train."
     _, settings, kind = ARMS[arm]
-    settings = dict(corrupt=(1., 0., 0.), learn_temperature=kind is None) | settings | more
+    settings = BEFORE | dict(batch=64, corrupt=(1., 0., 0.), learn_temperature=kind is None) | settings | more
     name = settings.pop("name", "tofy")
     kept, job = (training.LatentModel, training.latent_loss), []
     try:
@@ -102,9 +102,30 @@ def prepare(data: Data, arm: str, seed: int, steps: int, more: dict) -> training
     finally:
         training.LatentModel = kept[0]
     job.append(run)
+    draw_apart(run)
     if kind:
         run.batch_loss = partial(own_loss, run, partial(logits_loss, job))
     return run
+
+
+def draw_apart(run: training.LatentRun) -> None:
+    "Let all but the masks (negatives, directions of SIGReg) be drawn by another generator: all arms hide the same words."
+    masks, others = run.generator, torch.Generator().manual_seed(10**6 + run.config.seed)
+
+    def next_batch() -> training.Batch:
+        run.generator, own = masks, training.mask_batch
+
+        def mask_batch(*args) -> Masked:
+            masked, run.generator = own(*args), others                     # what follows in the step draws from the other
+            return masked
+
+        training.mask_batch = mask_batch
+        try:
+            return training.next_batch(run)
+        finally:
+            training.mask_batch = own
+
+    run.next_batch = next_batch
 
 
 def own_loss(run: training.LatentRun, loss: Callable, batch: training.Batch, measure: bool):
@@ -224,7 +245,7 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
 
 def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
     "Train and measure one arm."
-    data = load_data(source)
+    data = load_data(source, responses=arm == "response")
     blanks, V = all_blanks(data.valid, 3000), len(data.vocab)
     row = dict(arm=arm, about=ARMS[arm][0], seed=seed, steps=steps, data=Path(source).name, settings=more)
     if arm == "bag":
@@ -381,17 +402,17 @@ def main() -> None:
     if o.times:
         found = times(o.arms, o.data, more)
         return TIMES.write_text("".join(json.dumps(row) + "\n" for row in found), encoding="utf-8") and None
-    there = {key(row) for row in rows(o.out)}
+    there, asked = {key(row) for row in rows(o.out)}, (o.steps, Path(o.data).name, json.dumps(more, sort_keys=True))
     for seed in () if o.show else o.seeds:
         for arm in o.arms:
-            if (arm, seed, o.steps, Path(o.data).name, json.dumps(more, sort_keys=True)) not in there:
+            if (arm, seed, *asked) not in there:
                 began = time.perf_counter()
                 row = (one_disguised if disguise_of(o.data) else one)(arm, seed, o.steps, o.data, more)
                 o.out.parent.mkdir(parents=True, exist_ok=True)
                 with o.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{arm}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    print(table([r for r in rows(o.out) if r["steps"] == o.steps and r["data"] == Path(o.data).name]))
+    print(table([row for row in rows(o.out) if key(row)[2:] == asked]))
 
 
 if __name__ == "__main__":

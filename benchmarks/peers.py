@@ -16,7 +16,7 @@ from tofy.masking import Masked, mask_batch
 from tofy.training import recipe
 from tofy.vocab import PAD
 
-LOOKS = 20   # reports a run
+LOOKS = 8   # reports a run
 
 
 def make_model(arch: str, vocab_size: int, longest: int, dim: int, layers: int, heads: int, dropout: float) -> nn.Module:

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.arms import BEFORE
 from benchmarks.jepa import rows, train
 from tofy import training
 from tofy.colours import COLOURS, GREY, ORANGE, PINK, SKY
@@ -90,7 +91,7 @@ def sit(run: training.LatentRun, data: Data) -> dict[str, dict[str, float]]:
 def knows(run: training.LatentRun, data: Data) -> dict[str, float]:
     "Words through a ridge readout of the state at a blank (MRR); topic and act from the mean state of a phrase (accuracy)."
     blanks = all_blanks(data.valid, 2000)
-    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000)
+    readout = fit_readout(run.model, data.train, len(data.vocab), ("ridge",), ("hidden",), 10_000, refit=False)   # as in the rows stored
     asked = blank_features(run.model, data.valid, blanks)
     found = dict(words=summary(ranks(readout.scores(asked["prediction"], asked["hidden"]), asked["words"]))["mrr"])
     sets = [labelled(data.vocab, *how) for how in ((3000, 77), (2000, 78))]
@@ -106,7 +107,7 @@ def one(arm: str, seed: int, steps: int, more: dict) -> dict:
     row = dict(arm=arm, about=about, seed=seed, steps=steps, data="builtin", settings=more, exams=len(EXAMS), candidates=100)
     if arm == "baselines":
         return row | dict(found=baselines(data), date=str(date.today()))
-    run = training.new_run(data, *training.recipe("jepa", **dict(steps=steps, seed=seed, eval_every=10**9,
+    run = training.new_run(data, *training.recipe("jepa", **BEFORE | dict(batch=64, steps=steps, seed=seed, eval_every=10**9,
                                                                  threads=torch.get_num_threads()) | settings | more))
     spent, gauges = train(run, 0 if arm == "untrained" else steps)
     run.model.eval()
@@ -169,7 +170,7 @@ def main() -> None:
                 with o.out.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
                 print(f"{arm}, seed {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    print(table(rows(o.out)))
+    print(table([row for row in rows(o.out) if row["steps"] == o.steps and row["settings"] == more]))
 
 
 if __name__ == "__main__":

@@ -86,6 +86,33 @@ def test_an_arm_from_softmax_to_jepa_is_measured_and_leaves_nothing_behind(arm, 
     assert ("own MRR" in told) == (arm == "untied") and ("ms a step" in told) == (arm != "bag")
 
 
+def test_all_arms_from_softmax_to_jepa_hide_the_same_words():
+    "Also those whose loss draws: random negatives, or the directions of SIGReg; and as a run without such draws does."
+    data = load_data("builtin:200")
+    def seen(run):
+        batches, own = [], run.next_batch
+        run.next_batch = lambda: batches.append(own()) or batches[-1]
+        jepa.train(run, 3)
+        return [batch.masked.inputs for batch in batches], batches[-1].negatives
+    arms = {arm: seen(jepa.prepare(data, arm, 0, 3, SMALL)) for arm in ("cosine", "sampled", "sigreg")}
+    settings = dict(corrupt=(1., 0., 0.), steps=3, seed=0, eval_every=10**9) | SMALL
+    plain = seen(training.new_run(data, *training.recipe("tofy", **settings)))[0]
+    for inputs, _ in arms.values():
+        assert len(inputs) == 3 and all(map(torch.equal, inputs, plain))
+    assert arms["sampled"][1].shape[1] == 32 and torch.equal(arms["sampled"][1], seen(jepa.prepare(data, "sampled", 0, 3, SMALL))[1])
+
+
+def test_the_table_from_softmax_to_jepa_mixes_no_settings(tmp_path, monkeypatch, capsys):
+    def row(mrr, **settings): return dict(arm="cosine", seed=0, steps=5, data="builtin", settings=settings, readouts=dict(mrr=mrr))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in (row(.25), row(.75, lr=.001))))
+    for more, mrr in (([], "0.250"), (["--set", "lr=0.001"], "0.750"), (["--set", "lr=0.1"], "")):
+        argv = ["jepa", "--show", "--steps", "5", "--out", str(tmp_path / "rows.jsonl"), *more]
+        monkeypatch.setattr("sys.argv", argv)
+        jepa.main()
+        lines = capsys.readouterr().out.splitlines()[1:]
+        assert [line.split("\t")[2] for line in lines] == [mrr] * bool(mrr)
+
+
 def test_with_spellings_the_true_word_is_asked_from_softmax_to_jepa(monkeypatch):
     monkeypatch.setattr(jepa, "labelled", lambda vocab, n, *more: labelled(vocab, n // 10, *more))
     monkeypatch.setattr(jepa, "KINDS", ("ridge",))

@@ -17,16 +17,18 @@ import torch
 from conftest import HANG
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from tofy import data as module
-from tofy import training
+from tofy import masking, readout, training
 from tofy.data import Phrases, Reading, context, epoch_batches, first_of_each, gather, load_data, mapped, pack
 from tofy.errors import UsageError
 from tofy.masking import all_blanks
-from tofy.metrics import Bigram
+from tofy.metrics import Bigram, rank_blanks
+from tofy.readout import blank_features
 from tofy.training import recipe, train
-from tofy.vocab import SPECIALS, tokenize
+from tofy.vocab import SPECIALS, UNK, tokenize
 
 ROOT = Path(__file__).parents[1]
 WORDS = st.sampled_from("a b c d e , ||| \t é ’s A".split(" "))
@@ -363,6 +365,44 @@ def test_nothing_in_a_step_grows_with_the_text():
                 phrases.take(epoch[i])
         most.append(largest.numel)
     assert most == [16 * 32, 16 * 32]  # a pool of 32 batches, in which lengths are sorted
+
+
+def test_no_question_grows_with_the_text(monkeypatch):
+    "Neither the draw of blanks of a long text nor what is read at them: 5,000 and 20,000 phrases alike."
+    monkeypatch.setattr(masking, "LONG_TEXT", 10_000)
+    most = []
+    for n in (5_000, 20_000):
+        phrases = pack([3 + i % 2, UNK, 5] for i in range(n))
+        with Largest() as largest:
+            blanks = all_blanks(phrases, 100)
+            found = blank_features(lambda ids, mask: (ids[mask][:, None], ids[mask][:, None]), phrases, blanks)
+            rank_blanks(lambda asked: torch.zeros(len(asked.targets), 9), phrases, blanks)
+        most.append(largest.numel)
+        assert len(blanks.rows) == 100 and set(blanks.positions.tolist()) == {0, 2} and (blanks.rows.diff() >= 0).all()
+        assert all_blanks(phrases, 100).rows.equal(blanks.rows) and not all_blanks(phrases, 100, 1).rows.equal(blanks.rows)
+        assert found["words"].tolist() == [int(phrases[r][p]) for r, p in zip(*map(Tensor.tolist, blanks))]
+    assert most[0] == most[1] < 5_000
+
+
+def test_a_short_text_is_asked_for_the_same_blanks_as_ever():
+    phrases = pack([[3, 4, 5], [UNK, 6]] * 50)
+    every = all_blanks(phrases)
+    drawn = torch.randperm(200, generator=torch.Generator().manual_seed(0))[:7].sort().values
+    assert all_blanks(phrases, 7).rows.equal(every.rows[drawn]) and len(every.rows) == 200
+
+
+def test_the_blanks_of_the_quick_probe_are_drawn_once_a_run(text, monkeypatch):
+    "Of training phrases, as the held-out ones; all validations fit to the same."
+    calls, fits = [], []
+    for module_, name in ((training, "all_blanks"), (readout, "all_blanks")):
+        monkeypatch.setattr(module_, name, lambda *args: calls.append(args) or all_blanks(*args))
+    own = training.fit_readout
+    monkeypatch.setattr(training, "fit_readout", lambda *args, **more: fits.append(more["blanks"]) or own(*args, **more))
+    data = load_data(text, max_seq=12)
+    settings = dict(dim=16, layers=1, heads=2, batch=8, steps=6, eval_every=2, threads=1)
+    lines = [r for r in train(data, *recipe("jepa", **settings)) if r.is_line and r.valid_mrr == r.valid_mrr]
+    assert len(lines) == len(fits) == 4 and len({id(blanks) for blanks in fits}) == 1
+    assert sorted(phrases is data.train for phrases, *_ in calls) == [False, True]
 
 
 def test_held_out_blanks_are_drawn_once_a_run(text, monkeypatch):

@@ -1,5 +1,6 @@
 """Targets in context: the loss knows no word, the teacher gets no gradient, the readout is the model's own."""
 
+import html
 import json
 import math
 import shlex
@@ -18,12 +19,13 @@ from tofy.doctor import diagnose
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import RunError, UsageError
 from tofy.gap import gap
-from tofy.inference import attention, evaluate_run, fill, heldout_phrases, load
+from tofy.inference import attention, diff, evaluate_run, fill, heldout_phrases, load
 from tofy.losses import rank_loss
 from tofy.masking import all_blanks
 from tofy.metrics import judge, model_scorer
+from tofy.panels import FillPanel
 from tofy.plan import as_cell, as_command, plan, read_plan
-from tofy.readout import KINDS, fit_readout
+from tofy.readout import KINDS, blank_features, fit_readout
 from tofy.run_folder import LOG, LOG_COLUMNS, MODEL, READOUT, STATE, load_model, load_readout, read_log
 from tofy.settings import settings_of
 from tofy.sharing import Tofy, model_card, save_word2vec
@@ -171,6 +173,21 @@ def test_the_readout_is_kept_and_is_the_models_own(trained, data, tmp_path):
     assert (copy / READOUT).is_file() and torch.equal(again.weight, kept.weight)
 
 
+def test_the_chosen_readout_is_fitted_once_more_to_all_training_blanks(trained, data):
+    "Kind, vectors, strength and the figure stay; a word that only the blanks held back know counts, too."
+    model, V = load(trained).model, len(data.vocab)
+    for kind in KINDS:
+        part, whole = (fit_readout(model, data.train, V, (kind,), refit=refit) for refit in (False, True))
+        assert (whole.kind, whole.reads, whole.strength, whole.mrr) == (part.kind, part.reads, part.strength, part.mrr)
+        found = blank_features(model, data.train, all_blanks(data.train, 20_000))
+        torch.testing.assert_close(whole.mean, found[whole.reads].mean(0))
+        torch.testing.assert_close(whole.scale, found[whole.reads].std(0, correction=0) + 1e-6)
+        assert not torch.equal(whole.weight, part.weight)
+    share = torch.bincount(found["words"], minlength=V) / len(found["words"])
+    assert torch.equal(fit_readout(model, data.train, V, ("ridge",)).bias, share)
+    assert load_readout(trained).mean.equal(found[load_readout(trained).reads].mean(0))       # so is the run's own
+
+
 def test_another_readout_can_be_asked_for(trained):
     for kind in KINDS:
         assert load(trained, kind).model.readout.kind == kind
@@ -206,6 +223,47 @@ def test_without_text_and_readout_there_is_a_sentence(trained, text, tmp_path):
             fill(latent, "a _ b")
     finally:
         text.write_text(words)
+
+
+def ways_to_ask(folder):
+    "Each raises the same error, but for the panel, which shows it."
+    def panel():
+        panel = FillPanel(folder)
+        panel.question.value = "the _ sat"
+        raise RunError(html.unescape(panel.first.text.value))
+    return dict(fill=lambda: fill(load(folder), "a _ b"), diff=lambda: diff(load(folder), "a _ b => a"),
+                eval=lambda: evaluate_run(folder, max_queries=20), panel=panel)
+
+
+@pytest.mark.parametrize("way", ["fill", "diff", "eval", "panel"])
+def test_a_run_without_a_readout_says_so_wherever_words_are_asked_for(way, trained, text, tmp_path):
+    "Its text is gone as well, so none can be fitted."
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).unlink()
+    words = text.read_text()
+    text.write_text("something else\n")
+    try:
+        with pytest.raises(RunError, match="has no readout yet, so it cannot name words; The text that .* put it back"):
+            ways_to_ask(copy)[way]()
+    finally:
+        text.write_text(words)
+    assert not (copy / READOUT).exists()
+
+
+@pytest.mark.parametrize("way", ["fill", "diff", "eval", "panel"])
+def test_a_damaged_readout_is_named_wherever_words_are_asked_for(way, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).write_bytes((copy / READOUT).read_bytes()[:-40])
+    with pytest.raises(RunError, match=f"{READOUT} .*(;|copy|again)"):
+        ways_to_ask(copy)[way]()
+
+
+def test_what_a_readout_lacks_is_one_sentence_on_the_command_line(tofy, trained, tmp_path):
+    copy = shutil.copytree(trained, tmp_path / "copy")
+    (copy / READOUT).write_bytes(b"torn")
+    for words in (("fill", copy, "a _ b"), ("diff", copy, "a _ b => a"), ("eval", copy)):
+        told = tofy(*words)
+        assert told.code == 1 and READOUT in told.err and "Traceback" not in told.err
 
 
 def test_the_probe_chooses_what_is_saved(trained):
@@ -250,7 +308,6 @@ def test_a_text_of_two_words_and_a_text_without_held_out_phrases(tmp_path):
 
 
 def test_an_unknown_answer_is_a_sentence_with_spellings_and_a_readout(data, tmp_path):
-    from tofy.inference import diff
     list(train(data, *recipe("jepa", **SMALL | dict(ngrams=32)), tmp_path / "run"))
     words = data.heldout[0].split()
     with pytest.raises(RunError, match="not in vocab"):

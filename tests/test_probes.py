@@ -12,6 +12,7 @@ from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import UsageError
 from tofy.masking import Blanks
 from tofy.probes import Labelled, _discriminant, features, labelled, learning_curve, probe, word_features
+from tofy.readout import blank_features
 from tofy.vocab import MASK, make_vocab
 
 made = Generator().manual_seed(0)
@@ -140,6 +141,19 @@ def test_features_are_the_models_own(vocab):
         hidden = model.encoder(ids)[0, at]
         torch.testing.assert_close(found["hidden"][i], hidden, atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(found["prediction"][i], model.predictor(hidden), atol=1e-5, rtol=1e-4)
+
+
+def test_probes_and_readouts_read_the_same(vocab, monkeypatch):
+    "One loop over blanks, in their order; a model that fails is left in training mode as it was."
+    model = LatentModel(ModelConfig(vocab_size=len(vocab), dim=16, heads=2, dropout=.5)).train()
+    some = labelled(vocab, 40, 3)
+    found, read = features(model, some.phrases, some.blanks, 8), blank_features(model, some.phrases, some.blanks, 8)
+    assert all(torch.equal(found[name], read[name]) and not found[name].requires_grad for name in found) and model.training
+    monkeypatch.setattr(model, "forward", lambda *args: 1 / 0)
+    for reader in (features, blank_features):
+        with pytest.raises(ZeroDivisionError):
+            reader(model, some.phrases, some.blanks)
+        assert model.training
 
 
 def test_any_model_of_that_form_will_do():

@@ -99,11 +99,11 @@ def vectors(x: float, y: float, kinds: Sequence[str]) -> str:
     return "".join(f'<path class="v {kind}" d="M{x - 24:g} {top + 12 * i:g}h48"/>' for i, kind in enumerate(kinds))
 
 
-def attending(x: float, y: float, kinds: Sequence[str]) -> str:
-    "Three tokens below, each reads all three above."
-    web = "".join(f"M{x + 20 * a:g} {y + 14:g}L{x + 20 * b:g} {y - 14:g}" for a in (-1, 0, 1) for b in (-1, 0, 1))
-    dots = "".join(f'<path class="d {kind}" d="M{x + 20 * a:g} {y + down:g}h0"/>'
-                   for down in (-14, 14) for a, kind in zip((-1, 0, 1), kinds))
+def attending(x: float, y: float, kinds: Sequence[str], places: Sequence[int] = (-1, 0, 1), wide: int = 20) -> str:
+    "Tokens at these places below, each reads all of them above."
+    web = "".join(f"M{x + wide * a:g} {y + 14:g}L{x + wide * b:g} {y - 14:g}" for a in places for b in places)
+    dots = "".join(f'<path class="d {kind}" d="M{x + wide * a:g} {y + down:g}h0"/>'
+                   for down in (-14, 14) for a, kind in zip(places, kinds))
     return f'<path d="{web}"/>{dots}'
 
 
@@ -161,6 +161,9 @@ TARGETS = dict(
     ema=ROW | dict(source=Box(1, 1, "slow table", "(V,D)"), target=Box(1, 3, "slow row 4", "(M,D)")),
     context=dict(source=Box(1, 1, "target encoder", "(B,T,D)", span=2), target=Box(1, 3, "its state", "(M,D)"),
                  loss=("near the", "target"), where="at the blank"))
+# What is otherwise if the predictor asks by queries (Assran et al. 2023): other predictors are drawn alike.
+PREDICTORS: dict[str, dict[str, Box]] = dict(linear={}, queries=dict(
+    hidden=Box(0, 3, "states", "(B,T,D)"), predictor=Box(0, 4, "predictor", "D → W → D")))
 # The boxes that a chapter builds; chapters that are not named here serve all of them.
 PARTS = {name: boxes.split() for boxes, names in {
     "phrase": "corpus_tables corpus vocab sources data hub", "blanks": "masking", "blocks": "layers",
@@ -168,8 +171,8 @@ PARTS = {name: boxes.split() for boxes, names in {
     "prediction target loss": "losses", "source target loss": "targets", "answer": "inference readout",
     "metrics": "metrics benchmark", "step": "loop schedule processes plan background",
     "folder": "checkpoint run_folder curves", "loss step folder": "training", "source answer": "crowding",
-    "answer metrics": "gap", "doctor": "doctor", "rows blocks predictor step": "sizing",
-    "use": "panels terminal cli sharing"}.items() for name in names.split()}
+    "answer metrics": "gap", "predictor prediction source target loss": "collapse", "doctor": "doctor",
+    "rows blocks predictor step": "sizing", "use": "panels terminal cli sharing"}.items() for name in names.split()}
 
 # %% ../nbs/00c_architecture.ipynb #a1e26d2e
 READ, ASKED, AIMED = ["read"] * 3, ["read", "blank", "read"], ["target"] * 3
@@ -185,9 +188,16 @@ DRAWN = dict(
     metrics=lambda x, y: lines(x, y - 8, ["rank 1 of V,", "top-1, MRR,", "baselines"]),
     table=lambda x, y: vectors(x, y + 3, ["read", "target", "read", "read"]),
     ema=lambda x, y: vectors(x, y + 3, [*AIMED, "target"]))
+QUERIES = DRAWN | dict(                                          # the encoder reads a phrase without its blanks
+    blanks=lambda x, y: (text(x, y - 9, "taken out") + cells(x - 22, y + 12, "3", READ)
+                         + cells(x + 22, y + 12, "5", READ)),
+    rows=lambda x, y: text(x, y - 15, "the table", "t") + vectors(x, y - 5, READ[:1]) + vectors(x, y + 19, READ[:1]),
+    blocks=lambda x, y: attending(x, y + 3, READ, (-1, 1)),
+    hidden=lambda x, y: text(x, y - 15, "of the rest") + vectors(x, y - 5, READ[:1]) + vectors(x, y + 19, READ[:1]),
+    predictor=lambda x, y: text(x, y - 15, "query + place") + attending(x, y + 8, ASKED, wide=11))
 
 
-def inside(name: str, box: Box, target: str, layout: str) -> str:
+def inside(name: str, box: Box, target: str, layout: str, predictor: str = "linear") -> str:
     "What is drawn in a box, by its name."
     x, y, *_ = box.place(layout)
     if name == "loss":
@@ -198,7 +208,7 @@ def inside(name: str, box: Box, target: str, layout: str) -> str:
         dx, dy = (PITCH[layout] / 2, 0) if layout == "wide" else (0, PITCH[layout] / 2)
         told = lines(x, y - 15, ["reads the whole phrase"]) if dx else lines(x, y - 5, ["reads the", "whole phrase"])
         return told + vectors(x - dx, y - dy + 10, AIMED) + attending(x + dx, y + dy + (11 if dx else 6), AIMED)
-    draw = DRAWN.get(target if name == "source" else name)
+    draw = (QUERIES if predictor == "queries" else DRAWN).get(target if name == "source" else name)
     return draw(x, y) if draw else ""
 
 
@@ -256,7 +266,7 @@ def arrows(boxes: dict[str, Box], target: str, layout: str) -> Iterator[tuple[se
     yield {"target", "loss"}, stop(*at)
 
 # %% ../nbs/00c_architecture.ipynb #c2251b8f
-def legend(target: str, layout: str) -> str:
+def legend(target: str, layout: str, predictor: str = "linear") -> str:
     "What the arrows and the letters mean, below the picture."
     kinds = [("ink", "values"), ("back", "gradient")]
     kinds += [] if target == "table" else [("slow", "slow copy (EMA)"), ("stop", "no gradient passes")]
@@ -267,11 +277,11 @@ def legend(target: str, layout: str) -> str:
         drawn += text(x + 32, y + 4, words, "l q")
         x += 52 + 6.2 * len(words)
         x, y = (x, y) if wide or x < 250 else (10., y + 18)
-    letters = "B phrases, T tokens,", "M blanks, V words, D numbers a vector"
+    letters = "B phrases, T tokens,", "M blanks, V words, D numbers a vector" + ", W = D/2" * (predictor == "queries")
     return drawn + lines(10, LAYOUTS[layout][1] - (9 if wide else 22), [" ".join(letters)] if wide else letters, "l q")
 
 
-def describe(part: str | None, target: str) -> str:
+def describe(part: str | None, target: str, predictor: str = "linear") -> str:
     "The picture in words."
     goal = dict(table="the hidden word's row of the same table, which a gradient reaches as well",
                 ema="the hidden word's row of a slow copy of the table, which no gradient reaches",
@@ -279,22 +289,27 @@ def describe(part: str | None, target: str) -> str:
                         "phrase and that no gradient reaches")[target]
     answer = "read by a readout" if target == "context" else "the nearest row of the table"
     lit = f" Lit is the part of the chapter on {part.replace('_', ' ')}." if part else ""
-    return ("A phrase becomes ids, a word is hidden, ids pick rows of the table, blocks mix them, and a predictor "
-            f"turns the hidden state at the blank into a prediction. Its target is {goal}. The answer is {answer}."
-            + lit)
+    way = dict(linear="a word is hidden, ids pick rows of the table, blocks mix them, and a predictor turns the hidden "
+                      "state at the blank into a prediction",
+               queries="a word is taken out, the ids of the others pick rows of the table, blocks mix them, and a "
+                       "narrow transformer reads their states and a query at the place of the blank, and turns the "
+                       "query into a prediction")[predictor]
+    return f"A phrase becomes ids, {way}. Its target is {goal}. The answer is {answer}." + lit
 
 # %% ../nbs/00c_architecture.ipynb #00dd0530
 def plot_architecture(part: str | None = None,   # a chapter's module, such as "masking": its boxes are lit; None: all
                       target: str = "table",     # what is predicted: "table", "ema" or "context"
                       layout: str = "wide",      # or "tall", for a narrow page
+                      predictor: str = "linear",   # or "queries": the blanks are removed from what the encoder reads
                      ) -> Drawing:
     "Draw the method from phrase to answer, with shapes, the way of the target, and where gradients stop."
-    choices = ("part", part, [None, *PARTS]), ("target", target, TARGETS), ("layout", layout, LAYOUTS)
+    choices = (("part", part, [None, *PARTS]), ("target", target, TARGETS), ("layout", layout, LAYOUTS),
+               ("predictor", predictor, PREDICTORS))
     for name, value, known in choices:
         if value not in known:
             raise UsageError(f"There is no {name} {value!r}; choose from {', '.join(filter(None, known))}.")
     ways, lit = TARGETS[target], PARTS.get(part, [])
-    boxes = BOXES | dict(source=ways["source"], target=ways["target"])
+    boxes = BOXES | dict(source=ways["source"], target=ways["target"]) | PREDICTORS[predictor]
     if target == "context":
         boxes["answer"] = replace(boxes["answer"], title="readout")
     if target != "table":
@@ -303,12 +318,13 @@ def plot_architecture(part: str | None = None,   # a chapter's module, such as "
              for ends, path in arrows(boxes, target, layout)]
     for name, box in boxes.items():
         state = "" if not lit else "on" if name in lit else "off"
-        drawn.append(drawn_box(box, layout, inside(name, box, target, layout), state))
-    about = f' data-part="{part or ""}" data-target="{target}"'
-    return drawing([*drawn, legend(target, layout)], *LAYOUTS[layout], describe(part, target), about)
+        drawn.append(drawn_box(box, layout, inside(name, box, target, layout, predictor), state))
+    about = f' data-part="{part or ""}" data-target="{target}"' + ' data-predictor="queries"' * (predictor == "queries")
+    drawn.append(legend(target, layout, predictor))
+    return drawing(drawn, *LAYOUTS[layout], describe(part, target, predictor), about)
 
 # %% ../nbs/00c_architecture.ipynb #c609721b
 def tall(svg: str) -> str:
     "The same picture for a narrow page, if it is a wide one of `plot_architecture`; else nothing."
-    found = re.match(r'<svg [^>]*data-part="(\w*)" data-target="(\w+)"', svg)
-    return plot_architecture(found[1] or None, found[2], "tall").svg if found else ""
+    found = re.match(r'<svg [^>]*data-part="(\w*)" data-target="(\w+)"(?: data-predictor="(\w+)")?', svg)
+    return plot_architecture(found[1] or None, found[2], "tall", found[3] or "linear").svg if found else ""

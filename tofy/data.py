@@ -79,6 +79,10 @@ class Phrases:
     @property
     def lengths(self) -> Tensor: return self.offsets.diff()
 
+    def lengths_of(self, rows: Tensor) -> Tensor:
+        "The lengths of the phrases numbered `rows` alone: of a large text, reading all of them takes long."
+        return self.offsets[rows + 1] - self.offsets[rows]
+
     def known(self) -> Tensor:
         "How many tokens of each phrase are words of the vocabulary, not special tokens, int64 `(phrases,)`."
         found = [torch.zeros(0, dtype=torch.long)]
@@ -97,7 +101,7 @@ class Phrases:
     def batch(self, rows: Tensor) -> Tensor:
         "The ids of the phrases numbered `rows`, int64 `(B,T)`, padded on the right to the longest of them."
         begins = self.offsets[rows]                                           # (B,)
-        lengths = self.offsets[rows + 1] - begins                             # (B,)
+        lengths = self.lengths_of(rows)                                       # (B,)
         column = torch.arange(int(lengths.max()) if len(rows) else 0)         # (T,)
         inside = column < lengths[:, None]                                    # (B,T)
         where = (begins[:, None] + column).clamp_(max=max(len(self.flat) - 1, 0))
@@ -106,7 +110,7 @@ class Phrases:
     def take(self, rows: Tensor) -> "Phrases":
         "Only the phrases numbered `rows`, in this order, copied into memory."
         begins = self.offsets[rows]
-        lengths = self.offsets[rows + 1] - begins
+        lengths = self.lengths_of(rows)
         offsets = torch.cat([torch.zeros(1, dtype=torch.long), lengths.cumsum(0)])
         shift = (begins - offsets[:-1]).repeat_interleave(lengths)            # from a new place to its old one
         return Phrases(self.flat[torch.arange(len(shift)) + shift], offsets)

@@ -32,8 +32,10 @@ class ModelConfig:
     layers: int = setting(2, "Transformer blocks.", least=0, slider=(0, 12), group="Model")
     heads: int = setting(4, "Attention heads; they must divide dim.", least=1, slider=(1, 2, 4, 8, 16), group="Model")
     max_seq: int = setting(72, "Most tokens in a phrase.", least=1, derived="max_seq of the text", group="Model")
-    dropout: float = setting(.1, "Share of the activations dropped while training.", least=0, below=1, slider=(0, .9),
+    dropout: float = setting(.2, "Highest share of the activations dropped while training.", least=0, below=1, slider=(0, .9),
                              group="Model")
+    dropout_after: float = setting(5., "Passes before dropout begins; it has its full share after six times as many.",
+                                   least=0, unit="passes", group="Model", rare=True)
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,
                              choices=("rotary", "sinusoidal", "learned", "none"))
     rotary_base: float = setting(10_000., "Words over which the slowest rotary pair of numbers turns by one radian.",
@@ -84,6 +86,14 @@ def make_block(config: ModelConfig, dim: int, heads: int, dropout: float = 0.) -
     "A block as the config asks for it."
     return Block(dim, heads, dropout, rotary=config.positions == "rotary", base=config.rotary_base,
                  gated=config.feed_forward == "geglu")
+
+# %% ../nbs/05_encoder.ipynb #7cb4a1a1
+def dropout_share(model: ModelConfig,
+                  passes: float,    # how often the text has been read
+                 ) -> float:        # from 0 to the config's `dropout`
+    "The share of activations to drop: none in the first `dropout_after` passes, all of it after six times as many."
+    full, after = model.dropout, model.dropout_after
+    return full * min(max(passes - after, 0.) / (5 * after), 1.) if after else full
 
 # %% ../nbs/05_encoder.ipynb #4d72e462
 class Encoder(nn.Module):

@@ -210,7 +210,7 @@ def broken_ways(latent: Latent,
     if not len(blanks.rows):
         raise UsageError("These phrases contain no known word to hide; "
                          "give phrases with words of the training text.")
-    right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths[blanks.rows]
+    right, lengths = rank_blanks(latent.score, phrases, blanks), phrases.lengths_of(blanks.rows)
     found, rows = {"asked right": _way(right, right, 0.)}, row_ways(latent)
     for name, (width, scorer) in rows.items():
         fits = lengths <= width
@@ -291,7 +291,7 @@ def blank_facts(train: Phrases, phrases: Phrases, blanks: Blanks, vocab: Vocab) 
     around, within = (lambda t: t[:, 0] * V + t[:, 2]), (lambda t: (t[:, 0] * V + t[:, 1]) * V + t[:, 2])
     return dict(answer=torch.tensor(vocab.counts)[asked[:, 1]],
                 neighbours=how_often(around(asked), around(seen)), triple=how_often(within(asked), within(seen)),
-                position=blanks.positions, length=phrases.lengths[blanks.rows])
+                position=blanks.positions, length=phrases.lengths_of(blanks.rows))
 
 # %% ../nbs/12_gap.ipynb #7c054b42
 def plot_bins(bins: dict[str, list[dict]],   # model and, in the same bins, unigram and bigram: `by_bins`

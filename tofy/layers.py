@@ -127,6 +127,13 @@ class Dropout(nn.Module):
         keep = eights.view(torch.uint8)[:x.numel()].view(x.shape) >= self.below
         return x * (keep * (256 / (256 - self.below)))
 
+# %% ../nbs/04_layers.ipynb #d0d0d0d1
+def set_dropout(model: nn.Module, share: float) -> None:
+    "Give all dropout layers of a model another share."
+    for layer in model.modules():
+        if isinstance(layer, Dropout):
+            layer.share, layer.below = share, round(256 * share)
+
 # %% ../nbs/04_layers.ipynb #d7152bca
 def gated_width(dim: int) -> int:
     "W of a gated feed-forward network: 8/3·D, in multiples of 8, so that it has as many weights as a plain one."

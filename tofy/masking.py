@@ -87,6 +87,20 @@ def _blank(read: str, fate: str, answer: int, vocab: Vocab) -> str:
     return (f'<span style="display: inline-block; text-align: center; margin: .2em">'
             f'<small>{above}</small><br>{word}</span>')
 
+# %% ../nbs/03_masking.ipynb #02a13fea
+LONG_TEXT = 2**22   # tokens; in a longer text, a sample is drawn without looking at every token
+
+
+def places_in_a_long_text(flat: Tensor, most: int, generator: Generator) -> Tensor:   # int64 (Q,), Q at most `most`
+    "Places of known tokens of a text `(tokens,)`, rising: random places are looked at until enough of them are known."
+    found = torch.zeros(0, dtype=torch.long)
+    for _ in range(64):
+        places = torch.randint(len(flat), (most,), generator=generator)
+        found = torch.cat([found, places[flat[places] >= len(SPECIALS)]]).unique()
+        if len(found) >= most:
+            break
+    return found[torch.randperm(len(found), generator=generator)[:most]].sort().values
+
 # %% ../nbs/03_masking.ipynb #0fd59fa3
 class Blanks(NamedTuple):
     "Questions with a single blank, each given by a phrase and a position."
@@ -99,10 +113,13 @@ def all_blanks(phrases: Phrases,
                seed: int = 0,
               ) -> Blanks:
     "One single-blank question for each known token of the phrases, or for a random sample of `max_queries` tokens."
-    where = (phrases.flat >= len(SPECIALS)).nonzero()[:, 0]                     # (Q,)
-    if max_queries is not None and max_queries < len(where):
-        drawn = torch.randperm(len(where), generator=Generator().manual_seed(seed))[:max_queries]
-        where = where[drawn.sort().values]
+    generator = Generator().manual_seed(seed)
+    if max_queries is not None and len(phrases.flat) > max(LONG_TEXT, 8 * max_queries):
+        where = places_in_a_long_text(phrases.flat, max_queries, generator)     # (Q,)
+    else:
+        where = (phrases.flat >= len(SPECIALS)).nonzero()[:, 0]
+        if max_queries is not None and max_queries < len(where):
+            where = where[torch.randperm(len(where), generator=generator)[:max_queries].sort().values]
     rows = torch.searchsorted(phrases.offsets, where, right=True) - 1
     return Blanks(rows, where - phrases.offsets[rows])
 

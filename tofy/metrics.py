@@ -82,7 +82,7 @@ Scorer = Callable[[Masked], Tensor]   # a batch of questions → scores (M,V)
 def rank_batches(scorer: Scorer, phrases: Phrases, blanks: Blanks, batch: int = 256,
                 ) -> Iterator[tuple[Tensor, Masked, Tensor]]:
     "Score the blanks in batches, short phrases first; yields their indices `(M,)`, the questions and scores `(M,V)`."
-    order = phrases.lengths[blanks.rows].argsort(stable=True)
+    order = phrases.lengths_of(blanks.rows).argsort(stable=True)
     for chosen in order.split(batch) if len(order) else ():
         questions = ask(phrases, Blanks(blanks.rows[chosen], blanks.positions[chosen]))
         yield chosen, questions, scorer(questions)

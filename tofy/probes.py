@@ -12,14 +12,15 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Generator, Tensor, nn
+from torch import Generator, Tensor
 
 from .causes import CAUSES, Disguise, generate_causes
 from .colours import BLACK, BLUE, COLOURS, GREY, ORANGE, PINK, RED, SKY
 from .data import Phrases, pack
 from .encoder import LatentModel
 from .errors import UsageError
-from .masking import Blanks, ask
+from .masking import Blanks
+from .readout import blank_features, resting
 from .vocab import PAD, UNK, Vocab
 
 # %% ../nbs/11a_probes.ipynb #300ca808
@@ -142,7 +143,6 @@ def labelled(
     return Labelled(pack(rows), Blanks(torch.arange(n), torch.tensor(positions)), labels, questions)
 
 # %% ../nbs/11a_probes.ipynb #86f9160e
-@torch.no_grad()
 def features(
     model: LatentModel,             # or anything with its `model(inputs, mask)` and `model.encoder(ids)`
     phrases: Phrases,
@@ -150,24 +150,16 @@ def features(
     batch: int = 256,
 ) -> dict[str, Tensor]:             # `hidden` and `prediction` (Q,D) at the blanks; or `phrase` (N,D)
     "The hidden state and the prediction at each blank, or the mean hidden state of each phrase; without dropout."
-    rows = torch.arange(len(phrases)) if blanks is None else blanks.rows
-    was, found = isinstance(model, nn.Module) and model.training, []
-    if was:
-        model.eval()
-    try:
-        for some in torch.arange(len(rows)).split(batch):
-            if blanks is None:
-                ids = phrases.batch(rows[some])                                              # (B,T)
-                keep = (ids != PAD).float()[..., None]
-                found.append(((model.encoder(ids) * keep).sum(1) / keep.sum(1),))            # (B,D)
-            else:
-                questions = ask(phrases, Blanks(rows[some], blanks.positions[some]))
-                found.append(model(questions.inputs, questions.mask)[::-1])
-    finally:
-        if was:
-            model.train()
-    kinds = ["phrase"] if blanks is None else ["hidden", "prediction"]
-    return dict(zip(kinds, map(torch.cat, zip(*found, strict=True)), strict=True))
+    if blanks is not None:
+        read = blank_features(model, phrases, blanks, batch)
+        return dict(hidden=read["hidden"], prediction=read["prediction"])
+    found = []
+    with resting(model):
+        for rows in torch.arange(len(phrases)).split(batch):
+            ids = phrases.batch(rows)                                                        # (B,T)
+            keep = (ids != PAD).float()[..., None]
+            found.append((model.encoder(ids) * keep).sum(1) / keep.sum(1))                   # (B,D)
+    return dict(phrase=torch.cat(found))
 
 
 def word_features(

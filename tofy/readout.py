@@ -7,8 +7,10 @@ __all__ = ['KINDS', 'READS', 'Readout', 'choose_readout', 'blank_features', 'fit
 
 # %% ../nbs/07a_readout.ipynb #c13c96d4
 import itertools
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -125,33 +127,58 @@ def choose_readout(features: Mapping[str, Tensor],   # name → (N,F)
                 best = Readout(kind, reads, plain.mean, plain.scale, weight, bias, strength, mrr)
     return best
 
+# %% ../nbs/07a_readout.ipynb #74cde134
+def refitted(chosen: Readout, x: Tensor, words: Tensor, V: int) -> Readout:
+    "A readout of the same kind and strength, fitted to all these features `(N,F)` and words `(N,)`; its `mrr` stays."
+    plain = replace(chosen, mean=x.mean(0), scale=x.std(0, correction=0) + 1e-6)
+    weight, bias = FITS[chosen.kind][0](plain.standard(x), words, V, (chosen.strength,))[chosen.strength]
+    return replace(plain, weight=weight, bias=bias)
 
-def blank_features(model: LatentModel, phrases: Phrases, blanks: Blanks, batch: int = 512) -> dict[str, Tensor]:
-    "What a model makes of each blank, hidden alone: `hidden` `(Q,F)`, `prediction` `(Q,D)` and `words`, int64 `(Q,)`."
-    found, order = {}, phrases.lengths[blanks.rows].argsort(stable=True)
-    device, training = model.table.device, model.training
-    model.eval()
-    with torch.no_grad():
+# %% ../nbs/07a_readout.ipynb #dfa8a6af
+@contextmanager
+def resting(model: Any) -> Iterator[None]:
+    "In its block a model reads without dropout and without gradients; afterwards it is as it was before."
+    was = getattr(model, "training", False)
+    if was:
+        model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        if was:
+            model.train()
+
+# %% ../nbs/07a_readout.ipynb #880b128d
+def blank_features(model: Any,   # a `LatentModel`, or anything with its `model(inputs, mask)`
+                   phrases: Phrases,
+                   blanks: Blanks,
+                   batch: int = 512,
+                  ) -> dict[str, Tensor]:   # hidden (Q,F), prediction (Q,D), and words, int64 (Q,)
+    "What a model makes of each blank, hidden alone, without dropout; and the hidden words."
+    found, order = {}, phrases.lengths_of(blanks.rows).argsort(stable=True)
+    device = getattr(model, "table", phrases.flat).device
+    with resting(model):
         for chosen in order.split(batch):
             asked = ask(phrases, Blanks(blanks.rows[chosen], blanks.positions[chosen]))
             pred, hidden = model(asked.inputs.to(device), asked.mask.to(device))
             for name, part in dict(hidden=hidden.cpu(), prediction=pred.cpu(), words=asked.targets).items():
                 found.setdefault(name, part.new_empty((len(order), *part.shape[1:])))[chosen] = part
-    model.train(training)
     return found
 
-
+# %% ../nbs/07a_readout.ipynb #586ec66e
 def fit_readout(model: LatentModel,
                 phrases: Phrases,                    # for training
                 V: int,
                 kinds: Iterable[str] = KINDS,
                 reads: Iterable[str] = READS,
                 most: int = 20_000,                  # blanks, drawn with seed 0
+                blanks: Blanks | None = None,        # those to fit it on; None: draw them
+                refit: bool = True,                  # once it is chosen, fit it to all of the blanks
                ) -> Readout:
     "The best readout of a frozen model, fitted on training blanks; a `UsageError` for an unknown kind or no blanks."
     if unknown := set(kinds) - FITS.keys():
         raise UsageError(f"There is no readout {unknown.pop()!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
-    blanks = all_blanks(phrases, most)
+    blanks = all_blanks(phrases, most) if blanks is None else blanks
     held = blanks.rows % 10 == 0
     if not held.any() or held.all():
         held = torch.arange(len(held)) % 2 == 0
@@ -159,7 +186,8 @@ def fit_readout(model: LatentModel,
         raise UsageError("A readout needs at least two training blanks; give more phrases.")
     found = blank_features(model, phrases, blanks)
     words = found.pop("words")
-    return choose_readout({name: found[name] for name in reads}, words, held, V, kinds)
+    chosen = choose_readout({name: found[name] for name in reads}, words, held, V, kinds)
+    return refitted(chosen, found[chosen.reads], words, V) if refit else chosen
 
 # %% ../nbs/07a_readout.ipynb #0e823d0e
 def fit_shape(x: Tensor, V: int) -> tuple[Tensor, Tensor]:

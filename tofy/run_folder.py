@@ -106,7 +106,7 @@ def check_tokenizer(rule: str | PieceRule,
 
 # %% ../nbs/08d_run_folder.ipynb #d69c57b8
 # Settings of the model that came later, with the values that they have in a file that does not name them.
-EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform")
+EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform", dropout_after=0.)
 # Settings of the model that every settings file made by tofy names, the oldest too.
 ALWAYS = {"dim", "layers", "heads", "dropout", "positions", "predictor"}
 

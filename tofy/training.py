@@ -22,8 +22,9 @@ from . import checkpoint as store
 from . import loop, run_folder
 from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
-from .encoder import EMATeacher, LatentModel, ModelConfig
+from .encoder import EMATeacher, LatentModel, ModelConfig, dropout_share
 from .errors import UsageError, memory_advice
+from .layers import set_dropout
 from .loop import Run
 from .losses import latent_loss, sample_negatives, spread_loss
 from .masking import Blanks, Masked, all_blanks, mask_batch
@@ -209,6 +210,8 @@ class LatentRun(Run):
         "The held-out blanks, the same in every validation."
         return all_blanks(self.data.valid, self.config.eval_queries)
 
+    probe_blanks = cached_property(lambda self: all_blanks(self.data.train, PROBE_BLANKS))   # drawn once a run, too
+
 # %% ../nbs/09_training.ipynb #ba100132
 WHOLE_TABLE_LIMIT, SHARED_NEGATIVES = 20_000, 4096   # larger vocabularies are ranked against a shared sample
 PROBE_BLANKS = 4000   # training blanks to which each validation of a model with contextual targets fits a ridge
@@ -240,6 +243,7 @@ def predict(run: LatentRun, masked: Masked, said: Tensor | None) -> tuple[Tensor
     "Predictions, hidden states and targets in context, if any, `(M,D)` each; dropout is seeded by seed and step."
     c = run.config
     half = masked.inputs.is_cuda if c.bf16 is None else c.bf16
+    set_dropout(run.model, dropout_share(run.model.config, run.examples / len(run.data.train)))
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
@@ -281,13 +285,13 @@ def batch_loss(run: LatentRun, batch: Batch, measure: bool = True) -> tuple[Tens
 # %% ../nbs/09_training.ipynb #fc009844
 def quick_probe(run: LatentRun, record: LogRecord) -> None:
     "Give a model with contextual targets a readout to be validated by; for responses, also measure their retrieval."
-    model, data, began = run.model, run.data, run.clock.own
+    model, data, began, asked = run.model, run.data, run.clock.own, run.probe_blanks
     if run.config.target == "response" and data.valid_responses is not None:
         record.response_mrr = contextual.response_mrr(model, data.valid, data.valid_responses, run.config.target_states)
-    model.readout = fit_readout(model, data.train, len(data.vocab), ("ridge",), ("hidden",), PROBE_BLANKS)
+    model.readout = fit_readout(model, data.train, len(data.vocab), ("ridge",), ("hidden",), blanks=asked, refit=False)
     if not run.validation_seconds:                                      # the first of a run
-        logger.info("Each validation fits a quick probe to %d training blanks, as now in %.1f s.", PROBE_BLANKS,
-                    run.clock.own - began)
+        logger.info("Each validation fits a quick probe to the same %d training blanks, in the run's own time; this one "
+                    "took %.1f s.", len(asked.rows), run.clock.own - began)
 
 # %% ../nbs/09_training.ipynb #8259fd22
 def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
