@@ -206,7 +206,7 @@ FULL = dict(   # recipe, changes; phrases (whole batches), their lengths, words
 def test_memory_is_what_the_profiler_counts(name):
     "Within 20%: gradients, activations, ranking and workspace; weights and moments to the byte."
     which, changes, (n, shortest, longest, V) = FULL[name]
-    model, config = recipe(which, steps=10, **changes)
+    model, config = recipe(which, steps=10, dropout_after=0., **changes)      # dropout from the first step on
     data = data_of(random_rows(n, shortest, longest, V), V)
     run = new_run(data, model, config, None)
     rows = run.rows()
@@ -353,7 +353,7 @@ def test_a_short_run_and_a_step_too_large_for_the_card():
 def test_memory_with_targets_in_context(settings):
     "One encoder more as weights and not a gradient of it, a second pass without a teacher, the narrow predictor's share."
     data = builtin
-    run = new_run(data, *recipe("jepa", **(dict(dim=64, threads=1) | settings)))
+    run = new_run(data, *recipe("jepa", **(dict(dim=64, threads=1, dropout_after=0.) | settings)))
     rows = torch.arange(run.config.batch)
     run.rows = lambda: rows
     M = expected_blanks(askable(data)[rows], run.config).sum().item()

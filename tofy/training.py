@@ -104,11 +104,11 @@ RECIPES = {
     "tofy": (ModelConfig(), TrainConfig()),
     "notes": (
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
-                    feed_forward="gelu", rotary_base=100., init="uniform", predictor="mlp", attend_padding=True),
-        TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0.,
+                    dropout_after=0., feed_forward="gelu", rotary_base=100., init="uniform", predictor="mlp",
+                    attend_padding=True),
+        TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, smoothing=0.,
                     mask_mode="one", unk_targets=True, random_specials=True, negatives=32, learn_temperature=False,
-                    smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
-                    mse_weight=1.)),
+                    clip=0., mse_weight=1., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema")),
     "jepa": (ModelConfig(), TrainConfig(target="context", ema_decay=.999, corrupt=(1., 0., 0.), recipe="jepa")),
 }
 
