@@ -32,8 +32,8 @@ class ModelConfig:
     layers: int = setting(2, "Transformer blocks.", least=0, slider=(0, 12), group="Model")
     heads: int = setting(4, "Attention heads; they must divide dim.", least=1, slider=(1, 2, 4, 8, 16), group="Model")
     max_seq: int = setting(72, "Most tokens in a phrase.", least=1, derived="max_seq of the text", group="Model")
-    dropout: float = setting(.2, "Highest share of the activations dropped while training.", least=0, below=1, slider=(0, .9),
-                             group="Model")
+    dropout: float = setting(.2, "Highest share of the activations dropped while training.", least=0, below=1,
+                             slider=(0, .9), group="Model")
     dropout_after: float = setting(5., "Passes before dropout begins; it has its full share after six times as many.",
                                    least=0, unit="passes", group="Model", rare=True)
     positions: str = setting("rotary", "How the order of the words is encoded.", group="Model", rare=True,

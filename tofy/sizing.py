@@ -37,7 +37,7 @@ def parameters(config: ModelConfig,
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
     "The number of trainable parameters in each part of the model."
     D, L, W = config.dim, config.layers, query_width(config)
-    narrow = 2 * D * W + D + 4 * W + 4 * W + of_block(W, config)        # in, out; their biases, norm, query; block, its norms
+    narrow = 2 * D * W + D + 4 * W + 4 * W + of_block(W, config)       # in, out, their biases, norm, query; a block
     return dict(table=(config.vocab_size + config.ngrams) * D,       # with the buckets for the spelling of words
                 positions=config.max_seq * D if config.positions == "learned" else 0,
                 blocks=L * of_block(D, config),
@@ -83,7 +83,8 @@ PRESETS = {   # its name: millions claimed, from and to; V, dim, layers of the s
 
 def preset(name: str) -> tuple[ModelConfig, ModelConfig]:
     "The smallest and the largest model of a preset, with a two-layer predictor."
-    return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp", feed_forward="gelu") for V, dim, layers in PRESETS[name][2:])
+    return tuple(ModelConfig(V, dim, layers, 8, predictor="mlp", feed_forward="gelu")
+                 for V, dim, layers in PRESETS[name][2:])
 
 # %% ../nbs/14_sizing.ipynb #1f1faf51
 def plot_presets(ax=None):
@@ -171,7 +172,7 @@ def suggest(data: Data) -> tuple[ModelConfig, str]:   # the model, and why
 
 # %% ../nbs/14_sizing.ipynb #f2e978b9
 def kept_inside(dim: int, config: ModelConfig) -> int:
-    "How many numbers a feed-forward network keeps for each position: what `up` makes, its gelu, and a gated one's product."
+    "How many numbers a feed-forward network keeps a position: what `up` makes, its GELU, and a gated one's product."
     inner, halves = inner_width(dim, config)
     return 2 * halves * inner
 
@@ -186,7 +187,7 @@ def activations(model: ModelConfig,
     tokens, W = (train.batch or suited_batch(length)) * length, query_width(model)
     inner = kept_inside(D, model)
     whole = tokens * ((8 + 2 * turned + 2 * dropout) * D + inner + H + 4)         # a block that computes every position
-    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((5 + 2 * dropout) * D + inner + 2)   # … and at the blanks alone
+    last = tokens * ((6 + turned) * D + H + 2) + blanks * ((5 + 2 * dropout) * D + inner + 2)   # … at the blanks alone
     encoder = tokens * D * dropout + ((L - 1) * whole + last if L else 0)
     if W:                                                                         # every position, then a narrow block
         narrow = tokens * (10 * W + W // 16 + 2) + blanks * (8 * W + kept_inside(W, model) + 2)

@@ -290,8 +290,8 @@ def quick_probe(run: LatentRun, record: LogRecord) -> None:
         record.response_mrr = contextual.response_mrr(model, data.valid, data.valid_responses, run.config.target_states)
     model.readout = fit_readout(model, data.train, len(data.vocab), ("ridge",), ("hidden",), blanks=asked, refit=False)
     if not run.validation_seconds:                                      # the first of a run
-        logger.info("Each validation fits a quick probe to the same %d training blanks, in the run's own time; this one "
-                    "took %.1f s.", len(asked.rows), run.clock.own - began)
+        logger.info("Each validation fits a quick probe to the same %d training blanks, in the run's own time; this "
+                    "one took %.1f s.", len(asked.rows), run.clock.own - began)
 
 # %% ../nbs/09_training.ipynb #8259fd22
 def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
