@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.arms import SoftmaxModel
+from benchmarks.arms import BEFORE, SoftmaxModel
 from tofy import loop, training
 from tofy.causes import Disguise, disguise_of
 from tofy.crowding import effective_rank
@@ -91,7 +91,7 @@ MAIN = [name for name in ARMS if not name.startswith(("decay", "shared", "classe
 def prepare(data: Data, arm: str, seed: int, steps: int, more: dict) -> training.LatentRun:
     "A run that is ready to train."
     _, settings, kind = ARMS[arm]
-    settings = dict(corrupt=(1., 0., 0.), learn_temperature=kind is None) | settings | more
+    settings = BEFORE | dict(batch=64, corrupt=(1., 0., 0.), learn_temperature=kind is None) | settings | more
     name = settings.pop("name", "tofy")
     kept, job = (training.LatentModel, training.latent_loss), []
     try:
@@ -245,7 +245,7 @@ def neighbour_r2(run: training.LatentRun, data: Data) -> dict[str, float]:
 
 def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
     "Train and measure one arm."
-    data = load_data(source)
+    data = load_data(source, responses=arm == "response")
     blanks, V = all_blanks(data.valid, 3000), len(data.vocab)
     row = dict(arm=arm, about=ARMS[arm][0], seed=seed, steps=steps, data=Path(source).name, settings=more)
     if arm == "bag":

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.arms import BEFORE
 from benchmarks.jepa import rows, train
 from tofy import training
 from tofy.colours import COLOURS, GREY, ORANGE, PINK, SKY
@@ -106,7 +107,7 @@ def one(arm: str, seed: int, steps: int, more: dict) -> dict:
     row = dict(arm=arm, about=about, seed=seed, steps=steps, data="builtin", settings=more, exams=len(EXAMS), candidates=100)
     if arm == "baselines":
         return row | dict(found=baselines(data), date=str(date.today()))
-    run = training.new_run(data, *training.recipe("jepa", **dict(steps=steps, seed=seed, eval_every=10**9,
+    run = training.new_run(data, *training.recipe("jepa", **BEFORE | dict(batch=64, steps=steps, seed=seed, eval_every=10**9,
                                                                  threads=torch.get_num_threads()) | settings | more))
     spent, gauges = train(run, 0 if arm == "untrained" else steps)
     run.model.eval()

@@ -345,3 +345,16 @@ def plot_spellings(rows: list[dict], arms: list[str], axes=None):
     axes[1].set_ylabel("accuracy of a linear probe")
     axes[0].figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return axes
+
+
+def spellings_table(rows: list[dict], arms: list[str]) -> str:
+    "For each arm and number of spellings: the true word's MRR by its own scores and read, the act from a phrase, the seeds."
+    lines = [f"{'arm':11}{'spellings':>10}{'own MRR':>9}{'read':>7}{'act, phrase':>13}{'seeds':>7}"]
+    for arm in arms:
+        for spellings, some in by_spellings(rows).items():
+            if seeds := by_seed(some, arm, READ):
+                act = middle(some, arm, "probes/act bag" if arm == "bag" else "probes/act phrase")
+                cells = [f"{value:.3f}".replace("0.", ".", 1) if value == value else "–"
+                         for value in (middle(some, arm, OWN), middle(some, arm, READ), act)]
+                lines.append(f"{arm:11}{spellings:10}{cells[0]:>9}{cells[1]:>7}{cells[2]:>13}{len(seeds):7}")
+    return "\n".join(lines)

@@ -69,7 +69,7 @@ def start_small(model: nn.Module, layers: int) -> None:
     for name, layer in model.named_modules():
         if isinstance(layer, nn.Linear):
             adds = name.endswith(("attention.out", "down"))
-            nn.init.normal_(layer.weight, std=STD / math.sqrt(2 * layers) if adds else STD)
+            nn.init.normal_(layer.weight, std=STD / math.sqrt(2 * max(layers, 1)) if adds else STD)
             nn.init.zeros_(layer.bias)
 
 

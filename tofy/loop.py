@@ -76,6 +76,7 @@ class Run:
     MODEL: ClassVar[str]                # file name of the best model
     STATE: ClassVar[str]                # file name of the state that a run is resumed from
     RECORD: ClassVar[Any]               # dataclass of a log line
+    EARLIER: ClassVar[dict[str, Any]] = {}          # settings of the model that an older state does not name
     COUNTERS: ClassVar[tuple[str, ...]] = ("step", "examples", "progress", "best", "validation_seconds")
 
     def next_batch(self) -> Any:
@@ -269,7 +270,7 @@ def check_settings(run: Run, header: dict) -> None:
     "Raise a `UsageError` if the settings of a resumed run differ from the saved ones, except those in MAY_CHANGE."
     now = json.loads(json.dumps(dict(model=asdict(run.model.config), train=asdict(run.config))))
     changed = [name for part in now for name, value in now[part].items()
-               if name not in MAY_CHANGE and value != header[part].get(name, value)]
+               if name not in MAY_CHANGE and value != (run.EARLIER | header[part]).get(name, value)]
     if changed:
         raise UsageError(f"A resumed run keeps its settings, but {', '.join(changed)} differs from the saved run in "
                          f"{run.folder}; give the same value, or begin another run in another folder.")

@@ -105,8 +105,10 @@ def check_tokenizer(rule: str | PieceRule,
                          f"put the right {TOKENIZER} into the folder, or train again.")
 
 # %% ../nbs/08d_run_folder.ipynb #d69c57b8
-# Settings that came later, as a file was made that does not hold them.
+# Settings of the model that came later, with the values that they have in a file that does not name them.
 EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="uniform", dropout_after=0.)
+# Settings of the model that every settings file made by tofy names, the oldest too.
+ALWAYS = {"dim", "layers", "heads", "dropout", "positions", "predictor"}
 
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
@@ -122,7 +124,8 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     name_rule(header)
     name_rule(header.get("data"))
     with store.reading(path, "was not written by this version of tofy"):
-        config, counts = ModelConfig(**EARLIER | header["config"]), read_counts(tensors.pop("vocab.counts"), header)
+        header["config"] = EARLIER | header["config"]
+        config, counts = ModelConfig(**header["config"]), read_counts(tensors.pop("vocab.counts"), header)
         vocab = stored_vocab(folder, header, counts)
     if len(vocab) != config.vocab_size or len(counts) != len(vocab):
         raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of "
@@ -221,7 +224,8 @@ def add_readout(folder: str | Path, model: LatentModel, data: Data) -> None:
 def warm_start(model: LatentModel, vocab: Vocab, folder: str | Path) -> int:
     "Copy encoder, predictor and embeddings of shared words from the run in `folder`; returns the number of words."
     other, words, _ = load_model(folder)
-    for name in ("dim", "layers", "heads", "predictor", "positions"):
+    places = dict(rotary=["rotary_base"], none=[]).get(model.config.positions, ["init"])      # init: how loud they are
+    for name in ("dim", "layers", "heads", "predictor", "positions", "feed_forward", *places):
         ours, theirs = getattr(model.config, name), getattr(other.config, name)
         if ours != theirs:
             raise UsageError(f"{folder} has {name} {theirs}, this run has {ours}; to start from it, use {theirs}.")
@@ -324,12 +328,14 @@ def own_data(folder: str | Path,
 
 # %% ../nbs/08d_run_folder.ipynb #9bb94945
 def load_settings(path: str | Path) -> dict[str, Any]:
-    "Read the tables of a settings file; if `tokens` is tokenizer.json, it becomes the path of the one beside the file."
+    "Read the tables of a settings file; a tokenizer.json in `tokens` becomes the path of the one beside the file."
     tables = load_tables(path)
     data = tables.get("data")
     name_rule(data)
     if isinstance(data, dict) and data.get("tokens") == TOKENIZER:
         data["tokens"] = str(Path(path).parent / TOKENIZER)
+    if isinstance(model := tables.get("model"), dict) and model.keys() >= ALWAYS:
+        tables["model"] = EARLIER | model
     return tables
 
 # %% ../nbs/08d_run_folder.ipynb #0b0fa826

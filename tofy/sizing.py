@@ -37,7 +37,7 @@ def parameters(config: ModelConfig,
               ) -> dict[str, int]:               # table, positions, blocks, norms, predictor, temperature
     "The number of trainable parameters in each part of the model."
     D, L, W = config.dim, config.layers, query_width(config)
-    narrow = 2 * D * W + D + 2 * W + 4 * W + of_block(W, config)                # in, out; norm, query; block and its norms
+    narrow = 2 * D * W + D + 4 * W + 4 * W + of_block(W, config)        # in, out; their biases, norm, query; block, its norms
     return dict(table=(config.vocab_size + config.ngrams) * D,       # with the buckets for the spelling of words
                 positions=config.max_seq * D if config.positions == "learned" else 0,
                 blocks=L * of_block(D, config),
@@ -205,7 +205,7 @@ def ranking(model: ModelConfig, train: TrainConfig, blanks: float) -> tuple[floa
     if N:                                                                         # negatives of each blank, (M,N,D)
         return unit + 2 * M * (1 + N) * D, 0, max(4 * M * N * D, 2 * V * D)
     if V <= training.WHOLE_TABLE_LIMIT:
-        return unit + V * D + M * V, 0, max(M * V + V * D, 3 * V * D - M * V)
+        return unit + V * D + M * D + M * V, 0, max(M * V + V * D, 3 * V * D - M * V)
     smooth = int(train.smoothing > 0)                                             # negatives of all blanks, (K,D)
     return unit + 2 * (M + K) * D + (5 + smooth) / 4 * M * K, (2 + 2.25 * smooth) * M * K, max(2 * M * K, V * D)
 

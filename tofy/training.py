@@ -104,7 +104,7 @@ RECIPES = {
     "tofy": (ModelConfig(), TrainConfig()),
     "notes": (
         ModelConfig(vocab_size=32_000, dim=256, layers=4, heads=4, max_seq=72, dropout=0., positions="sinusoidal",
-                    feed_forward="gelu", init="uniform", predictor="mlp", attend_padding=True),
+                    feed_forward="gelu", rotary_base=100., init="uniform", predictor="mlp", attend_padding=True),
         TrainConfig(recipe="notes", steps=10_000, seconds=None, batch=16, lr=3e-4, weight_decay=.01, clip=0.,
                     mask_mode="one", unk_targets=True, random_specials=True, negatives=32, learn_temperature=False,
                     smoothing=0., aux_weight=.1, reduction="notes", replacement=True, best_by="acc_ema",
@@ -151,7 +151,7 @@ class LatentRun(Run):
     acc_ema: float = 0.
     epoch: tuple = (-1, ())             # number and batches of the current epoch
 
-    MODEL, STATE, RECORD = run_folder.MODEL, run_folder.STATE, LogRecord
+    MODEL, STATE, RECORD, EARLIER = run_folder.MODEL, run_folder.STATE, LogRecord, run_folder.EARLIER
     COUNTERS = (*Run.COUNTERS, "acc_ema")
 
     def next_batch(self) -> Batch: return next_batch(self)
