@@ -66,7 +66,7 @@ def memory(data: Data, seconds: float, seed: int, report: Report, share: float =
     """
     model, config = recipe(seed=seed, threads=torch.get_num_threads(), **changes)
     began = time.perf_counter()
-    piece = Memory.build(LatentModel(replace(model, vocab_size=len(data.vocab))), data.train, 1024)   # as fast as the trained one
+    piece = Memory.build(LatentModel(replace(model, vocab_size=len(data.vocab))), data.train, 256)    # as fast as the trained one
     contexts = min(int(data.train.known().sum()), 50_000)
     kept = min(share * seconds, 1.2 * contexts * piece.seconds / len(piece))
     spent = time.perf_counter() - began
