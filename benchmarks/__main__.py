@@ -4,7 +4,8 @@
     python -m benchmarks casual.txt --valid 350 --arms tofy third bert --out casual.jsonl --plot casual.png
     python -m benchmarks casual.txt --valid 350 --arms bert --seeds 5 --set lr=0.001 dropout=0.1
 
-The arms: tofy, our recipe; third and half, the same for that share of the time; softmax, our loop with dot products and
+The arms: tofy, our recipe; third and half, the same for that share of the time; memory, our recipe with a memory
+of its training contexts, built within the time; softmax, our loop with dot products and
 a bias as scores (tied to the table, as ours); modern, transformers' ModernBertForMaskedLM in a plain loop, the strongest
 opponent that we know; bert, its BertForMaskedLM with the Trainer; notes, the recipe notes; plain, a loop as one first
 writes it. modern and bert need: pip install 'tofy[bench]'

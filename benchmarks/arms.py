@@ -7,6 +7,7 @@ clock stands still, the last time at the end.
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -18,6 +19,7 @@ from tofy import loop, training
 from tofy.data import Data
 from tofy.encoder import LatentModel
 from tofy.masking import Masked, mask_batch
+from tofy.memory import Memory
 from tofy.training import new_run, open_run, recipe
 from tofy.vocab import PAD, SPECIALS
 
@@ -54,6 +56,25 @@ def scorer(model: LatentModel) -> Callable[[Masked], Tensor]:
         model.train(was)
         return scores
     return score
+
+
+def memory(data: Data, seconds: float, seed: int, report: Report, share: float = .1, **changes) -> None:
+    """Our recipe, then a memory of its training contexts (chapter 10a), both within the time.
+
+    At most this share of the time is kept for building; a memory that would take longer holds fewer contexts. The last
+    two reports are those without and with the memory.
+    """
+    model, config = recipe(seed=seed, threads=torch.get_num_threads(), **changes)
+    began = time.perf_counter()
+    piece = Memory.build(LatentModel(replace(model, vocab_size=len(data.vocab))), data.train, 256)    # as fast as the trained one
+    contexts = min(int(data.train.known().sum()), 50_000)
+    kept = min(share * seconds, 1.2 * contexts * piece.seconds / len(piece))
+    spent = time.perf_counter() - began
+    run = open_run(data, model, replace(config, steps=None, seconds=seconds - spent - kept))
+    watch(run, seconds, lambda at, examples, scorer: report(spent + at, examples, scorer))
+    spent += run.clock.seconds
+    built = Memory.build(run.model, data.train, seconds=seconds - spent)
+    report(spent + built.seconds, run.examples, built.scorer(run.model))
 
 
 class SoftmaxModel(LatentModel):
@@ -176,5 +197,5 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape))).train()
 
 
-ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), softmax=softmax, bert=bert, modern=plain_loop,
+ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), memory=memory, softmax=softmax, bert=bert, modern=plain_loop,
             notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

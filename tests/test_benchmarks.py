@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,11 @@ from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_
 from tofy import encoder, layers, loop, training
 from tofy.causes import Disguise
 from tofy.data import load_data
+from tofy.masking import all_blanks
+from tofy.memory import Memory
+from tofy.metrics import judge
 from tofy.probes import labelled, word_features
+from tofy.readout import blank_features
 from tofy.vocab import SPECIALS
 
 ROOT, DATA = Path(__file__).parents[1], load_data("builtin:200")
@@ -47,6 +52,26 @@ def test_an_arm_reports_to_its_end(arm):
     seconds, examples = zip(*seen)
     assert list(seconds) == sorted(seconds) and examples[-1] > 0
     assert seconds[-1] > {"third": .3, "half": .5}.get(arm, .9) * (1.5 if arm not in ("third", "half") else 1)
+
+
+def test_a_memory_is_built_within_the_time(monkeypatch):
+    "By a clock that only moves when it is asked and with each blank: reading all blanks takes 3% of the time, then 40%."
+    clock, own, words = [0.], blank_features, int(DATA.train.known().sum())
+    monkeypatch.setattr("tofy.memory.PIECE", 256)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock.__setitem__(0, clock[0] + 5e-4) or clock[0])
+    for takes in (.03, .4):
+        def slow(model, phrases, blanks, takes=takes):
+            clock[0] += takes * len(blanks.rows) / words
+            return own(model, phrases, blanks)
+
+        monkeypatch.setattr("tofy.memory.blank_features", slow)
+        seen = []
+        ARMS["memory"](DATA, 1., 0, lambda at, examples, scorer, seen=seen: seen.append((at, scorer)), **SMALL)
+        (*_, (before, _), (end, scorer)) = seen
+        kept, = (cell.cell_contents for cell in scorer.__closure__ if isinstance(cell.cell_contents, Memory))
+        assert len(kept) == words if takes < .1 else 256 <= len(kept) < words / 3
+        assert .9 < end < 1.02 and before < end
+        assert 0 < judge(scorer, DATA.valid, all_blanks(DATA.valid, 50), len(DATA.vocab))["mrr"] < 1
 
 
 def test_operations_are_counted():

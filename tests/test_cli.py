@@ -561,6 +561,15 @@ def test_at_the_prompt_of_fill(tofy, trained):
     assert result.code == 0 and "no blank found" in result.err and result.out.startswith("the _ sat\n")
 
 
+def test_fill_asks_a_memory_on_request(tofy, trained):
+    plain, asked = (tofy("fill", "run", "the _ sat", "--json", *more) for more in ([], ["--memory"]))
+    assert "a memory of" in asked.err and "training contexts" in asked.err and "built in" in asked.err and "memory" not in plain.err
+    (before,), (after,) = (result.json["answers"] for result in (plain, asked))
+    assert after["measure"] == "share" and after["note"].startswith("words are read by a memory of ") and before["measure"] == "cosine"
+    shares = [share for _, share in after["top"]]
+    assert shares == sorted(shares, reverse=True) and 0 < sum(shares) <= 1 + 1e-6
+
+
 def test_nothing_is_stripped_but_on_request(tofy, trained):
     plain = tofy("diff", "run", "the cat _ cat => cat", "--json").json["answers"][0]
     stripped = tofy("diff", "run", "the cat _ cat => cat", "--strip-answer", "--json").json["answers"][0]

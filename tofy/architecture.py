@@ -171,7 +171,8 @@ PARTS = {name: boxes.split() for boxes, names in {
     "prediction target loss": "losses", "source target loss": "targets", "answer": "inference readout",
     "metrics": "metrics benchmark", "step": "loop schedule processes plan background",
     "folder": "checkpoint run_folder curves", "loss step folder": "training", "source answer": "crowding",
-    "answer metrics": "gap", "predictor prediction source target loss": "collapse", "doctor": "doctor",
+    "prediction answer": "memory", "answer metrics": "gap",
+    "predictor prediction source target loss": "collapse", "doctor": "doctor",
     "rows blocks predictor step": "sizing", "use": "panels terminal cli sharing"}.items() for name in names.split()}
 
 # %% ../nbs/00c_architecture.ipynb #a1e26d2e

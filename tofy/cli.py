@@ -334,11 +334,14 @@ def names_folder(first: str, rest: list[str]) -> bool:
     return all(part in separated for part in parts if blank.search(part))
 
 # %% ../nbs/16_cli.ipynb #b0699da6
-def answer_all(words: list[str], ask: Callable, as_json: bool, readout: str | None = None) -> None:
+def answer_all(words: list[str], ask: Callable, as_json: bool, readout: str | None = None,
+               memory: bool = False) -> None:
     "Print the answer to each phrase; without phrases, to each one typed at a prompt or read from a pipe."
     from tofy.inference import Answers, load
     folder, phrases = split_folder(words)
     latent = load(folder, readout)
+    if memory:
+        remember(latent, folder)
     if phrases:
         answers = Answers(ask(latent, phrase) for phrase in phrases)
         texts = [*map(repr, answers), *([repr(answers)] if len(answers) > 1 else [])]
@@ -352,6 +355,15 @@ def answer_all(words: list[str], ask: Callable, as_json: bool, readout: str | No
             say(str(error))
 
 # %% ../nbs/16_cli.ipynb #03750474
+def remember(latent: Any, folder: Path) -> None:
+    "Let a loaded run ask a memory of the text it was trained on, and print its size and how long it took."
+    from tofy.inference import run_data
+    from tofy.memory import Memory
+    memory = Memory.build(latent.model, run_data(folder).train)
+    memory.attach(latent.model)
+    say(f"Asked as well: {memory}, built in {memory.seconds:.1f} s.")
+
+
 def typed_phrases() -> Iterator[str]:
     "Yield the phrases typed at the terminal, until an empty line; from a pipe, all lines that are not empty."
     at_prompt = sys.stdin.isatty()
@@ -395,15 +407,23 @@ def diff(
 
 
 @app.command()
-def fill(words: Words = None, top: Top = 5, readout: ReadoutKind = None, as_json: AsJson = False) -> None:
+def fill(
+    words: Words = None,
+    top: Top = 5,
+    readout: ReadoutKind = None,
+    memory: flag("--memory", "Ask a memory of the run's training text as well, built now (chapter 10a).") = False,
+    as_json: AsJson = False,
+) -> None:
     """Fill a blank with the nearest words.
 
-    Example:
+    Examples:
 
       tofy fill runs/latent "david has _ to london ."
+
+      tofy fill runs/latent "david has _ to london ." --memory
     """
     from tofy import inference
-    answer_all(words or [], lambda latent, phrase: inference.fill(latent, phrase, top), as_json, readout)
+    answer_all(words or [], lambda latent, phrase: inference.fill(latent, phrase, top), as_json, readout, memory)
 
 # %% ../nbs/16_cli.ipynb #418bef01
 @app.command("eval")
