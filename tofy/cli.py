@@ -26,16 +26,19 @@ import typer
 from tofy.terminal import (
     AsJson,
     ConfigFile,
+    Epochs,
     GroupedCommand,
     Overwrite,
     Resume,
     check_repeated,
     figure_table,
     flag,
+    in_epochs,
     light_class,
     option,
     print_everything,
     say,
+    say_epochs,
     show,
     watch,
     with_settings,
@@ -121,6 +124,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
+    epochs: Epochs = None,
     loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
@@ -143,6 +147,8 @@ def train(
 
       tofy train --resume --out runs/mine       # after Ctrl-C or a crash
 
+      tofy train my.txt --epochs 5 --keep epochs    # eval runs/latent@STEP
+
       torchrun --nproc_per_node 2 -m tofy train my.txt    # two processes
 
       tofy train --config runs/mine/run.toml --out runs/again
@@ -151,7 +157,7 @@ def train(
     from tofy.processes import group
     given = named(given, data, tokenizer)
     with group(), no_empty_folder(out):                          # one process, unless torchrun started several
-        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms)
+        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs)
 
 # %% ../nbs/16_cli.ipynb #81a00072
 def say_data(data: Any, given: dict[str, Any]) -> None:
@@ -190,7 +196,7 @@ def say_processes(data: Any, plan: Any) -> None:
 
 
 def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
-                 overwrite: bool, as_json: bool, loss_terms: bool) -> None:
+                 overwrite: bool, as_json: bool, loss_terms: bool, epochs: float | None = None) -> None:
     "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
     from tofy import processes, run_folder
     from tofy.checkpoint import SETTINGS, make_run_folder
@@ -203,6 +209,8 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     read = partial(source_data, process_rank=processes.process_rank(), all_gather=processes.all_gather)
     data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
     say_data(data, given)
+    if epochs:
+        plan.train = in_epochs(plan.train, data, None, epochs, given)
     say_model(data, plan)
     say_processes(data, plan)
     plan.train.device = processes.own_device(plan.train.device)
@@ -213,10 +221,11 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
         say(f"Stopped; go on with: {command_line('tofy', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     if processes.process_rank() == 0:
+        say_epochs(run_folder.read_log(out), epochs, plan.train.keep)
         show_outcome(data, out, as_json)
 
 # %% ../nbs/16_cli.ipynb #26d811c8
-FREE = "steps", "seconds", "threads"   # settings that a resumed run may change
+FREE = "steps", "seconds", "threads", "keep", "keep_last"   # settings that a resumed run may change
 
 
 def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None, out: Path) -> dict[str, Any]:
@@ -304,7 +313,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
 def split_folder(words: list[str]) -> tuple[Path, list[str]]:
     "Split arguments into the run folder (runs/latent, unless the first one is a folder) and the phrases."
     first = words[0] if words else ""
-    if first and is_folder(first):
+    if first and (is_folder(first) or names_checkpoint(first)):
         return Path(first), words[1:]
     if first and names_folder(first, words[1:]):
         raise UsageError(f"There is no folder {first}; train first (tofy train --out {shlex.quote(first)}), or name "
@@ -318,6 +327,13 @@ def is_folder(name: str) -> bool:
         return Path(name).is_dir()
     except (OSError, ValueError):                                # too long, or with a null character
         return False
+
+
+def names_checkpoint(name: str) -> bool:
+    "Whether this is RUN@CHECKPOINT, such as `runs/mine@5000`, of a run that is there."
+    from tofy.history import address
+    run, which = address(name)
+    return (which != "best" or name.endswith("@best")) and is_folder(str(run))
 
 
 def names_folder(first: str, rest: list[str]) -> bool:
@@ -365,7 +381,8 @@ def typed_phrases() -> Iterator[str]:
 
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder, or a checkpoint of it such as "
+                                                              "runs/latent@5000, @last or @best.")]
 Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 ReadoutKind = option("Read words from the model's vectors by a readout fitted now: linear, ridge or prototypes.", str,
                      "the run's own, if it has one")
@@ -585,7 +602,11 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
       tofy diagnose runs/mine --json
     """
     from tofy.doctor import diagnose as examine
+    from tofy.history import address
     from tofy.inference import load, run_figures
+    if names_checkpoint(str(folder)):
+        raise UsageError(f"tofy diagnose reads the log of a whole run; name {address(folder)[0]}, or measure this "
+                         f"checkpoint with {command_line('tofy', 'eval', folder)}")
     latent, result = load(folder), dict(findings=[], baselines={}, model=None, crowding=None, gap=None)
     findings = examine(folder)
     result["findings"] = [finding.to_dict() for finding in findings]

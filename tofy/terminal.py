@@ -14,12 +14,12 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from tqdm import tqdm
@@ -133,7 +133,37 @@ def flag(name: str, help: str) -> Any:
 AsJson = flag("--json", "Print one JSON object, and nothing else, on standard output.")
 Resume = flag("--resume", "Resume the run in --out.")
 Overwrite = flag("--overwrite", "Replace the run in --out.")
+Epochs = option("Read the text this many times, instead of steps or seconds.", float)
 ConfigFile = option("Settings from a TOML file, such as a run's run.toml.", Path)
+
+# %% ../nbs/15d_terminal.ipynb #9354920f
+C = TypeVar("C", bound=Any)
+
+
+def in_epochs(config: C,                   # the settings of a run
+              data: Any,                   # what it learns from
+              shape: Any,                  # of a decoder
+              epochs: float,
+              given: Mapping[str, Any],    # what the user has asked for
+             ) -> C:
+    "The settings with a length of so many epochs, in steps; a `UsageError` if another length was given as well."
+    if epochs <= 0:
+        raise UsageError(f"epochs is {epochs:g}; it must be above 0.")
+    if other := [name for name in ("steps", "seconds") if given.get(name) is not None]:
+        raise UsageError(f"Give either epochs or {other[0]}, not both.")
+    if config.batch is None:
+        from tofy.training import suited_batch
+        config = replace(config, batch=suited_batch(data.train))
+    each = data.epoch_steps(config, shape)
+    say(f"An epoch takes {each:,.1f} steps".replace(".0 steps", " steps"))
+    return replace(config, steps=max(math.ceil(epochs * each - 1e-9), 1), seconds=None)
+
+
+def say_epochs(records: Sequence[Any], epochs: float | None, keep: int | str | None) -> None:
+    "Print a run's log by epoch, if it was given epochs, or keeps checkpoints by epoch."
+    from tofy.history import epoch_table
+    if epochs or keep == "epochs":
+        say(epoch_table(records))
 
 # %% ../nbs/15d_terminal.ipynb #6473c95f
 def with_settings(*kinds: type,                  # configs; if several have the same name, the first counts

@@ -169,7 +169,7 @@ class LatentRun(Run):
     def record(self, is_line: bool = False) -> LogRecord:
         return LogRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                          learning_rate(self.config, self.progress), acc_ema=self.acc_ema, **self.metrics,
-                         progress=self.progress, is_line=is_line)
+                         progress=self.progress, is_line=is_line, epoch=self.step / self.data.epoch_steps(self.config))
 
     def at_log_step(self) -> None:
         if "acc_neg" in self.metrics:

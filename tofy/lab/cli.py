@@ -16,15 +16,18 @@ import typer
 from tofy.terminal import (
     AsJson,
     ConfigFile,
+    Epochs,
     GroupedCommand,
     Overwrite,
     Resume,
     check_repeated,
     flag,
+    in_epochs,
     light_class,
     noting_signals,
     option,
     say,
+    say_epochs,
     show,
     watch,
     with_settings,
@@ -48,7 +51,8 @@ app.add_typer(tokenizer_app, name="tokenizer")
 RUN = Path("runs/decoder")
 Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a "
                                                           "folder of source code, or stdlib.")]
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder, or a checkpoint of it such as "
+                                                              "runs/decoder@5000, @last or @best.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
 ReplaceFile = flag("--overwrite", "Replace a file of this name.")
 Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
@@ -153,6 +157,7 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = RUN,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    epochs: Epochs = None,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -170,6 +175,8 @@ def train(
 
       tofy lab train --resume --out runs/book           after Ctrl-C or a crash
 
+      tofy lab train book.txt --epochs 5 --keep epochs --out runs/book
+
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
     """
     from tofy.checkpoint import make_run_folder, no_empty_folder
@@ -184,7 +191,10 @@ def train(
             job = begun_with(start_from, given, named)
         else:
             job = planned(preset, config, given)
-        run_training(*job, out, resume, overwrite, as_json)
+        if epochs:
+            texts, model, settings = job
+            job = texts, model, in_epochs(settings, texts, shape_of(model), epochs, given)
+        run_training(*job, out, resume, overwrite, as_json, epochs)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -232,7 +242,12 @@ def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -
     return asked_as(data, texts, parent.model.config.context), branch(parent), train
 
 
-FREE = "steps", "seconds", "threads", "cache"   # settings that a resumed run may change
+def shape_of(model: Any) -> Any:
+    "The shape of what a run begins with: a shape, or a trained decoder."
+    return getattr(getattr(model, "model", model), "config", model)
+
+
+FREE = "steps", "seconds", "threads", "cache", "keep", "keep_last"   # settings that a resumed run may change
 
 
 def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
@@ -281,7 +296,8 @@ def is_parent(folder: Path, out: Path) -> bool:
     return kin_of(load_decoder(folder)).hash in [kin.hash for kin in ancestors(load_decoder(out))][-1:]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #b85f6097
-def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> None:
+def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool,
+                 epochs: float | None = None) -> None:
     "Train with a progress bar, then print the result."
     from tofy.checkpoint import measured, read_records
     from tofy.lab.training import TextRecord, text_baselines, validation_table
@@ -292,6 +308,7 @@ def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, 
         raise typer.Exit(130)
     log = read_records(out, TextRecord)
     say(validation_table(log))
+    say_epochs(log, epochs, config.keep)
     best = min(measured(log, "valid_loss"), key=lambda r: r.valid_loss, default=None)
     result = dict(out=str(out), baselines=text_baselines(data))
     if best:
@@ -416,12 +433,21 @@ def grid(
 ) -> None:
     """Compare what several decoders write after the same prompts.
 
-    Example:
+    RUN@500 is a kept checkpoint, RUN@all all of them.
+
+    Examples:
 
       tofy lab grid runs/book runs/book-layer --prompt "ROMEO:" --prompt "The king" --temperature 0
+
+      tofy lab grid runs/book@all
     """
+    from tofy.history import checkpoints
     from tofy.lab.writing import Sampling, load_decoder, write_grid
-    writers = {str(folder): load_decoder(folder) for folder in folders}
+    every = [name for folder in folders for name in (
+        checkpoints(str(folder)[:-4]) if str(folder).endswith("@all") and not folder.is_dir() else [str(folder)])]
+    if not every:
+        raise UsageError(f"{folders[0]} names no kept checkpoint; train with --keep.")
+    writers = {name: load_decoder(name) for name in every}
     made = write_grid(writers, prompt or ["\n"], tokens, Sampling(temperature, seed=seed))
     rows = [dict(prompt=row[0].prompt) | {name: w.text for name, w in zip(made.names, row)} for row in made.rows]
     show(dict(rows=rows), as_json, repr(made))
