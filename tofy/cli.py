@@ -29,7 +29,10 @@ from tofy.terminal import (
     Epochs,
     GroupedCommand,
     Overwrite,
+    ReportTo,
     Resume,
+    ToTensorBoard,
+    asked_reporters,
     check_repeated,
     figure_table,
     flag,
@@ -125,6 +128,8 @@ def train(
     resume: Resume = False,
     overwrite: Overwrite = False,
     epochs: Epochs = None,
+    tensorboard: ToTensorBoard = False,
+    report_to: ReportTo = None,
     loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
@@ -157,7 +162,8 @@ def train(
     from tofy.processes import group
     given = named(given, data, tokenizer)
     with group(), no_empty_folder(out):                          # one process, unless torchrun started several
-        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs)
+        reporters = asked_reporters(tensorboard, report_to, out, resume)
+        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs, reporters)
 
 # %% ../nbs/16_cli.ipynb #81a00072
 def say_data(data: Any, given: dict[str, Any]) -> None:
@@ -195,14 +201,12 @@ def say_processes(data: Any, plan: Any) -> None:
         say(f"{world_size()} processes train one model, {batch} phrases a step in all.")
 
 
-def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
-                 overwrite: bool, as_json: bool, loss_terms: bool, epochs: float | None = None) -> None:
-    "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
+def planned(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
+            epochs: float | None) -> tuple[Any, Any]:
+    "The plan and the data of a run, new or resumed; prints what was read."
     from tofy import processes, run_folder
-    from tofy.checkpoint import SETTINGS, make_run_folder
+    from tofy.checkpoint import SETTINGS
     from tofy.hub import source_data
-    from tofy.training import train as records
-    processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
     if resume:
         given, config, recipe = check_resume(given, config, recipe, out), out / SETTINGS, None
     plan = plan_for(recipe, config, given)
@@ -211,11 +215,24 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     say_data(data, given)
     if epochs:
         plan.train = in_epochs(plan.train, data, None, epochs, given)
+    return plan, data
+
+
+def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
+                 overwrite: bool, as_json: bool, loss_terms: bool, epochs: float | None = None,
+                 report_to: list[Any] | None = None) -> None:
+    "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
+    from tofy import processes, run_folder
+    from tofy.checkpoint import make_run_folder
+    from tofy.reporting import reported
+    from tofy.training import train as records
+    processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
+    plan, data = planned(recipe, config, given, out, resume, epochs)
     say_model(data, plan)
     say_processes(data, plan)
     plan.train.device = processes.own_device(plan.train.device)
-    stopped = watch(records(data, plan.model, plan.train, out, resume, overwrite), plan.train,
-                    partial(log_line, terms=loss_terms), as_json,
+    stream = reported(records(data, plan.model, plan.train, out, resume, overwrite), report_to or (), out)
+    stopped = watch(stream, plan.train, partial(log_line, terms=loss_terms), as_json,
                     stop=processes.any_process)                  # all processes see the same records
     if stopped:
         say(f"Stopped; go on with: {command_line('tofy', 'train', '--resume', '--out', out)}")

@@ -30,7 +30,7 @@ from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
 from .metrics import Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
-from .run_folder import load_model, read_log
+from .run_folder import MODEL, load_model, read_log
 from .training import LatentRun
 from .vocab import PAD, SPECIALS, Vocab
 
@@ -519,8 +519,8 @@ def load_frames(folder: str | Path,
     "The maps that `save_frames` wrote into a run folder, or those of its kept checkpoints; None if there are none."
     path = Path(folder) / FRAMES
     if not path.is_file():
-        kept = list(kept_frames(folder)) if len(checkpoints(folder)) > 1 else []
-        return film_of(kept) if kept else None
+        some = (Path(folder) / MODEL).is_file() and len(checkpoints(folder)) > 1
+        return film_of(list(kept_frames(folder))) if some else None
     tensors, _ = load_tensors(path)
     shapes = {name: list(t.shape) for name, t in tensors.items()}
     count, n = [*shapes.get("step", []), 0][0], [*shapes.get("xy", []), 0, 0][1]

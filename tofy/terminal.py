@@ -134,9 +134,24 @@ AsJson = flag("--json", "Print one JSON object, and nothing else, on standard ou
 Resume = flag("--resume", "Resume the run in --out.")
 Overwrite = flag("--overwrite", "Replace the run in --out.")
 Epochs = option("Read the text this many times, instead of steps or seconds.", float)
+ToTensorBoard = flag("--tensorboard", "Write TensorBoard's event files into the run folder, the table included.")
+ReportTo = option("Report the log to a service, such as wandb.", str)
 ConfigFile = option("Settings from a TOML file, such as a run's run.toml.", Path)
 
 # %% ../nbs/15d_terminal.ipynb #9354920f
+def asked_reporters(tensorboard: bool,
+                    report_to: str | None,
+                    out: Path,
+                    resume: bool,               # a run that was reported to TensorBoard goes on being so
+                   ) -> list[Any]:
+    "The reporters that a command was asked for; an error if one of them is not installed."
+    if not tensorboard and not report_to and not (resume and (out / "tensorboard").is_dir()):
+        return []
+    from tofy.reporting import EVENTS, find
+    wanted = [EVENTS] if tensorboard or resume and (out / EVENTS).is_dir() else []
+    return list(map(find, dict.fromkeys([*wanted, *([report_to] if report_to else [])])))
+
+# %% ../nbs/15d_terminal.ipynb #da64a65b
 C = TypeVar("C", bound=Any)
 
 

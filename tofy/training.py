@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from . import checkpoint as store
-from . import loop, run_folder
+from . import loop, reporting, run_folder
 from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig
@@ -390,7 +390,9 @@ def fit(data: Data,
         resume: bool = False,
         overwrite: bool = False,
         quiet: bool = False,          # show no bar
+        report_to: Any = (),          # whom to report to, such as "tensorboard": see `tofy.reporting`
        ) -> list[LogRecord]:          # the log lines
     "Train a model to the end, with a progress bar; see `train`."
     bar = loop.ProgressBar(config := config or recipe()[1], quiet=quiet)
-    return loop.watched(train(data, model_config, config, out, resume, overwrite), bar)
+    records = reporting.reported(train(data, model_config, config, out, resume, overwrite), report_to, out)
+    return loop.watched(records, bar)

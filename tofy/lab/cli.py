@@ -19,7 +19,10 @@ from tofy.terminal import (
     Epochs,
     GroupedCommand,
     Overwrite,
+    ReportTo,
     Resume,
+    ToTensorBoard,
+    asked_reporters,
     check_repeated,
     flag,
     in_epochs,
@@ -158,6 +161,8 @@ def train(
     resume: Resume = False,
     overwrite: Overwrite = False,
     epochs: Epochs = None,
+    tensorboard: ToTensorBoard = False,
+    report_to: ReportTo = None,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -184,6 +189,7 @@ def train(
     given = given | (dict(source=data) if data else {})
     named = {name: value for name, value in dict(preset=preset, start_from=start_from, config=config).items() if value}
     with no_empty_folder(out):
+        reporters = asked_reporters(tensorboard, report_to, out, resume)
         make_run_folder(out, resume, overwrite, TextRun.STATE)
         if resume:
             job = resumed(given, named, out)
@@ -194,7 +200,7 @@ def train(
         if epochs:
             texts, model, settings = job
             job = texts, model, in_epochs(settings, texts, shape_of(model), epochs, given)
-        run_training(*job, out, resume, overwrite, as_json, epochs)
+        run_training(*job, out, resume, overwrite, as_json, epochs, reporters)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -297,13 +303,15 @@ def is_parent(folder: Path, out: Path) -> bool:
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #b85f6097
 def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool,
-                 epochs: float | None = None) -> None:
+                 epochs: float | None = None, report_to: list[Any] | None = None) -> None:
     "Train with a progress bar, then print the result."
     from tofy.checkpoint import measured, read_records
     from tofy.lab.training import TextRecord, text_baselines, validation_table
     from tofy.lab.training import train as records
+    from tofy.reporting import reported
     say(repr(data))
-    if watch(records(data, shape, config, out, resume, overwrite), config, log_line, as_json, "tokens"):
+    stream = reported(records(data, shape, config, out, resume, overwrite), report_to or (), out)
+    if watch(stream, config, log_line, as_json, "tokens"):
         say(f"Stopped; go on with: {command_line('tofy', 'lab', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     log = read_records(out, TextRecord)

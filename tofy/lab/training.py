@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import checkpoint as store
-from .. import history, loop
+from .. import history, loop, reporting
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
@@ -517,10 +517,12 @@ def fit(data: TextData,
         resume: bool = False,
         overwrite: bool = False,
         quiet: bool = False,          # show no progress bar
+        report_to: Any = (),          # whom to report to, such as "tensorboard": see `tofy.reporting`
        ) -> list[TextRecord]:         # the log lines
     "Run `train` to the end with a progress bar, and return the log lines."
     bar = loop.ProgressBar(config or TextConfig(), "tokens", quiet)
-    return loop.watched(train(data, model, config, out, resume, overwrite), bar)
+    records = reporting.reported(train(data, model, config, out, resume, overwrite), report_to, out)
+    return loop.watched(records, bar)
 
 # %% ../../nbs/lab/02_training.ipynb #410dcf0a
 def read_configs(path: str | Path,             # a settings file, or a run folder
