@@ -15,6 +15,7 @@ import math
 import os
 import platform
 import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -36,7 +37,8 @@ from .vocab import TOKENIZER
 HELDOUT, SETTINGS = "heldout.txt", "run.toml"   # in a run folder: the held-out phrases, and all settings
 
 # %% ../nbs/08_checkpoint.ipynb #b0260c7d
-EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each run
+EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each run, and for each note about one
+NOTES = "note", "verdict"           # what can be said about a run afterwards
 STAGED: dict[Path, list[str]] = {}  # folder → files written into it that do not yet replace the old ones
 
 # %% ../nbs/08_checkpoint.ipynb #09aa6e4f
@@ -523,10 +525,24 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 # %% ../nbs/08_checkpoint.ipynb #65da0dd6
+def log_home(folder: str | Path) -> Path:
+    "The folder that holds the experiment log of the run in `folder`."
+    folder = Path(folder).resolve()
+    return folder if folder == Path.cwd() else folder.parent         # never outside the current folder
+
+
+def note_experiment(folder: str | Path, **notes: str | None) -> None:
+    "Add a `note` or a `verdict` to the latest line about the run in `folder`; a `UsageError` if there is none."
+    folder, home = Path(folder).resolve(), log_home(folder)
+    if folder.name not in [row["run"] for row in read_experiments(home)]:
+        raise UsageError(f"{home / EXPERIMENTS} has no line about {folder.name}; a run gets one when it ends.")
+    said = {name: text for name, text in notes.items() if text is not None}
+    add_line(home / EXPERIMENTS, json.dumps(dict(about=folder.name, **said)))
+
+
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line about the run in `folder` to the experiment log, which lies beside that folder."
-    folder = Path(folder).resolve()
-    home = folder if folder == Path.cwd() else folder.parent         # never outside the current folder
+    folder, home = Path(folder).resolve(), log_home(folder)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(run=folder.name, ended=now, machine=machine(), **row)
     if (home / EXPERIMENTS).is_file() and (home / EXPERIMENTS).stat().st_size and not read_experiments(home):
@@ -544,4 +560,16 @@ def read_experiments(folder: str | Path = "runs") -> list[dict]:
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("run"), str):
                 rows.append(row)
+            elif isinstance(row, dict) and (own := [r for r in rows if r["run"] == row.get("about")]):
+                own[-1].update({name: str(row[name]) for name in NOTES if name in row})
     return rows
+
+# %% ../nbs/08_checkpoint.ipynb #4c078189
+def copy_run(source: Path, target: Path) -> None:
+    "Copy a finished run into another folder, in place of a run that is there, and its line in the experiment log."
+    for name in own_files(target) if target.is_dir() else ():
+        (target / name).unlink()
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    if rows := [row for row in read_experiments(log_home(source)) if row["run"] == source.resolve().name]:
+        told = {k: v for k, v in rows[-1].items() if k not in ("run", "ended", "machine", *NOTES)}
+        record_experiment(target, told | dict(copy_of=source.name))

@@ -6,11 +6,13 @@
 __all__ = ['app', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
+import csv as csv_files
 import errno
 import io
 import logging
 import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -28,16 +30,19 @@ from tofy.terminal import (
     ConfigFile,
     Epochs,
     GroupedCommand,
+    Note,
     Overwrite,
     ReportTo,
     Resume,
     ToTensorBoard,
+    add_verdict,
     asked_reporters,
     check_repeated,
     figure_table,
     flag,
     in_epochs,
     light_class,
+    noted,
     option,
     print_everything,
     say,
@@ -57,10 +62,13 @@ from .vocab import bare
 # All commands; `main` runs one of them.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
-                       "Training: train, runs, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
+                       "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
                        "Notebooks: notebooks. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
-                  epilog="Add --debug to any command for a traceback.")
+                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works as well, "
+                         "its files in the current folder:\n\n"
+                         "tofy --latent data/casual_pairs.txt 50000 16 128 48 24 2 4 4000\n\n"
+                         "tofy --diff model_latent.safetensors vocab_latent.txt 128 72 2 4")
 app.add_typer(lab, name="lab")
 
 # %% ../nbs/16_cli.ipynb #ef5d12ec
@@ -130,6 +138,7 @@ def train(
     epochs: Epochs = None,
     tensorboard: ToTensorBoard = False,
     report_to: ReportTo = None,
+    note: Note = None,
     loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
@@ -163,7 +172,8 @@ def train(
     given = named(given, data, tokenizer)
     with group(), no_empty_folder(out):                          # one process, unless torchrun started several
         reporters = asked_reporters(tensorboard, report_to, out, resume)
-        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs, reporters)
+        with noted(out, note):
+            run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs, reporters)
 
 # %% ../nbs/16_cli.ipynb #81a00072
 def say_data(data: Any, given: dict[str, Any]) -> None:
@@ -322,6 +332,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
         rows |= {name: figures[name] for name in BASELINE_NAMES if name in figures}
         result |= rows | dict(blanks=figures["queries"], saved_at=saved.step,
                               examples_per_second=last.examples / max(last.seconds, 1e-9))
+        add_verdict(out, {name: -row["mrr"] for name, row in rows.items()})
         text = (f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:\n"
                 f"{figure_table(rows)}\n{text}")
     show(result, as_json, text)
@@ -519,8 +530,16 @@ def prepare(
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()
 def runs(
-    names: word("[NAME]...", "Two or more runs to compare; default: list all.", list[str]) = None,
+    names: word("[NAME]...", "Two or more runs to compare, or one to see whole; default: list all.", list[str]) = None,
     folder: Annotated[Path, typer.Option(help="The folder that holds the run folders.")] = Path("runs"),
+    where: Annotated[list[str] | None, typer.Option(
+        metavar="TEST", help="Only runs that pass, such as dim=64, 'valid_mrr>.4' or source~book; may be repeated.",
+        show_default=False)] = None,
+    sort: option("Sort by this column, the smallest first.", str, "when they ended") = None,
+    reverse: flag("--reverse", "The other way round.") = False,
+    columns: option("Columns to show, such as run,lr,valid_loss.", str, "those that matter") = None,
+    markdown: flag("--markdown", "As a Markdown table.") = False,
+    csv: flag("--csv", "As CSV.") = False,
     as_json: AsJson = False,
 ) -> None:
     """List all runs, or show how some of them differ.
@@ -530,12 +549,13 @@ def runs(
       tofy runs
 
       tofy runs latent notes
+
+      tofy runs --where dim=64 --sort valid_loss --markdown > runs.md
     """
     from tofy.checkpoint import EXPERIMENTS, read_experiments
-    from tofy.inference import in_columns
     rows, log = read_experiments(folder), folder / EXPERIMENTS
-    odd = len(log.read_bytes().splitlines()) - len(rows) if log.is_file() else 0
-    if odd:
+    lines = [line for line in log.read_bytes().splitlines() if not line.startswith(b'{"about"')] if log.is_file() else []
+    if odd := len(lines) - len(rows):
         say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
         raise UsageError(f"There is no finished run in {folder} yet; train one with: "
@@ -544,17 +564,109 @@ def runs(
     if missing := set(names or ()) - latest.keys():
         raise UsageError(f"There is no run {sorted(missing)[0]} in {folder}; the runs there are {', '.join(latest)}.")
     if names:
-        table = {name: flat_row(latest[name]) for name in names}
-        every = dict.fromkeys(k for t in table.values() for k in t)
-        keys = [k for k in every if len({str(t.get(k)) for t in table.values()}) > 1]
-        rows = [{"": k, **{name: t.get(k, "") for name, t in table.items()}} for k in keys]
+        found = differences({name: flat_row(latest[name]) for name in names})
     else:
-        rows = [{k: flat_row(row).get(k, "") for k in RUN_COLUMNS} for row in rows]
-    show(dict(runs=rows), as_json, in_columns([{k: str(v) for k, v in row.items()} for row in rows]))
+        found = chosen([flat_row(row) for row in rows], where or [], sort, reverse, columns)
+    show(dict(runs=found), as_json, as_table(found, markdown, csv))
+    if len(names or ()) == 1 and not (as_json or markdown or csv):
+        say_log(folder / names[0])
+
+# %% ../nbs/16_cli.ipynb #5c0e13b7
+def differences(table: dict[str, dict]) -> list[dict]:
+    "The settings and figures in which some runs differ, a row for each; of a single run, all of them."
+    every = dict.fromkeys(k for t in table.values() for k in t)
+    keys = [k for k in every if len(table) == 1 or len({str(t.get(k)) for t in table.values()}) > 1]
+    return [{"": k, **{name: t.get(k, "") for name, t in table.items()}} for k in keys]
+
+
+def chosen(rows: list[dict], tests: list[str], sort: str | None, reverse: bool, columns: str | None) -> list[dict]:
+    "The rows that pass all tests, in order, with the columns asked for."
+    every = dict.fromkeys([*RUN_COLUMNS, *(k for row in rows for k in row)])
+    asked = [name.strip() for name in columns.split(",")] if columns else list(RUN_COLUMNS)
+    if unknown := [name for name in [*asked, *([sort] if sort else [])] if name not in every]:
+        raise UsageError(f"There is no column {unknown[0]!r}; the columns are {', '.join(every)}.")
+    rows = [row for row in rows if all(passes(row, test, list(every)) for test in tests)]
+    if sort:
+        there = [row for row in rows if row.get(sort) not in (None, "")]
+        rest = [row for row in rows if row.get(sort) in (None, "")]                # last, whichever way round
+        number = all(isinstance(row[sort], (int, float)) for row in there)
+        rows = sorted(there, key=lambda row: row[sort] if number else str(row[sort]), reverse=reverse) + rest
+    elif reverse:
+        rows = rows[::-1]
+    return [{k: row.get(k, "") if row.get(k) is not None else "" for k in asked} for row in rows]
+
+
+def passes(row: dict, test: str, columns: list[str]) -> bool:
+    "Whether a row passes a test such as dim=64, valid_mrr>.4 or source~book."
+    found = re.fullmatch(r"\s*([\w ]+?)\s*(=|<|>|~)(.*)", test, re.DOTALL)
+    if not found or found[1] not in columns:
+        raise UsageError(f"--where {test!r} is no test of a column, such as dim=64, valid_mrr>.4 or source~book; the "
+                         f"columns are {', '.join(columns)}.")
+    value, sign, wanted = row.get(found[1]), found[2], found[3].strip()
+    if sign == "~":
+        return wanted.lower() in str("" if value is None else value).lower()
+    try:
+        pair = float(value), float(wanted)                          # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return sign == "=" and str("" if value is None else value) == wanted
+    return pair[0] == pair[1] if sign == "=" else pair[0] < pair[1] if sign == "<" else pair[0] > pair[1]
+
+# %% ../nbs/16_cli.ipynb #d3e6ad0c
+def as_table(rows: list[dict], markdown: bool = False, as_csv: bool = False) -> str:
+    "Rows as text: aligned columns, a Markdown table or CSV; aligned, columns that are empty in every row are left out."
+    from tofy.inference import in_columns
+    texts = [{k: str(v) for k, v in row.items()} for row in rows]
+    if as_csv:
+        file = io.StringIO()
+        writer = csv_files.DictWriter(file, list(texts[0]) if texts else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(texts)
+        return file.getvalue().rstrip("\n")
+    kept = [name for name in (texts[0] if texts else ()) if not name or any(row[name] for row in texts)]
+    texts = [{name: row[name] for name in kept} for row in texts]
+    if not markdown:
+        return in_columns(texts)
+    lines = [kept, ["---"] * len(kept), *(list(row.values()) for row in texts)]
+    cells = [[" ".join(cell.replace("|", "\\|").split()) for cell in line] for line in lines]
+    return readable("\n".join(f"| {' | '.join(line)} |" for line in cells))
+
+
+def say_log(run: Path) -> None:
+    "Print the log of a run by epoch, if it is there and tells epochs."
+    from tofy.checkpoint import measured, read_records
+    from tofy.history import epoch_table
+    from tofy.lab.training import TextRecord
+    from tofy.run_folder import LogRecord
+    for kind in (LogRecord, TextRecord):
+        if lines := measured(read_records(run, kind), "epoch"):
+            say(epoch_table(lines))
+
+# %% ../nbs/16_cli.ipynb #a0f64149
+@app.command()
+def note(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    text: word("[NOTE]", "What you want to remember about it.") = None,
+    verdict: option("What it showed, in a word or two.", str) = None,
+) -> None:
+    """Add a note or a verdict to a run in the experiment log, which tofy runs lists.
+
+    Examples:
+
+      tofy note runs/latent "the first with 64 dimensions"
+
+      tofy note runs/latent --verdict works
+    """
+    from tofy.checkpoint import note_experiment
+    from tofy.history import run_of
+    if text is None and verdict is None:
+        raise UsageError('Give a note, such as tofy note runs/latent "a longer warm-up", or a --verdict.')
+    note_experiment(run_of(run), note=text, verdict=verdict)
+    say(f"Noted; tofy runs {run.name} shows it.")
 
 # %% ../nbs/16_cli.ipynb #0970ed6d
-RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "step", "seconds",
-               "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss")
+RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "tokenizer", "positions", "dim", "layers", "heads",
+               "parameters", "parent", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss",
+               "verdict", "note")
 
 # %% ../nbs/16_cli.ipynb #c75b035a
 def flat_row(row: dict) -> dict:

@@ -156,3 +156,13 @@ def epoch_table(records: Sequence[Any],   # the log lines of a run
 def number(record: Any) -> int:
     "The number of the epoch, from 1, in which a record's step began; 0 for the untrained model."
     return int(record.epoch * (record.step - 1) / record.step + 1e-9) + 1 if record.step else 0
+
+# %% ../nbs/08ba_history.ipynb #dfaa889c
+def facts(run: Any) -> dict[str, Any]:
+    "What a run's line in the experiment log says beside settings and figures: parameters, tokenizer, parent."
+    made = getattr(run.data, "tokenizer", None) or getattr(run.data, "vocab", None)
+    kind = getattr(made, "kind", None) or getattr(made, "rule", "")
+    parent = run.about.get("origin", {}).get("parent") or getattr(run.config, "init_from", None)
+    return dict(parameters=sum(p.numel() for p in run.model.parameters()),
+                tokenizer=f"{kind} {len(made):,}".strip() if made is not None else None,
+                parent=Path(parent).name if parent else None)

@@ -358,7 +358,7 @@ def close_run(run: Run, outcome: str) -> None:
         store.record_experiment(run.folder, dict(
             outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
             seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),
-            model=asdict(run.model.config), train=asdict(run.config)))
+            model=asdict(run.model.config), train=asdict(run.config), **history.facts(run)))
 
 # %% ../nbs/08c_loop.ipynb #4f69b28f
 class ProgressBar:

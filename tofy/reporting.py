@@ -76,7 +76,7 @@ def reported(records: Iterable[Any],
              folder: str | Path | None = None,                            # the run folder
             ) -> Iterable[Any]:
     "The records of a run, unchanged, while each log line is also given to the reporters."
-    some = [report_to] if isinstance(report_to, (str, Reporter)) else list(report_to)
+    some = [report_to] if isinstance(report_to, str) or hasattr(report_to, "line") else list(report_to)
     if not some or process_rank() > 0:                               # of several processes only the first reports
         return records
     return pass_on(iter(records), [find(one) for one in some], Path(folder) if folder else None)
@@ -105,7 +105,7 @@ def pass_on(records: Iterator[Any], reporters: list[Reporter], folder: Path | No
 # %% ../nbs/08e_reporting.ipynb #f5b5ddd5
 def find(name: str | Reporter) -> Reporter:
     "The reporter of a name; a `UsageError` for an unknown one."
-    if isinstance(name, Reporter):
+    if not isinstance(name, str):
         return name
     if name not in REPORTERS:
         raise UsageError(f"There is no reporter {name!r}; choose {' or '.join(REPORTERS)}, or give a Reporter.")

@@ -15,7 +15,7 @@ import math
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -135,6 +135,7 @@ Resume = flag("--resume", "Resume the run in --out.")
 Overwrite = flag("--overwrite", "Replace the run in --out.")
 Epochs = option("Read the text this many times, instead of steps or seconds.", float)
 ToTensorBoard = flag("--tensorboard", "Write TensorBoard's event files into the run folder, the table included.")
+Note = option("A note about this run, for tofy runs.", str)
 ReportTo = option("Report the log to a service, such as wandb.", str)
 ConfigFile = option("Settings from a TOML file, such as a run's run.toml.", Path)
 
@@ -152,6 +153,31 @@ def asked_reporters(tensorboard: bool,
     return list(map(find, dict.fromkeys([*wanted, *([report_to] if report_to else [])])))
 
 # %% ../nbs/15d_terminal.ipynb #da64a65b
+@contextmanager
+def noted(out: Path, note: str | None) -> Iterator[None]:
+    "A context for a training run: however it ends, the note is added to its line in the experiment log."
+    try:
+        yield
+    finally:
+        if note:
+            from tofy.checkpoint import note_experiment
+            with suppress(UsageError):                               # it ended before its first step: it has no line
+                note_experiment(out, note=note)
+
+
+def add_verdict(out: Path, scores: Mapping[str, float]) -> None:
+    "Add the verdict of `verdict_by` to a run's line in the experiment log, if it has one."
+    from tofy.checkpoint import note_experiment
+    with suppress(UsageError):                                       # a file of that name is the user's
+        note_experiment(out, verdict=verdict_by(scores))
+
+
+def verdict_by(scores: Mapping[str, float]) -> str:   # of the model and its baselines: the lower, the better
+    "The best baseline that a model is better than, in words, such as `above bigram`."
+    rivals = [name for name in ("bigram", "unigram") if name in scores and scores["model"] < scores[name]]
+    return f"above {rivals[0]}" if rivals else "no better than unigram"
+
+# %% ../nbs/15d_terminal.ipynb #100db2d6
 C = TypeVar("C", bound=Any)
 
 

@@ -122,7 +122,7 @@ class TextDataConfig:
                             choices=("anywhere", "windows", "prefixes"), group="Text")
     stride: int | None = setting(None, "Tokens from the start of one numbered window to the next.", unit="tokens",
                                  least=1, group="Text", rare=True, none="no overlap")
-    geometric_p: float = setting(1., "The chance that a window has no hidden middle; 1: never hide one.", above=0,
+    geometric_p: float = setting(1., "The chance that a window has no hidden middle (FIM); 1: never hide one.", above=0,
                                  most=1, group="Text", rare=True)
     cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
                                 none="keep nothing")
@@ -262,14 +262,14 @@ class TextConfig(LoopConfig):
     weight_decay: float = again(LoopConfig, "weight_decay", .1,
                                 help="How strongly matrices are pulled towards zero; norms and biases are not.")
     batch: int = setting(16, "Windows per batch.", unit="windows", least=1, group="Run")
-    accumulate: int = setting(1, "Batches per step; their gradients are added up.", unit="batches", least=1,
+    accumulate: int = setting(1, "Batches per step (gradient accumulation).", unit="batches", least=1,
                             group="Run", rare=True)
     beta2: float = setting(.99, "The nearer to 1, the longer the optimizer remembers the size of gradients.", least=0,
                            most=1, group="Optimizer", rare=True)
     token_weights: dict[str, float] = setting({}, "The weight of a token in the loss, as WORD=NUMBER.",
                                               option="--token-weight", group="Optimizer", rare=True)
-    recompute: bool = setting(False, "Save memory by computing each block again in the backward pass.", group="Run",
-                              rare=True)
+    recompute: bool = setting(False, "Save memory by computing each block again in the backward pass (gradient "
+                              "checkpointing).", group="Run", rare=True)
     compile: bool = setting(False, "Let torch.compile write faster kernels before training (on a CPU it needs g++).",
                             group="Run", rare=True)
     only_layer: int | None = setting(None, "Train only this block; 0 is the lowest.", least=0, group="Run", rare=True,
