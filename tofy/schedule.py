@@ -33,7 +33,7 @@ class LoopConfig:
     log_every: int = setting(100, "Steps between two log lines.", unit="steps", least=1, group="Run")
     eval_every: int | None = setting(None, "Steps between two validations.", unit="steps", least=1, group="Run",
                                      none="ten validations a run")
-    keep: int | str | None = setting(None, "Checkpoints to keep beside the best and the last: how many, every:STEPS, "
+    keep: str | int | None = setting(None, "Checkpoints to keep beside the best and the last: how many, every:STEPS, "
                                      "or epochs.", group="Run", none="none")
     keep_last: int | None = setting(None, "Keep only this many of these checkpoints, the latest.", unit="checkpoints",
                                     least=1, group="Run", rare=True, none="all of them")
@@ -54,6 +54,7 @@ def check_loop(config: LoopConfig) -> None:
         raise UsageError("Give either steps or seconds: exactly one of the two.")
     if config.keep is not None:
         keep_rule(config.keep)
+        config.keep = str(config.keep)                               # 10 and "10" are the same setting
     if config.device != "cpu":
         import torch  # slow to import, and not needed to list the settings
         cards = torch.cuda.is_available()
