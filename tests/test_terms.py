@@ -5,12 +5,12 @@ import shlex
 
 import pytest
 import typer
-from tools.glossary import terms
-from tools.key import NBS, read
 from typer.testing import CliRunner
 
 from tofy.cli import app, translate
 from tofy.hub import parse_hub
+from tools.glossary import terms
+from tools.key import NBS, read
 
 # the guides' commands, and the command of the laboratory that does their work
 GUIDES = {"train-bpe": "tokenizer train", "train_custom_tokenizer.py --vocab_size": "tokenizer train", "count-tokens": "tokenizer count",
