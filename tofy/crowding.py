@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIZES', 'wrong_by_theory', 'word_rows', 'plot_pairs', 'nearest', 'plot_neighbours', 'effective_rank', 'spread',
            'table_figures', 'crowding', 'plot_crowding', 'cleaned', 'with_prior', 'compare', 'frames', 'plot_frames',
-           'map2d', 'plot_map', 'save_frames', 'film_of', 'load_frames', 'hubness', 'csls']
+           'map2d', 'plot_map', 'save_frames', 'hubness', 'csls']
 
 # %% ../nbs/11_crowding.ipynb #d6da9c62
 import math
@@ -497,14 +497,7 @@ class Film(NamedTuple):
     mrr: Tensor    # float32 (F,) held out; NaN if there was no validation
     rank: Tensor   # float32 (F,) effective rank
 
-# %% ../nbs/11_crowding.ipynb #db5bd5e3
-def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
-    "Project the embedding table of each frame onto one common plane, and write the 2-D maps into the run folder."
-    if not frames:
-        raise UsageError("There are no frames to save; collect some with frames(run, every).")
-    save_tensors(Path(folder) / FRAMES, film_of(frames)._asdict(), {})
-
-
+# %% ../nbs/11_crowding.ipynb #6e4a9bd1
 def film_of(frames: Sequence[Frame]) -> Film:
     "The 2-D maps of frames, projected onto the plane in which the last one's rows vary most."
     middle, directions = plane(frames[-1].rows)
@@ -528,6 +521,14 @@ def load_frames(folder: str | Path,
     if not count or words not in (None, n) or shapes != expected:
         raise RunError(f"{path} does not hold maps of {words or n:,} words (its tensors: {shapes}); delete it.")
     return Film(**tensors)
+
+# %% ../nbs/11_crowding.ipynb #db5bd5e3
+def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
+    "Project the embedding table of each frame onto one common plane, and write the 2-D maps into the run folder."
+    if not frames:
+        raise UsageError("There are no frames to save; collect some with frames(run, every).")
+    save_tensors(Path(folder) / FRAMES, film_of(frames)._asdict(), {})
+
 
 # %% ../nbs/11_crowding.ipynb #5c5beca1
 def hubness(queries: Tensor,   # (Q,D)
