@@ -14,6 +14,8 @@ import logging
 import math
 import os
 import platform
+import re
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -35,7 +37,8 @@ from .vocab import TOKENIZER
 HELDOUT, SETTINGS = "heldout.txt", "run.toml"   # in a run folder: the held-out phrases, and all settings
 
 # %% ../nbs/08_checkpoint.ipynb #b0260c7d
-EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each run
+EXPERIMENTS = "experiments.jsonl"   # beside the run folders: one line for each run, and for each note about one
+NOTES = "note", "verdict"           # what can be said about a run afterwards
 STAGED: dict[Path, list[str]] = {}  # folder → files written into it that do not yet replace the old ones
 
 # %% ../nbs/08_checkpoint.ipynb #09aa6e4f
@@ -145,6 +148,7 @@ def no_empty_folder(folder: Path | None) -> Iterator[None]:
 OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
 ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors"),
             decoder=("samples.jsonl",))   # files of one kind of run only
+KEPT = re.compile(r"model_(\d{6}|[1-9]\d{6,})\.safetensors$")   # a checkpoint of one step, see `tofy.history`
 
 
 def names_of(kind: str) -> list[str]:
@@ -155,19 +159,31 @@ def names_of(kind: str) -> list[str]:
 def kinds_in(folder: Path) -> set[str]:
     "The kinds of the runs in a folder, such as `latent`, read from the names of its model and state files."
     return {path.name.partition("_")[2].removesuffix(".safetensors")
-            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")}
+            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors") if not KEPT.match(path.name)}
+
+
+def kept_steps(folder: str | Path) -> list[int]:
+    "The steps of the checkpoints that a run has kept in its folder, in order."
+    return sorted(int(found[1]) for path in Path(folder).glob("model_*.safetensors") if (found := KEPT.match(path.name)))
+
+
+def kept_name(step: int) -> str:
+    "The file of the checkpoint that a run keeps of this step, such as model_005000.safetensors."
+    return f"model_{step:06}.safetensors"
 
 
 def own_files(folder: Path) -> set[str]:
     "The names of the files in a folder that tofy's runs wrote there."
-    kinds, told = kinds_in(folder), {}
+    kinds, told, kept = kinds_in(folder), {}, set()
     for path in folder.glob("model_*.safetensors"):
         with suppress(TofyError):
-            told |= read_metadata(path)
+            found = read_metadata(path)
+            kept |= {path.name} if KEPT.match(path.name) and "format" in found else set()
+            told |= {} if KEPT.match(path.name) else found
     names = {name for kind in kinds for name in names_of(kind)} | ({TOKENIZER} if "tokenizer_sha256" in told else set())
     hashes = {HELDOUT: told.get("heldout_sha256"), TOKENIZER: told.get("tokenizer_sha256")}
-    return {name for name in names if (path := folder / name).is_file() and hashes.get(name) in (None, json.dumps(
-        sha256(path.read_bytes())))}
+    return kept | {name for name in names if (path := folder / name).is_file() and hashes.get(name) in (
+        None, json.dumps(sha256(path.read_bytes())))}
 
 
 def sha256(content: bytes) -> str:
@@ -201,7 +217,8 @@ def make_run_folder(folder: Path,
 def refuse_files(folder: Path, kind: str, tokenizer: bytes | None, reads: Iterable[object]) -> None:
     "Raise a `UsageError` if a new run in `folder` would replace a file that no run wrote, or a file in `reads`."
     own, other = own_files(folder), "choose another folder with --out, or move that file away."
-    there = [name for name in names_of(kind) if (folder / name).exists() and name not in own]
+    names = [*names_of(kind), *map(kept_name, kept_steps(folder))]
+    there = [name for name in names if (folder / name).exists() and name not in own]
     path = folder / TOKENIZER
     if tokenizer is not None and path.exists() and TOKENIZER not in own and path.read_bytes() != tokenizer:
         there.append(TOKENIZER)
@@ -244,7 +261,7 @@ def finish_replacing(folder: Path) -> None:
         return
     with reading(folder / REPLACING):
         plan = json.loads((folder / REPLACING).read_bytes())
-        names = {name for kind in ALSO for name in names_of(kind)} | {TOKENIZER}
+        names = {name for kind in ALSO for name in names_of(kind)} | {TOKENIZER, *filter(KEPT.match, plan["old"])}
         for name in names.intersection(plan["old"]):
             (folder / name).unlink(missing_ok=True)
         for name in names.intersection(plan["new"]):
@@ -289,7 +306,8 @@ def lock_folder(folder: Path) -> list[filelock.FileLock]:
         finish_replacing(folder)                                     # if the power failed in the middle of that
         (folder / HOLDER).write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         for path in folder.glob("*.tmp"):                            # of a training that was killed while saving
-            if path.is_file() and path.stem in {*own_files(folder), *names_of("latent"), *names_of("decoder")}:
+            own = path.stem in {*own_files(folder), *names_of("latent"), *names_of("decoder")}
+            if path.is_file() and (own or KEPT.match(path.stem)):
                 path.unlink()
         return [lock]
     except (filelock.Timeout, RuntimeError) as error:
@@ -453,13 +471,15 @@ def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
 def trim_log(folder: str | Path, step: int, kind: Any) -> None:
-    "Remove the log rows and samples after `step`, because the resumed run will write them again."
+    "Remove the log rows, samples and kept checkpoints after `step`, for the resumed run will write them again."
     kept = [log_row(record) for record in read_records(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())
     samples = Path(folder) / getattr(kind, "samples", "")
     if samples.is_file():
         earlier = [line for line in samples.read_bytes().splitlines(keepends=True) if 0 <= step_of(line) <= step]
         write_whole(samples, b"".join(earlier))
+    for later in (kept for kept in kept_steps(folder) if kept > step):
+        (Path(folder) / kept_name(later)).unlink()
 
 
 def step_of(line: bytes) -> int:
@@ -505,10 +525,24 @@ def machine() -> str:
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, torch {torch.__version__}"
 
 # %% ../nbs/08_checkpoint.ipynb #65da0dd6
+def log_home(folder: str | Path) -> Path:
+    "The folder that holds the experiment log of the run in `folder`."
+    folder = Path(folder).resolve()
+    return folder if folder == Path.cwd() else folder.parent         # never outside the current folder
+
+
+def note_experiment(folder: str | Path, **notes: str | None) -> None:
+    "Add a `note` or a `verdict` to the latest line about the run in `folder`; a `UsageError` if there is none."
+    folder, home = Path(folder).resolve(), log_home(folder)
+    if folder.name not in [row["run"] for row in read_experiments(home)]:
+        raise UsageError(f"{home / EXPERIMENTS} has no line about {folder.name}; a run gets one when it ends.")
+    said = {name: text for name, text in notes.items() if text is not None}
+    add_line(home / EXPERIMENTS, json.dumps(dict(about=folder.name, **said)))
+
+
 def record_experiment(folder: str | Path, row: Mapping[str, object]) -> None:
     "Add a line about the run in `folder` to the experiment log, which lies beside that folder."
-    folder = Path(folder).resolve()
-    home = folder if folder == Path.cwd() else folder.parent         # never outside the current folder
+    folder, home = Path(folder).resolve(), log_home(folder)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(run=folder.name, ended=now, machine=machine(), **row)
     if (home / EXPERIMENTS).is_file() and (home / EXPERIMENTS).stat().st_size and not read_experiments(home):
@@ -526,4 +560,16 @@ def read_experiments(folder: str | Path = "runs") -> list[dict]:
             row = json.loads(line)
             if isinstance(row, dict) and isinstance(row.get("run"), str):
                 rows.append(row)
+            elif isinstance(row, dict) and (own := [r for r in rows if r["run"] == row.get("about")]):
+                own[-1].update({name: str(row[name]) for name in NOTES if name in row})
     return rows
+
+# %% ../nbs/08_checkpoint.ipynb #4c078189
+def copy_run(source: Path, target: Path) -> None:
+    "Copy a finished run into another folder, in place of a run that is there, and its line in the experiment log."
+    for name in own_files(target) if target.is_dir() else ():
+        (target / name).unlink()
+    shutil.copytree(source, target, dirs_exist_ok=True)
+    if rows := [row for row in read_experiments(log_home(source)) if row["run"] == source.resolve().name]:
+        told = {k: v for k, v in rows[-1].items() if k not in ("run", "ended", "machine", *NOTES)}
+        record_experiment(target, told | dict(copy_of=source.name))

@@ -6,11 +6,13 @@
 __all__ = ['app', 'main']
 
 # %% ../nbs/16_cli.ipynb #3a89b339
+import csv as csv_files
 import errno
 import io
 import logging
 import math
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -26,16 +28,25 @@ import typer
 from tofy.terminal import (
     AsJson,
     ConfigFile,
+    Epochs,
     GroupedCommand,
+    Note,
     Overwrite,
+    ReportTo,
     Resume,
+    ToTensorBoard,
+    add_verdict,
+    asked_reporters,
     check_repeated,
     figure_table,
     flag,
+    in_epochs,
     light_class,
+    noted,
     option,
     print_everything,
     say,
+    say_epochs,
     show,
     watch,
     with_settings,
@@ -51,10 +62,13 @@ from .vocab import bare
 # All commands; `main` runs one of them.
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
-                       "Training: train, runs, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
+                       "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
                        "Notebooks: notebooks. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
-                  epilog="Add --debug to any command for a traceback.")
+                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works as well, "
+                         "its files in the current folder:\n\n"
+                         "tofy --latent data/casual_pairs.txt 50000 16 128 48 24 2 4 4000\n\n"
+                         "tofy --diff model_latent.safetensors vocab_latent.txt 128 72 2 4")
 app.add_typer(lab, name="lab")
 
 # %% ../nbs/16_cli.ipynb #ef5d12ec
@@ -121,6 +135,10 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = Path("runs/latent"),
     resume: Resume = False,
     overwrite: Overwrite = False,
+    epochs: Epochs = None,
+    tensorboard: ToTensorBoard = False,
+    report_to: ReportTo = None,
+    note: Note = None,
     loss_terms: flag("--loss-terms", "Print more in a line: unweighted terms of the loss, acc_neg, acc_ema.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
@@ -143,6 +161,8 @@ def train(
 
       tofy train --resume --out runs/mine       # after Ctrl-C or a crash
 
+      tofy train my.txt --epochs 5 --keep epochs    # eval runs/latent@STEP
+
       torchrun --nproc_per_node 2 -m tofy train my.txt    # two processes
 
       tofy train --config runs/mine/run.toml --out runs/again
@@ -151,7 +171,9 @@ def train(
     from tofy.processes import group
     given = named(given, data, tokenizer)
     with group(), no_empty_folder(out):                          # one process, unless torchrun started several
-        run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms)
+        reporters = asked_reporters(tensorboard, report_to, out, resume)
+        with noted(out, note):
+            run_training(recipe, config, given, out, resume, overwrite, as_json, loss_terms, epochs, reporters)
 
 # %% ../nbs/16_cli.ipynb #81a00072
 def say_data(data: Any, given: dict[str, Any]) -> None:
@@ -189,34 +211,48 @@ def say_processes(data: Any, plan: Any) -> None:
         say(f"{world_size()} processes train one model, {batch} phrases a step in all.")
 
 
-def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
-                 overwrite: bool, as_json: bool, loss_terms: bool) -> None:
-    "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
+def planned(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
+            epochs: float | None) -> tuple[Any, Any]:
+    "The plan and the data of a run, new or resumed; prints what was read."
     from tofy import processes, run_folder
-    from tofy.checkpoint import SETTINGS, make_run_folder
+    from tofy.checkpoint import SETTINGS
     from tofy.hub import source_data
-    from tofy.training import train as records
-    processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
     if resume:
         given, config, recipe = check_resume(given, config, recipe, out), out / SETTINGS, None
     plan = plan_for(recipe, config, given)
     read = partial(source_data, process_rank=processes.process_rank(), all_gather=processes.all_gather)
     data = run_folder.own_data(out, plan.data, read) if resume else read(plan.data)
     say_data(data, given)
+    if epochs:
+        plan.train = in_epochs(plan.train, data, None, epochs, given)
+    return plan, data
+
+
+def run_training(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
+                 overwrite: bool, as_json: bool, loss_terms: bool, epochs: float | None = None,
+                 report_to: list[Any] | None = None) -> None:
+    "Do the work of `tofy train`: check the folder, read the data, train, and print the outcome."
+    from tofy import processes, run_folder
+    from tofy.checkpoint import make_run_folder
+    from tofy.reporting import reported
+    from tofy.training import train as records
+    processes.on_first(lambda: make_run_folder(out, resume, overwrite, run_folder.STATE))    # before a long download
+    plan, data = planned(recipe, config, given, out, resume, epochs)
     say_model(data, plan)
     say_processes(data, plan)
     plan.train.device = processes.own_device(plan.train.device)
-    stopped = watch(records(data, plan.model, plan.train, out, resume, overwrite), plan.train,
-                    partial(log_line, terms=loss_terms), as_json,
+    stream = reported(records(data, plan.model, plan.train, out, resume, overwrite), report_to or (), out)
+    stopped = watch(stream, plan.train, partial(log_line, terms=loss_terms), as_json,
                     stop=processes.any_process)                  # all processes see the same records
     if stopped:
         say(f"Stopped; go on with: {command_line('tofy', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
     if processes.process_rank() == 0:
+        say_epochs(run_folder.read_log(out), epochs, plan.train.keep)
         show_outcome(data, out, as_json)
 
 # %% ../nbs/16_cli.ipynb #26d811c8
-FREE = "steps", "seconds", "threads"   # settings that a resumed run may change
+FREE = "steps", "seconds", "threads", "keep", "keep_last"   # settings that a resumed run may change
 
 
 def check_resume(given: dict[str, Any], config: Path | None, recipe: str | None, out: Path) -> dict[str, Any]:
@@ -296,6 +332,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
         rows |= {name: figures[name] for name in BASELINE_NAMES if name in figures}
         result |= rows | dict(blanks=figures["queries"], saved_at=saved.step,
                               examples_per_second=last.examples / max(last.seconds, 1e-9))
+        add_verdict(out, {name: -row["mrr"] for name, row in rows.items()})
         text = (f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:\n"
                 f"{figure_table(rows)}\n{text}")
     show(result, as_json, text)
@@ -304,7 +341,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
 def split_folder(words: list[str]) -> tuple[Path, list[str]]:
     "Split arguments into the run folder (runs/latent, unless the first one is a folder) and the phrases."
     first = words[0] if words else ""
-    if first and is_folder(first):
+    if first and (is_folder(first) or names_checkpoint(first)):
         return Path(first), words[1:]
     if first and names_folder(first, words[1:]):
         raise UsageError(f"There is no folder {first}; train first (tofy train --out {shlex.quote(first)}), or name "
@@ -318,6 +355,13 @@ def is_folder(name: str) -> bool:
         return Path(name).is_dir()
     except (OSError, ValueError):                                # too long, or with a null character
         return False
+
+
+def names_checkpoint(name: str) -> bool:
+    "Whether this is RUN@CHECKPOINT, such as `runs/mine@5000`, of a run that is there."
+    from tofy.history import address
+    run, which = address(name)
+    return (which != "best" or name.endswith("@best")) and is_folder(str(run))
 
 
 def names_folder(first: str, rest: list[str]) -> bool:
@@ -377,7 +421,8 @@ def typed_phrases() -> Iterator[str]:
 
 Words = word("[DIR] [PHRASE]...", "The run folder (default runs/latent), then phrases.", list[str])
 Top = Annotated[int, typer.Option(help="How many words to show.", min=1)]
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder, or a checkpoint of it such as "
+                                                              "runs/latent@5000, @last or @best.")]
 Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
 ReadoutKind = option("Read words from the model's vectors by a readout fitted now: linear, ridge or prototypes.", str,
                      "the run's own, if it has one")
@@ -505,8 +550,16 @@ def prepare(
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()
 def runs(
-    names: word("[NAME]...", "Two or more runs to compare; default: list all.", list[str]) = None,
+    names: word("[NAME]...", "Two or more runs to compare, or one to see whole; default: list all.", list[str]) = None,
     folder: Annotated[Path, typer.Option(help="The folder that holds the run folders.")] = Path("runs"),
+    where: Annotated[list[str] | None, typer.Option(
+        metavar="TEST", help="Only runs that pass, such as dim=64, 'valid_mrr>.4' or source~book; may be repeated.",
+        show_default=False)] = None,
+    sort: option("Sort by this column, the smallest first.", str, "when they ended") = None,
+    reverse: flag("--reverse", "The other way round.") = False,
+    columns: option("Columns to show, such as run,lr,valid_loss.", str, "those that matter") = None,
+    markdown: flag("--markdown", "As a Markdown table.") = False,
+    csv: flag("--csv", "As CSV.") = False,
     as_json: AsJson = False,
 ) -> None:
     """List all runs, or show how some of them differ.
@@ -516,12 +569,13 @@ def runs(
       tofy runs
 
       tofy runs latent notes
+
+      tofy runs --where dim=64 --sort valid_loss --markdown > runs.md
     """
     from tofy.checkpoint import EXPERIMENTS, read_experiments
-    from tofy.inference import in_columns
     rows, log = read_experiments(folder), folder / EXPERIMENTS
-    odd = len(log.read_bytes().splitlines()) - len(rows) if log.is_file() else 0
-    if odd:
+    lines = [line for line in log.read_bytes().splitlines() if not line.startswith(b'{"about"')] if log.is_file() else []
+    if odd := len(lines) - len(rows):
         say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
         raise UsageError(f"There is no finished run in {folder} yet; train one with: "
@@ -530,17 +584,109 @@ def runs(
     if missing := set(names or ()) - latest.keys():
         raise UsageError(f"There is no run {sorted(missing)[0]} in {folder}; the runs there are {', '.join(latest)}.")
     if names:
-        table = {name: flat_row(latest[name]) for name in names}
-        every = dict.fromkeys(k for t in table.values() for k in t)
-        keys = [k for k in every if len({str(t.get(k)) for t in table.values()}) > 1]
-        rows = [{"": k, **{name: t.get(k, "") for name, t in table.items()}} for k in keys]
+        found = differences({name: flat_row(latest[name]) for name in names})
     else:
-        rows = [{k: flat_row(row).get(k, "") for k in RUN_COLUMNS} for row in rows]
-    show(dict(runs=rows), as_json, in_columns([{k: str(v) for k, v in row.items()} for row in rows]))
+        found = chosen([flat_row(row) for row in rows], where or [], sort, reverse, columns)
+    show(dict(runs=found), as_json, as_table(found, markdown, csv))
+    if len(names or ()) == 1 and not (as_json or markdown or csv):
+        say_log(folder / names[0])
+
+# %% ../nbs/16_cli.ipynb #5c0e13b7
+def differences(table: dict[str, dict]) -> list[dict]:
+    "The settings and figures in which some runs differ, a row for each; of a single run, all of them."
+    every = dict.fromkeys(k for t in table.values() for k in t)
+    keys = [k for k in every if len(table) == 1 or len({str(t.get(k)) for t in table.values()}) > 1]
+    return [{"": k, **{name: t.get(k, "") for name, t in table.items()}} for k in keys]
+
+
+def chosen(rows: list[dict], tests: list[str], sort: str | None, reverse: bool, columns: str | None) -> list[dict]:
+    "The rows that pass all tests, in order, with the columns asked for."
+    every = dict.fromkeys([*RUN_COLUMNS, *(k for row in rows for k in row)])
+    asked = [name.strip() for name in columns.split(",")] if columns else list(RUN_COLUMNS)
+    if unknown := [name for name in [*asked, *([sort] if sort else [])] if name not in every]:
+        raise UsageError(f"There is no column {unknown[0]!r}; the columns are {', '.join(every)}.")
+    rows = [row for row in rows if all(passes(row, test, list(every)) for test in tests)]
+    if sort:
+        there = [row for row in rows if row.get(sort) not in (None, "")]
+        rest = [row for row in rows if row.get(sort) in (None, "")]                # last, whichever way round
+        number = all(isinstance(row[sort], (int, float)) for row in there)
+        rows = sorted(there, key=lambda row: row[sort] if number else str(row[sort]), reverse=reverse) + rest
+    elif reverse:
+        rows = rows[::-1]
+    return [{k: row.get(k, "") if row.get(k) is not None else "" for k in asked} for row in rows]
+
+
+def passes(row: dict, test: str, columns: list[str]) -> bool:
+    "Whether a row passes a test such as dim=64, valid_mrr>.4 or source~book."
+    found = re.fullmatch(r"\s*([\w ]+?)\s*(=|<|>|~)(.*)", test, re.DOTALL)
+    if not found or found[1] not in columns:
+        raise UsageError(f"--where {test!r} is no test of a column, such as dim=64, valid_mrr>.4 or source~book; the "
+                         f"columns are {', '.join(columns)}.")
+    value, sign, wanted = row.get(found[1]), found[2], found[3].strip()
+    if sign == "~":
+        return wanted.lower() in str("" if value is None else value).lower()
+    try:
+        pair = float(value), float(wanted)                          # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return sign == "=" and str("" if value is None else value) == wanted
+    return pair[0] == pair[1] if sign == "=" else pair[0] < pair[1] if sign == "<" else pair[0] > pair[1]
+
+# %% ../nbs/16_cli.ipynb #d3e6ad0c
+def as_table(rows: list[dict], markdown: bool = False, as_csv: bool = False) -> str:
+    "Rows as text: aligned columns, a Markdown table or CSV; aligned, columns that are empty in every row are left out."
+    from tofy.inference import in_columns
+    texts = [{k: str(v) for k, v in row.items()} for row in rows]
+    if as_csv:
+        file = io.StringIO()
+        writer = csv_files.DictWriter(file, list(texts[0]) if texts else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(texts)
+        return file.getvalue().rstrip("\n")
+    kept = [name for name in (texts[0] if texts else ()) if not name or any(row[name] for row in texts)]
+    texts = [{name: row[name] for name in kept} for row in texts]
+    if not markdown:
+        return in_columns(texts)
+    lines = [kept, ["---"] * len(kept), *(list(row.values()) for row in texts)]
+    cells = [[" ".join(cell.replace("|", "\\|").split()) for cell in line] for line in lines]
+    return readable("\n".join(f"| {' | '.join(line)} |" for line in cells))
+
+
+def say_log(run: Path) -> None:
+    "Print the log of a run by epoch, if it is there and tells epochs."
+    from tofy.checkpoint import measured, read_records
+    from tofy.history import epoch_table
+    from tofy.lab.training import TextRecord
+    from tofy.run_folder import LogRecord
+    for kind in (LogRecord, TextRecord):
+        if lines := measured(read_records(run, kind), "epoch"):
+            say(epoch_table(lines))
+
+# %% ../nbs/16_cli.ipynb #a0f64149
+@app.command()
+def note(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    text: word("[NOTE]", "What you want to remember about it.") = None,
+    verdict: option("What it showed, in a word or two.", str) = None,
+) -> None:
+    """Add a note or a verdict to a run in the experiment log, which tofy runs lists.
+
+    Examples:
+
+      tofy note runs/latent "the first with 64 dimensions"
+
+      tofy note runs/latent --verdict works
+    """
+    from tofy.checkpoint import note_experiment
+    from tofy.history import run_of
+    if text is None and verdict is None:
+        raise UsageError('Give a note, such as tofy note runs/latent "a longer warm-up", or a --verdict.')
+    note_experiment(run_of(run), note=text, verdict=verdict)
+    say(f"Noted; tofy runs {run.name} shows it.")
 
 # %% ../nbs/16_cli.ipynb #0970ed6d
-RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "dim", "layers", "step", "seconds",
-               "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss")
+RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "tokenizer", "positions", "dim", "layers", "heads",
+               "parameters", "parent", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss",
+               "verdict", "note")
 
 # %% ../nbs/16_cli.ipynb #c75b035a
 def flat_row(row: dict) -> dict:
@@ -605,7 +751,11 @@ def diagnose(folder: Folder = Path("runs/latent"), as_json: AsJson = False) -> N
       tofy diagnose runs/mine --json
     """
     from tofy.doctor import diagnose as examine
+    from tofy.history import address
     from tofy.inference import load, run_figures
+    if names_checkpoint(str(folder)):
+        raise UsageError(f"tofy diagnose reads the log of a whole run; name {address(folder)[0]}, or measure this "
+                         f"checkpoint with {command_line('tofy', 'eval', folder)}")
     latent, result = load(folder), dict(findings=[], baselines={}, model=None, crowding=None, gap=None)
     findings = examine(folder)
     result["findings"] = [finding.to_dict() for finding in findings]

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SIZES', 'wrong_by_theory', 'word_rows', 'plot_pairs', 'nearest', 'plot_neighbours', 'effective_rank', 'spread',
            'table_figures', 'crowding', 'plot_crowding', 'cleaned', 'with_prior', 'compare', 'frames', 'plot_frames',
-           'map2d', 'plot_map', 'save_frames', 'load_frames', 'hubness', 'csls']
+           'map2d', 'plot_map', 'save_frames', 'hubness', 'csls']
 
 # %% ../nbs/11_crowding.ipynb #d6da9c62
 import math
@@ -20,15 +20,17 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from . import corpus, loop
-from .checkpoint import load_tensors, save_tensors
+from .checkpoint import NAN, load_tensors, save_tensors
 from .colours import BLACK, BLUE, COLOURS, DARK, GREEN, GREY, NAMES, ORANGE, PINK, RED, SKY, plain
 from .data import Phrases
 from .encoder import LatentModel
 from .errors import RunError, UsageError
+from .history import checkpoints
 from .inference import Latent
 from .losses import uniformity
 from .masking import Blanks, Masked, all_blanks
 from .metrics import Scorer, draw_baselines, rank_batches, rank_blanks, ranks, summary
+from .run_folder import MODEL, load_model, read_log
 from .training import LatentRun
 from .vocab import PAD, SPECIALS, Vocab
 
@@ -389,10 +391,23 @@ class Frame:
     mrr: float                 # held out; NaN if there was no validation
 
 # %% ../nbs/11_crowding.ipynb #bf418bbb
-def frames(run: LatentRun,
-           every: int,   # steps between frames: a multiple of the run's log_every
+def kept_frames(folder: str | Path) -> Iterator[Frame]:
+    "Yield a `Frame` for each checkpoint that a run has kept."
+    logged = {r.step: r for r in read_log(folder)}
+    for name in checkpoints(folder):
+        model, vocab, header = load_model(name)
+        rows, line = word_rows(model), logged.get(header["step"])
+        loss, mrr = (line.loss, line.valid_mrr) if line else (NAN, NAN)
+        yield Frame(header["step"], rows, table_figures(rows, torch.tensor(vocab.counts[len(SPECIALS):])), loss, mrr)
+
+# %% ../nbs/11_crowding.ipynb #4764763e
+def frames(run: LatentRun | str | Path,   # or the folder of a run that has kept checkpoints
+           every: int = 1,                # steps between frames: a multiple of the run's log_every
           ) -> Iterator[Frame]:
-    "Train a run to its end; yields a `Frame` at step 0 and after every `every` steps."
+    "Train a run to its end; yields a `Frame` at step 0 and after every `every` steps; of a folder, its checkpoints'."
+    if isinstance(run, (str, Path)):
+        yield from kept_frames(run)
+        return
     if every < 1 or every % run.config.log_every:
         raise UsageError(f"every is {every}; it must be a multiple of the run's log_every, {run.config.log_every}.")
     counts = torch.tensor(run.data.vocab.counts[len(SPECIALS):])
@@ -482,25 +497,23 @@ class Film(NamedTuple):
     mrr: Tensor    # float32 (F,) held out; NaN if there was no validation
     rank: Tensor   # float32 (F,) effective rank
 
-# %% ../nbs/11_crowding.ipynb #db5bd5e3
-def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
-    "Project the embedding table of each frame onto one common plane, and write the 2-D maps into the run folder."
-    if not frames:
-        raise UsageError("There are no frames to save; collect some with frames(run, every).")
+# %% ../nbs/11_crowding.ipynb #6e4a9bd1
+def film_of(frames: Sequence[Frame]) -> Film:
+    "The 2-D maps of frames, projected onto the plane in which the last one's rows vary most."
     middle, directions = plane(frames[-1].rows)
     xy = torch.stack([(F.normalize(f.rows.float(), dim=-1) - middle) @ directions for f in frames])   # (F,n,2)
-    film = Film(xy.half(), torch.tensor([f.step for f in frames]), torch.tensor([f.mrr for f in frames]),
+    return Film(xy.half(), torch.tensor([f.step for f in frames]), torch.tensor([f.mrr for f in frames]),
                 torch.tensor([f.figures["effective_rank"] for f in frames]))
-    save_tensors(Path(folder) / FRAMES, film._asdict(), {})
 
 
 def load_frames(folder: str | Path,
                 words: int | None = None,   # expected number of words; None: don't check
                ) -> Film | None:
-    "The maps that `save_frames` wrote into a run folder; None if there are none."
+    "The maps that `save_frames` wrote into a run folder, or those of its kept checkpoints; None if there are none."
     path = Path(folder) / FRAMES
     if not path.is_file():
-        return None
+        some = (Path(folder) / MODEL).is_file() and len(checkpoints(folder)) > 1
+        return film_of(list(kept_frames(folder))) if some else None
     tensors, _ = load_tensors(path)
     shapes = {name: list(t.shape) for name, t in tensors.items()}
     count, n = [*shapes.get("step", []), 0][0], [*shapes.get("xy", []), 0, 0][1]
@@ -508,6 +521,14 @@ def load_frames(folder: str | Path,
     if not count or words not in (None, n) or shapes != expected:
         raise RunError(f"{path} does not hold maps of {words or n:,} words (its tensors: {shapes}); delete it.")
     return Film(**tensors)
+
+# %% ../nbs/11_crowding.ipynb #db5bd5e3
+def save_frames(folder: str | Path, frames: Sequence[Frame]) -> None:
+    "Project the embedding table of each frame onto one common plane, and write the 2-D maps into the run folder."
+    if not frames:
+        raise UsageError("There are no frames to save; collect some with frames(run, every).")
+    save_tensors(Path(folder) / FRAMES, film_of(frames)._asdict(), {})
+
 
 # %% ../nbs/11_crowding.ipynb #5c5beca1
 def hubness(queries: Tensor,   # (Q,D)

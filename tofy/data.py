@@ -342,6 +342,10 @@ class Data:
     @property
     def warnings(self) -> list[str]: return data_warnings(self)
 
+    def epoch_steps(self, config: Any, shape: Any = None) -> float:
+        "The steps of an epoch, in which every phrase is read once, at `config.batch` phrases a step."
+        return -(-len(self.train) // config.batch)
+
     def __repr__(self) -> str:
         sizes = f"{len(self.train):,} to train, {len(self.valid):,} held out, {len(self.vocab):,} {self.vocab.unit}"
         return f"Data({self.settings['source']}: {sizes})"

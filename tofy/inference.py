@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checkpoint, corpus, run_folder
+from . import checkpoint, corpus, history, run_folder
 from .checkpoint import HELDOUT, write_whole
 from .colours import BLUE, RED, plain
 from .data import Data, Phrases, load_data, numbered, read_phrases
@@ -127,10 +127,10 @@ class Latent:
 READY = Path(corpus.__file__).with_name("runs")   # the run folders in the package, made by tools/ready_runs.py
 
 
-def load(folder: str | Path = "runs/latent",   # or a ready-made run, such as READY / "healthy"
+def load(folder: str | Path = "runs/latent",   # or runs/latent@5000, or a ready-made run, such as READY / "healthy"
          readout: str | None = None,           # read words by a readout of this kind, fitted now; None: the model's own
         ) -> Latent:
-    "Load the best model of a run folder, with its vocabulary and, if its targets were contextual, its readout."
+    "Load the best model (or RUN@CHECKPOINT) of a run folder, with its vocabulary and, if its targets were contextual, its readout."
     model, vocab, header = load_model(folder)
     if readout and getattr(model.readout, "kind", None) != readout:
         model.readout = fit_readout(model, run_data(folder).train, len(vocab), (readout,))
@@ -452,6 +452,7 @@ def trusted_setting(folder: str | Path, header: Mapping, name: str) -> Any:
 
 def run_data(folder: str | Path) -> Data:
     "Read again the data that a run was trained on; raises a `RunError` if the text is gone, changed or unknown."
+    folder = history.run_of(folder)
     _, vocab, header = load_model(folder)
     try:
         with checkpoint.reading(Path(folder) / run_folder.MODEL):
@@ -487,7 +488,8 @@ def twins(folder: Path) -> Iterator[Path]:
 # %% ../nbs/10_inference.ipynb #dd616a86
 def known_baselines(folder: str | Path) -> dict[str, dict]:
     "The baselines saved in a run folder, or copied there from a run with the same blanks; {} if none are saved."
-    folder, vocab = Path(folder), load_model(folder)[1]
+    folder = history.run_of(folder)
+    vocab = load_model(folder)[1]
     if lines := load_baselines(folder, vocab)[1]:
         return lines
     for twin in twins(folder):
@@ -510,7 +512,7 @@ def run_figures(folder: str | Path) -> dict[str, dict]:
 
 def run_baselines(folder: str | Path, data: Data | None = None) -> dict[str, dict]:
     "The baselines' metrics on a run's held-out blanks; measured and saved in its folder if they are not there yet."
-    folder = Path(folder)
+    folder = history.run_of(folder)
     if lines := known_baselines(folder):
         return lines
     latent = Latent(*load_model(folder))                             # counting needs no readout
@@ -535,7 +537,7 @@ def heldout_phrases(folder: str | Path,
                     whole: bool = True,   # raise a `RunError` if the file is not the one that the run wrote
                    ) -> Phrases:
     "The held-out phrases of a run folder; raises a `UsageError` if there are none."
-    held = Path(folder) / HELDOUT
+    held = history.run_of(folder) / HELDOUT
     if not (held.is_file() and held.stat().st_size):
         raise UsageError(f"{folder} holds no held-out phrases; name a file to evaluate on.")
     if whole:

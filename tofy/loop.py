@@ -20,12 +20,14 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from . import checkpoint as store
+from . import history
 from .errors import RunError, UsageError
 from .processes import all_gather, all_reduce, parallel, pooled, process_rank, weighed, world_size
 from .schedule import LoopConfig, learning_rate
 
 # %% ../nbs/08c_loop.ipynb #9f4f1ec1
 logger = logging.getLogger("tofy")
+AnyRun = TypeVar("AnyRun", bound="Run")
 
 # %% ../nbs/08c_loop.ipynb #bb90ee2a
 class Clock:
@@ -68,7 +70,7 @@ class Run:
     best: float = -math.inf             # score of the best model so far
     best_on_disk: float = -math.inf     # of the saved model, which may be newer than the state of a resumed run
     validation_seconds: float = 0.      # how long the last validation took
-    pending: tuple[Any, bool] | None = None         # a log line that is due, and whether it needs a validation
+    pending: tuple[Any, Any] | None = None          # a log line that is due, and whether to validate (or "keep") then
     clean: bool = True                  # False in the middle of a step
     metrics: dict = field(default_factory=dict)     # of the latest batch
     wrapped: nn.Module | None = None    # the model, wrapped to average gradients over several processes
@@ -165,7 +167,7 @@ def run_steps(run: Run) -> Generator[Any, None, None]:
             return
         before, after = run.progress, progress(run)             # 2. will a line be due, or a progress record?
         line, quiet = (run.step + 1) % run.config.log_every == 0, run.clock.quiet_for(.2)
-        validating = after >= 1 or validation_due(run, before, after)
+        validating = bool(history.due(run, before, after)) or after >= 1 or validation_due(run, before, after)
         run.clean = False                                       # 3. the step
         training_step(run, line or validating or quiet)
         run.step, run.progress = run.step + 1, after
@@ -187,7 +189,7 @@ def progress_record(run: Run) -> Iterator[Any]:
         yield run.record()
 
 # %% ../nbs/08c_loop.ipynb #a2a91e13
-def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
+def log_line(run: Run, record: Any, validating: bool | str) -> Iterator[Any]:
     "Validate if `validating`, save the model if it is the best so far, write the record to the log, and yield it."
     if validating:
         yield from run.validate(record)
@@ -198,7 +200,7 @@ def log_line(run: Run, record: Any, validating: bool) -> Iterator[Any]:
         run.best_on_disk = value
     run.best = value if record.saved else run.best
     if run.folder:
-        store.append_log(run.folder, record)
+        history.write_line(run, record, value if validating == "keep" else None)
     run.pending = None
     run.clock.last_progress = run.clock.seconds
     yield record
@@ -263,7 +265,7 @@ def load_state(run: Run) -> None:
         resume_counters(run, header)
 
 # %% ../nbs/08c_loop.ipynb #e76d4529
-MAY_CHANGE = ("steps", "seconds", "threads", "device", "init_from")   # settings that a resumed run may change
+MAY_CHANGE = "steps", "seconds", "threads", "device", "init_from", "keep", "keep_last"   # in a resumed run
 
 
 def check_settings(run: Run, header: dict) -> None:
@@ -288,9 +290,6 @@ def resume_counters(run: Run, header: dict) -> None:
     run.clock = Clock(float(header["seconds"]))
     if process_rank() == 0:
         store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
-
-# %% ../nbs/08c_loop.ipynb #48b225e5
-AnyRun = TypeVar("AnyRun", bound=Run)
 
 # %% ../nbs/08c_loop.ipynb #02433361
 def begin(run: AnyRun, resume: bool = False) -> AnyRun:
@@ -328,6 +327,7 @@ def write_run_files(run: Run, resume: bool) -> None:
             save_state(run)
             run.save_model(step=0)
             run.write_files()
+            history.tell_space(run)
         store.save_tables(run.folder / store.SETTINGS, run.tables())
 
 # %% ../nbs/08c_loop.ipynb #f8aef6bb
@@ -359,7 +359,7 @@ def close_run(run: Run, outcome: str) -> None:
         store.record_experiment(run.folder, dict(
             outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
             seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),
-            model=asdict(run.model.config), train=asdict(run.config)))
+            model=asdict(run.model.config), train=asdict(run.config), **history.facts(run)))
 
 # %% ../nbs/08c_loop.ipynb #4f69b28f
 class ProgressBar:

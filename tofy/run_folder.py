@@ -33,7 +33,7 @@ from tofy.vocab import (
     vocab_hash,
 )
 
-from . import __version__
+from . import __version__, history
 from . import checkpoint as store
 from .checkpoint import HELDOUT, NAN, columns, fit_weights, load_tables, load_tensors, read_records, save_tensors
 from .data import Data, DataConfig, is_text_of
@@ -113,13 +113,14 @@ ALWAYS = {"dim", "layers", "heads", "dropout", "positions", "predictor"}
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     "Load the model (in eval mode), its vocabulary and its header; raises a `RunError` if the files do not match."
-    folder = Path(folder)
+    folder, which = history.address(asked := folder)
+    home = folder if which == "best" else asked
     if not folder.is_dir():
         raise UsageError(f"There is no folder {folder}; "
                          f"train first ({command_line('tofy', 'train', '--out', folder)}) or give another folder.")
-    path = folder / MODEL
+    path = history.file_of(asked, MODEL, STATE)
     sha256 = store.sha256(path.read_bytes()) if path.is_file() else ""     # before its tensors: it may be replaced
-    tensors, texts = load_tensors(path)
+    tensors, texts = history.read_checkpoint(asked, MODEL, STATE)
     header = store.read_header(texts, path)
     name_rule(header)
     name_rule(header.get("data"))
@@ -135,7 +136,7 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     model.spell(vocab.words)
     fit_weights(model, tensors, path)
     if header.get("train", {}).get("target") in IN_CONTEXT:
-        model.readout = load_readout(folder) or NoReadout(folder, sha256)
+        model.readout = load_readout(home) or NoReadout(home, sha256)
     return model.eval(), vocab, header
 
 # %% ../nbs/08d_run_folder.ipynb #fbaefb62
@@ -179,7 +180,7 @@ def save_readout(folder: str | Path,
 
 def load_readout(folder: str | Path) -> Readout | None:
     "The readout in a run folder; None if there is none for the model that is there now."
-    path = Path(folder) / READOUT
+    path = Path(folder) / READOUT                                    # of the best model only: none for RUN@5000
     if not path.is_file():
         return None
     tensors, texts = load_tensors(path)
@@ -215,8 +216,9 @@ def add_readout(folder: str | Path, model: LatentModel, data: Data) -> None:
     if isinstance(missing := model.readout, NoReadout):
         began = time.perf_counter()
         model.readout = fit_readout(model, data.train, len(data.vocab))
-        with suppress(RunError):                                     # a folder that can only be read
-            save_readout(folder, model.readout, missing.sha256)
+        if Path(folder).is_dir():                                    # none is kept for a checkpoint such as RUN@5000
+            with suppress(RunError):                                 # a folder that can only be read
+                save_readout(folder, model.readout, missing.sha256)
         logging.getLogger("tofy").info("Words are read from the model's vectors by %r; fitted in %.1f s, beside the "
                                        "run's own.", model.readout, time.perf_counter() - began)
 
@@ -269,6 +271,7 @@ class LogRecord:
     valid_median_rank: float = NAN
     saved: bool = False      # a new best model was saved
     response_mrr: float = NAN   # of the right response among held-out ones, for target response
+    epoch: float = NAN       # how often the text was read so far
     spread: float = NAN      # of contextual targets, see `tofy.targets.target_gauges` …
     between: float = NAN     # … its share between words
     r2: float = NAN          # … and how much of it the predictions explain
@@ -347,7 +350,7 @@ def save_baselines(folder: str | Path, vocab: Vocab, bigram: Bigram, lines: Mapp
 
 def load_baselines(folder: str | Path, vocab: Vocab) -> tuple[Bigram | None, dict[str, dict[str, float]]]:
     "The bigram model and the baselines' figures of a run folder; (None, {}) if they must be measured (again)."
-    path = Path(folder) / BASELINES
+    path = history.run_of(folder) / BASELINES
     with suppress(UsageError, RunError), store.reading(path):            # missing or damaged: the file is only a cache
         tensors, header = load_tensors(path)
         if header["vocab_sha256"] == vocab_hash(vocab):

@@ -33,6 +33,10 @@ class LoopConfig:
     log_every: int = setting(100, "Steps between two log lines.", unit="steps", least=1, group="Run")
     eval_every: int | None = setting(None, "Steps between two validations.", unit="steps", least=1, group="Run",
                                      none="ten validations a run")
+    keep: str | int | None = setting(None, "Checkpoints to keep beside the best and the last: how many, every:STEPS, "
+                                     "or epochs.", group="Run", none="none")
+    keep_last: int | None = setting(None, "Keep only this many of these checkpoints, the latest.", unit="checkpoints",
+                                    least=1, group="Run", rare=True, none="all of them")
     seed: int = setting(0, "Random seed of the held-out phrases, the weights and the batches.", least=0, below=2**31,
                         group="Run")
     threads: int | None = setting(None, "Processor threads.", least=1, group="Run", none="one for each core")
@@ -48,11 +52,25 @@ def check_loop(config: LoopConfig) -> None:
     check(config)
     if (config.steps is None) == (config.seconds is None):
         raise UsageError("Give either steps or seconds: exactly one of the two.")
+    if config.keep is not None:
+        keep_rule(config.keep)
+        config.keep = str(config.keep)                               # 10 and "10" are the same setting
     if config.device != "cpu":
         import torch  # slow to import, and not needed to list the settings
         cards = torch.cuda.is_available()
         if not (cards and config.device.startswith("cuda")):
             raise UsageError(f"There is no device {config.device!r} here; use cpu" + (", or cuda." if cards else "."))
+
+# %% ../nbs/08b_schedule.ipynb #e04405c5
+def keep_rule(keep: int | str) -> tuple[str, int]:   # ("count", 10), ("every", 500) or ("epochs", 1)
+    "What the setting `keep` says: a kind of rule and its number."
+    kind, _, number = str(keep).rpartition(":")
+    if keep == "epochs":
+        return "epochs", 1
+    if kind in ("", "every") and number.isdecimal() and int(number):
+        return kind or "count", int(number)
+    raise UsageError(f"keep is {keep!r}; give a number of checkpoints, such as 10, or every:500 for one every 500 "
+                     "steps, or epochs for one after each epoch.")
 
 # %% ../nbs/08b_schedule.ipynb #6a38475a
 def phases(config: LoopConfig) -> tuple[float, float]:   # each in [0,1]; the second is 1 if the rate never falls

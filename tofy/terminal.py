@@ -14,12 +14,12 @@ import json
 import math
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import typer
 from tqdm import tqdm
@@ -133,7 +133,78 @@ def flag(name: str, help: str) -> Any:
 AsJson = flag("--json", "Print one JSON object, and nothing else, on standard output.")
 Resume = flag("--resume", "Resume the run in --out.")
 Overwrite = flag("--overwrite", "Replace the run in --out.")
+Epochs = option("Read the text this many times, instead of steps or seconds.", float)
+ToTensorBoard = flag("--tensorboard", "Write TensorBoard's event files into the run folder, the table included.")
+Note = option("A note about this run, for tofy runs.", str)
+ReportTo = option("Report the log to a service, such as wandb.", str)
 ConfigFile = option("Settings from a TOML file, such as a run's run.toml.", Path)
+
+# %% ../nbs/15d_terminal.ipynb #9354920f
+def asked_reporters(tensorboard: bool,
+                    report_to: str | None,
+                    out: Path,
+                    resume: bool,               # a run that was reported to TensorBoard goes on being so
+                   ) -> list[Any]:
+    "The reporters that a command was asked for; an error if one of them is not installed."
+    if not tensorboard and not report_to and not (resume and (out / "tensorboard").is_dir()):
+        return []
+    from tofy.reporting import EVENTS, find
+    wanted = [EVENTS] if tensorboard or resume and (out / EVENTS).is_dir() else []
+    return list(map(find, dict.fromkeys([*wanted, *([report_to] if report_to else [])])))
+
+# %% ../nbs/15d_terminal.ipynb #da64a65b
+@contextmanager
+def noted(out: Path, note: str | None) -> Iterator[None]:
+    "A context for a training run: however it ends, the note is added to its line in the experiment log."
+    try:
+        yield
+    finally:
+        if note:
+            from tofy.checkpoint import note_experiment
+            with suppress(UsageError):                               # it ended before its first step: it has no line
+                note_experiment(out, note=note)
+
+
+def add_verdict(out: Path, scores: Mapping[str, float]) -> None:
+    "Add the verdict of `verdict_by` to a run's line in the experiment log, if it has one."
+    from tofy.checkpoint import note_experiment
+    with suppress(UsageError):                                       # a file of that name is the user's
+        note_experiment(out, verdict=verdict_by(scores))
+
+
+def verdict_by(scores: Mapping[str, float]) -> str:   # of the model and its baselines: the lower, the better
+    "The best baseline that a model is better than, in words, such as `above bigram`."
+    rivals = [name for name in ("bigram", "unigram") if name in scores and scores["model"] < scores[name]]
+    return f"above {rivals[0]}" if rivals else "no better than unigram"
+
+# %% ../nbs/15d_terminal.ipynb #100db2d6
+C = TypeVar("C", bound=Any)
+
+
+def in_epochs(config: C,                   # the settings of a run
+              data: Any,                   # what it learns from
+              shape: Any,                  # of a decoder
+              epochs: float,
+              given: Mapping[str, Any],    # what the user has asked for
+             ) -> C:
+    "The settings with a length of so many epochs, in steps; a `UsageError` if another length was given as well."
+    if epochs <= 0:
+        raise UsageError(f"epochs is {epochs:g}; it must be above 0.")
+    if other := [name for name in ("steps", "seconds") if given.get(name) is not None]:
+        raise UsageError(f"Give either epochs or {other[0]}, not both.")
+    if config.batch is None:
+        from tofy.training import suited_batch
+        config = replace(config, batch=suited_batch(data.train))
+    each = data.epoch_steps(config, shape)
+    say(f"An epoch takes {each:,.1f} steps".replace(".0 steps", " steps"))
+    return replace(config, steps=max(math.ceil(epochs * each - 1e-9), 1), seconds=None)
+
+
+def say_epochs(records: Sequence[Any], epochs: float | None, keep: int | str | None) -> None:
+    "Print a run's log by epoch, if it was given epochs, or keeps checkpoints by epoch."
+    from tofy.history import epoch_table
+    if epochs or keep == "epochs":
+        say(epoch_table(records))
 
 # %% ../nbs/15d_terminal.ipynb #6473c95f
 def with_settings(*kinds: type,                  # configs; if several have the same name, the first counts

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from . import checkpoint as store
-from . import loop, run_folder
+from . import loop, reporting, run_folder
 from . import targets as contextual
 from .data import Data, Phrases, epoch_batches
 from .encoder import EMATeacher, LatentModel, ModelConfig, dropout_share
@@ -119,10 +119,9 @@ def recipe(name: str = "tofy",   # "tofy", "jepa" or "notes"
     "The model and training configs of a recipe, with the changes; raises a `UsageError` for an unknown name."
     if name not in RECIPES:
         raise UsageError(f"There is no recipe {name!r}; choose {' or '.join(RECIPES)}.")
-    known = [{f.name for f in fields(config)} for config in RECIPES[name]]
-    if unknown := changes.keys() - set.union(*known):
-        settings = ", ".join(sorted(set.union(*known)))
-        raise UsageError(f"There is no setting {', '.join(sorted(unknown))}; the settings are {settings}.")
+    known = {f.name for config in RECIPES[name] for f in fields(config)}
+    if unknown := changes.keys() - known:
+        raise UsageError(f"There is no setting {', '.join(sorted(unknown))}; the settings are {', '.join(sorted(known))}.")
     if changes.get("steps") is not None:
         changes.setdefault("seconds", None)
     elif changes.get("seconds") is not None:
@@ -169,7 +168,7 @@ class LatentRun(Run):
     def record(self, is_line: bool = False) -> LogRecord:
         return LogRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                          learning_rate(self.config, self.progress), acc_ema=self.acc_ema, **self.metrics,
-                         progress=self.progress, is_line=is_line)
+                         progress=self.progress, is_line=is_line, epoch=self.step / self.data.epoch_steps(self.config))
 
     def at_log_step(self) -> None:
         if "acc_neg" in self.metrics:
@@ -393,7 +392,8 @@ def fit(data: Data,
         resume: bool = False,
         overwrite: bool = False,
         quiet: bool = False,          # show no bar
+        report_to: Any = (),          # whom to report to, such as "tensorboard": see `tofy.reporting`
        ) -> list[LogRecord]:          # the log lines
     "Train a model to the end, with a progress bar; see `train`."
-    bar = loop.ProgressBar(config := config or recipe()[1], quiet=quiet)
-    return loop.watched(train(data, model_config, config, out, resume, overwrite), bar)
+    records = train(data, model_config, config := config or recipe()[1], out, resume, overwrite)
+    return loop.watched(reporting.reported(records, report_to, out), loop.ProgressBar(config, quiet=quiet))

@@ -64,7 +64,7 @@ class Lesson:
 
     @property
     def number(self) -> str:
-        return re.match(r"\d+[a-z]?", self.path.name)[0]
+        return re.match(r"\d+[a-z]*", self.path.name)[0]
 
     def missing(self) -> list[str]:
         "What every chapter owes its reader, and this one lacks."

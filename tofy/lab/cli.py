@@ -6,6 +6,7 @@
 __all__ = ['app']
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #66202269
+import copy
 import math
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -16,15 +17,24 @@ import typer
 from tofy.terminal import (
     AsJson,
     ConfigFile,
+    Epochs,
     GroupedCommand,
+    Note,
     Overwrite,
+    ReportTo,
     Resume,
+    ToTensorBoard,
+    add_verdict,
+    asked_reporters,
     check_repeated,
     flag,
+    in_epochs,
     light_class,
+    noted,
     noting_signals,
     option,
     say,
+    say_epochs,
     show,
     watch,
     with_settings,
@@ -48,7 +58,8 @@ app.add_typer(tokenizer_app, name="tokenizer")
 RUN = Path("runs/decoder")
 Source = Annotated[str, typer.Argument(metavar="DATA", help="A text in any form that tofy train takes, a "
                                                           "folder of source code, or stdlib.")]
-Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder.")]
+Folder = Annotated[Path, typer.Argument(metavar="[DIR]", help="The run folder, or a checkpoint of it such as "
+                                                              "runs/decoder@5000, @last or @best.")]
 TokenizerFile = Annotated[Path, typer.Option("--tokenizer", help="A tokenizer.json, or a run folder.")]
 ReplaceFile = flag("--overwrite", "Replace a file of this name.")
 Column = option("Column to read of a table or a data set from the Hub.", str, "the one that fits")
@@ -78,6 +89,8 @@ def train_tokenizer(
       tofy lab tokenizer train stories.txt --vocab-size 10000 --sample 100000
 
       tofy lab tokenizer train stdlib --kind character --reserved 4 --out code.json
+
+    Stands for, in the notes: train-bpe --vocab-size 1000; train_custom_tokenizer.py --vocab_size 10000 --max_samples 100000
     """
     from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
@@ -104,6 +117,8 @@ def count_tokens(
     Example:
 
       tofy lab tokenizer count stories.txt --tokenizer tokenizer.json --top 50
+
+    Stands for, in the notes: count-tokens
     """
     from tofy.lab import tokenizers
     from tofy.lab.training import read_documents
@@ -153,6 +168,12 @@ def train(
     out: Annotated[Path, typer.Option(help="The run folder.")] = RUN,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    epochs: Epochs = None,
+    tensorboard: ToTensorBoard = False,
+    report_to: ReportTo = None,
+    note: Note = None,
+    starts: option("Train this many times, each with another seed, and keep the best; the others stay beside it.",
+                   default="1", least=1) = None,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -170,13 +191,18 @@ def train(
 
       tofy lab train --resume --out runs/book           after Ctrl-C or a crash
 
+      tofy lab train book.txt --epochs 5 --keep epochs --out runs/book
+
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
+
+    Stands for, in the notes: init --embedding-degree 64 --num-layers 4, then train --steps 5000; train.py --config config.yaml
     """
     from tofy.checkpoint import make_run_folder, no_empty_folder
     from tofy.lab.training import TextRun
     given = given | (dict(source=data) if data else {})
     named = {name: value for name, value in dict(preset=preset, start_from=start_from, config=config).items() if value}
     with no_empty_folder(out):
+        reporters = asked_reporters(tensorboard, report_to, out, resume)
         make_run_folder(out, resume, overwrite, TextRun.STATE)
         if resume:
             job = resumed(given, named, out)
@@ -184,7 +210,15 @@ def train(
             job = begun_with(start_from, given, named)
         else:
             job = planned(preset, config, given)
-        run_training(*job, out, resume, overwrite, as_json)
+        if epochs:
+            texts, model, settings = job
+            job = texts, model, in_epochs(settings, texts, shape_of(model), epochs, given)
+        with noted(out, note):
+            if (starts or 1) > 1:
+                best_of(starts, job, out, resume or bool(reporters), overwrite)
+            else:
+                watch_run(*job, out, resume, overwrite, as_json, reporters)
+            show_run(job[0], job[2], out, as_json, epochs)
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #85bb720f
 def configs_for(preset: str | None, file: Path | None, given: dict[str, Any]) -> tuple[Any, Any, Any]:
@@ -229,10 +263,17 @@ def begun_with(start_from: Path, given: dict[str, Any], named: dict[str, Any]) -
         data = replace(read_configs(start_from)[0], **asked)
         documents = own_documents(start_from, data)
     texts = load_texts(data, parent.tokenizer, documents)
-    return asked_as(data, texts, parent.model.config.context), branch(parent), train
+    grown = branch(parent)
+    grown.about["origin"]["parent"] = start_from.name
+    return asked_as(data, texts, parent.model.config.context), grown, train
 
 
-FREE = "steps", "seconds", "threads", "cache"   # settings that a resumed run may change
+def shape_of(model: Any) -> Any:
+    "The shape of what a run begins with: a shape, or a trained decoder."
+    return getattr(getattr(model, "model", model), "config", model)
+
+
+FREE = "steps", "seconds", "threads", "cache", "keep", "keep_last"   # settings that a resumed run may change
 
 
 def resumed(given: dict[str, Any], named: dict[str, Any], out: Path) -> tuple:
@@ -281,22 +322,52 @@ def is_parent(folder: Path, out: Path) -> bool:
     return kin_of(load_decoder(folder)).hash in [kin.hash for kin in ancestors(load_decoder(out))][-1:]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #b85f6097
-def run_training(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool) -> None:
-    "Train with a progress bar, then print the result."
-    from tofy.checkpoint import measured, read_records
-    from tofy.lab.training import TextRecord, text_baselines, validation_table
+def watch_run(data, shape, config, out: Path, resume: bool, overwrite: bool, as_json: bool,
+              report_to: list[Any] | None = None) -> None:
+    "Train with a progress bar; if it is stopped, print how to go on, and exit."
     from tofy.lab.training import train as records
+    from tofy.reporting import reported
     say(repr(data))
-    if watch(records(data, shape, config, out, resume, overwrite), config, log_line, as_json, "tokens"):
+    stream = reported(records(data, shape, config, out, resume, overwrite), report_to or (), out)
+    if watch(stream, config, log_line, as_json, "tokens"):
         say(f"Stopped; go on with: {command_line('tofy', 'lab', 'train', '--resume', '--out', out)}")
         raise typer.Exit(130)
+
+
+def show_run(data, config, out: Path, as_json: bool, epochs: float | None = None) -> None:
+    "Print the validations of a finished run, its best figures and its baselines, and add a verdict to the log."
+    from tofy.checkpoint import measured, read_records
+    from tofy.lab.training import TextRecord, text_baselines, validation_table
     log = read_records(out, TextRecord)
     say(validation_table(log))
+    say_epochs(log, epochs, config.keep)
     best = min(measured(log, "valid_loss"), key=lambda r: r.valid_loss, default=None)
     result = dict(out=str(out), baselines=text_baselines(data))
     if best:
         result |= {k: getattr(best, k) for k in ("step", "seconds", "valid_loss", "perplexity", "bits_per_byte")}
+        add_verdict(out, result["baselines"] | dict(model=best.valid_loss))
     show(result, as_json, outcome(result))
+
+
+def best_of(starts: int, job: tuple, out: Path, other: bool, overwrite: bool) -> None:
+    "Train several times with other seeds, in folders beside `out`, and copy the run with the lowest loss to `out`."
+    from tofy.checkpoint import copy_run, measured, read_records
+    from tofy.lab.training import TextRecord
+    if other:
+        raise UsageError("--starts begins several new runs, so it can be given neither with --resume nor with "
+                         "--tensorboard or --report-to; leave one of them out.")
+    data, model, config = job
+    losses = {}
+    for seed in range(config.seed, config.seed + starts):
+        folder = out.with_name(f"{out.name}-seed-{seed}")
+        watch_run(data, copy.deepcopy(model), replace(config, seed=seed), folder, False, overwrite, True)
+        checked = measured(read_records(folder, TextRecord), "valid_loss")
+        if not checked:
+            raise UsageError("Starts are compared by their held-out loss, and no text is held out; raise --valid.")
+        losses[folder] = min(r.valid_loss for r in checked)
+    best = min(losses, key=losses.__getitem__)
+    say("\n".join(f"{folder}: {loss:.4f}{' (the best)' if folder == best else ''}" for folder, loss in losses.items()))
+    copy_run(best, out)
 
 
 def outcome(result: dict) -> str:
@@ -335,6 +406,8 @@ def loss(
       tofy lab loss runs/book
 
       tofy lab loss runs/book other.txt --limit 500 --json
+
+    Stands for, in the notes: loss --limit 500
     """
     from tofy.lab.training import load_run, measure_loss, read_documents
     from tofy.lab.writing import load_decoder
@@ -382,6 +455,8 @@ def generate(
       tofy lab generate runs/book "The king" --temperature 0 --stop "." --why
 
       tofy lab generate runs/code "for i in " --suffix ": print(i)" --temperature 0
+
+    Stands for, in the notes: infer; generate.py --checkpoint --temperature 1.0
     """
     from tofy.lab.writing import Sampling, load_decoder
     how, writer = Sampling(temperature, top_k, top_p, seed), load_decoder(folder)
@@ -416,12 +491,23 @@ def grid(
 ) -> None:
     """Compare what several decoders write after the same prompts.
 
-    Example:
+    RUN@500 is a kept checkpoint, RUN@all all of them.
+
+    Examples:
 
       tofy lab grid runs/book runs/book-layer --prompt "ROMEO:" --prompt "The king" --temperature 0
+
+      tofy lab grid runs/book@all
+
+    Stands for, in the notes: infer, once for each checkpoint
     """
+    from tofy.history import checkpoints
     from tofy.lab.writing import Sampling, load_decoder, write_grid
-    writers = {str(folder): load_decoder(folder) for folder in folders}
+    every = [name for folder in folders for name in (
+        checkpoints(str(folder)[:-4]) if str(folder).endswith("@all") and not folder.is_dir() else [str(folder)])]
+    if not every:
+        raise UsageError(f"{folders[0]} names no kept checkpoint; train with --keep.")
+    writers = {name: load_decoder(name) for name in every}
     made = write_grid(writers, prompt or ["\n"], tokens, Sampling(temperature, seed=seed))
     rows = [dict(prompt=row[0].prompt) | {name: w.text for name, w in zip(made.names, row)} for row in made.rows]
     show(dict(rows=rows), as_json, repr(made))
@@ -434,6 +520,8 @@ def info(folder: Folder = RUN, as_json: AsJson = False) -> None:
     Example:
 
       tofy lab info runs/book --json
+
+    Stands for, in the notes: info
     """
     from tofy.encoder import count_parameters
     from tofy.lab.writing import load_decoder
@@ -516,6 +604,8 @@ def score(
     Example:
 
       tofy lab score words runs/words --lines 1000
+
+    Stands for, in the notes: the tables of right and wrong per action, each passed above 70%
     """
     from tofy.lab.exams import COURSES, sit_exam
     from tofy.lab.synthetic import data_set
@@ -539,6 +629,7 @@ def keep_child(writer, folder: Path, name: str, out: Path | None, overwrite: boo
     from tofy.lab.lineage import shape_words
     from tofy.lab.surgery import kin_of, save_writer
     out = out or folder.with_name(f"{folder.name}-{name}")
+    writer.about["origin"]["parent"] = folder.name
     save_writer(out, writer, overwrite)
     kin = kin_of(writer)
     show(dict(out=str(out), parent=writer.about["origin"]["ancestors"][-1]["hash"], **asdict(kin)), as_json,
@@ -557,6 +648,8 @@ def insert_layer(folder: Folder = RUN, at: option("Where to insert it; 0: below 
       tofy lab insert-layer runs/book
 
       tofy lab insert-layer runs/book --at 2 --start random --out runs/spoilt
+
+    Stands for, in the notes: insert-layer --input old --output new --insert-at 2
     """
     from tofy.lab import surgery
     from tofy.lab.writing import load_decoder
@@ -607,6 +700,8 @@ def init_with(folder: Annotated[Path, typer.Argument(metavar="PARENT", help="The
     Example:
 
       tofy lab init-with runs/book --tokenizer letters.json --out runs/letters
+
+    Stands for, in the notes: init-with, which named parent and child
     """
     from tofy.lab import surgery
     from tofy.lab.tokenizers import load_tokenizer
@@ -632,6 +727,8 @@ def compare(
       tofy lab compare runs/book runs/book-layer
 
       tofy lab compare runs/book runs/book-2 --by tokens --heads --largest --limit 50
+
+    Stands for, in the notes: compare --limit 20 --reverse
     """
     from tofy.lab import lineage
     from tofy.lab.writing import load_decoder
@@ -650,6 +747,8 @@ def reset_optimizer(folder: Folder = RUN, as_json: AsJson = False) -> None:
     Example:
 
       tofy lab reset-optimizer runs/book
+
+    Stands for, in the notes: reset-optimizer, and train --reset-optimizer
     """
     from tofy.lab import surgery
     forgotten = surgery.reset_optimizer(folder)
@@ -666,6 +765,8 @@ def lineage(home: Annotated[Path, typer.Argument(metavar="[DIR]", help="A folder
     Example:
 
       tofy lab lineage runs
+
+    Stands for, in the notes: the line parent in a checkpoint, as compare tells it
     """
     from tofy.lab import lineage
     writers, faults = lineage.open_family(home)

@@ -15,10 +15,10 @@ from torch import Generator, Tensor
 
 from ..data import Phrases
 from ..errors import UsageError
-from .decoder import Decoder
+from .decoder import Decoder, DecoderConfig
 from .prefixes import Bin, Index, Marks, Prefixes, Windows, batch, batch_with_middles, loss_by_length, shuffled
 from .tokenizers import Tokenizer, reserved_tokens
-from .training import TextData, TextDataConfig, side_by_side, window_losses
+from .training import TextConfig, TextData, TextDataConfig, side_by_side, window_losses
 from .writing import Sampling, Writer, Writing, generate
 
 # %% ../../nbs/lab/04a_stretches.ipynb #478d30a6
@@ -49,6 +49,10 @@ class Stretches(TextData):
             return batch(self.documents, examples)
         generator = Generator().manual_seed(seed * 1_000_003 + step)
         return batch_with_middles(self.documents, examples, self.geometric_p, self.marks, generator)
+
+    def epoch_steps(self, config: TextConfig, shape: DecoderConfig) -> float:
+        "The steps of an epoch, in which every numbered window or prefix is used once."
+        return len(self.index) / (config.batch * config.accumulate)
 
 # %% ../../nbs/lab/04a_stretches.ipynb #2507c490
 def by_epoch(numbers: Tensor,   # int64 (n,) consecutive numbers

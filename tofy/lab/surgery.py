@@ -48,7 +48,7 @@ class Kin:
     at: int | None = None  # where a layer was inserted
 
 # %% ../../nbs/lab/06_surgery.ipynb #3b6ceeb3
-FREE = ("steps", "seconds", "threads", "device")   # settings that may change when a run is resumed
+FREE = "steps", "seconds", "threads", "device", "keep", "keep_last"   # settings that a resumed run may change
 
 # %% ../../nbs/lab/06_surgery.ipynb #6215759e
 def kin_of(writer: Writer) -> Kin:

@@ -24,6 +24,7 @@ from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
 from torch import Tensor
 
 from .. import checkpoint as store
+from .. import history
 from ..colours import PALE_BLUE, PALE_ORANGE
 from ..errors import RunError, UsageError
 from ..vocab import TOKENIZER, Vocab, faults_of_tokenizers, open_tokenizer, vocab_hash, without_extras
@@ -233,7 +234,7 @@ def save_tokenizer(tokenizer: TextTokenizer, path: str | Path) -> None:
 
 def load_tokenizer(path: str | Path) -> TextTokenizer:
     "Read a tokenizer from its file, or from a run folder."
-    path = Path(path)
+    path = history.run_of(path)
     path = path / TOKENIZER if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"There is no file {path}; make one with tofy lab tokenizer train, or name a run folder.")

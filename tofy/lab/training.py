@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import checkpoint as store
-from .. import loop
+from .. import history, loop, reporting
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
@@ -36,7 +36,7 @@ from ..settings import again, check, check_tables, one_length, setting
 from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
-from .writing import DECODER, Sampling, Writer, generate, load_decoder, save_decoder
+from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
 
 # %% ../../nbs/lab/02_training.ipynb #cff52407
 # Endings of the files that are read from a folder.
@@ -122,7 +122,7 @@ class TextDataConfig:
                             choices=("anywhere", "windows", "prefixes"), group="Text")
     stride: int | None = setting(None, "Tokens from the start of one numbered window to the next.", unit="tokens",
                                  least=1, group="Text", rare=True, none="no overlap")
-    geometric_p: float = setting(1., "The chance that a window has no hidden middle; 1: never hide one.", above=0,
+    geometric_p: float = setting(1., "The chance that a window has no hidden middle (FIM); 1: never hide one.", above=0,
                                  most=1, group="Text", rare=True)
     cache: str | None = setting(None, "A folder in which to keep the encoded text.", group="Text", rare=True,
                                 none="keep nothing")
@@ -155,6 +155,10 @@ class TextData:
         "The inputs and targets of `step`, int64 `(count,T)` each, from windows that begin anywhere in the text."
         windows = draw_windows(self.train, count, context, seed, step)
         return windows[:, :-1], windows[:, 1:]
+
+    def epoch_steps(self, config: Any, shape: Any) -> float:
+        "The steps of an epoch, in which as many tokens are predicted as the text has."
+        return (len(self.train) - 1) / (config.batch * config.accumulate * min(shape.context, len(self.train) - 1))
 
 
 def load_texts(source: str | Path | Iterable | TextDataConfig,   # as for `read_documents`, or a complete config
@@ -198,7 +202,7 @@ def own_documents(folder: str | Path,
                  ) -> dict[str, str]:
     "Read again the documents that a run was trained on; a `RunError` if the text found is a different one."
     refuse_gone(config.source)
-    path = Path(folder) / DECODER
+    path = history.run_of(folder) / DECODER
     told = store.read_header(store.read_metadata(path), path).get("text") if path.is_file() else None
     with store.reading(path):
         if not told and not (vouched and not config.source.startswith("builtin")):
@@ -258,14 +262,14 @@ class TextConfig(LoopConfig):
     weight_decay: float = again(LoopConfig, "weight_decay", .1,
                                 help="How strongly matrices are pulled towards zero; norms and biases are not.")
     batch: int = setting(16, "Windows per batch.", unit="windows", least=1, group="Run")
-    accumulate: int = setting(1, "Batches per step; their gradients are added up.", unit="batches", least=1,
+    accumulate: int = setting(1, "Batches per step (gradient accumulation).", unit="batches", least=1,
                             group="Run", rare=True)
     beta2: float = setting(.99, "The nearer to 1, the longer the optimizer remembers the size of gradients.", least=0,
                            most=1, group="Optimizer", rare=True)
     token_weights: dict[str, float] = setting({}, "The weight of a token in the loss, as WORD=NUMBER.",
                                               option="--token-weight", group="Optimizer", rare=True)
-    recompute: bool = setting(False, "Save memory by computing each block again in the backward pass.", group="Run",
-                              rare=True)
+    recompute: bool = setting(False, "Save memory by computing each block again in the backward pass (gradient "
+                              "checkpointing).", group="Run", rare=True)
     compile: bool = setting(False, "Let torch.compile write faster kernels before training (on a CPU it needs g++).",
                             group="Run", rare=True)
     only_layer: int | None = setting(None, "Train only this block; 0 is the lowest.", least=0, group="Run", rare=True,
@@ -291,6 +295,7 @@ class TextRecord:
     perplexity: float = NAN     # of the held-out text
     bits_per_byte: float = NAN  # of the held-out text
     saved: bool = False         # a new best model was saved
+    epoch: float = NAN          # how often the text was read so far
     sample: str = ""            # written at a validation; also kept in samples.jsonl
     progress: float = 0.
     is_line: bool = True
@@ -307,7 +312,7 @@ class TextBatch(NamedTuple):
 # %% ../../nbs/lab/02_training.ipynb #82c723f9
 class TextRun(Run):
     "A decoder's training run."
-    MODEL, STATE, RECORD = DECODER, "state_decoder.safetensors", TextRecord
+    MODEL, STATE, RECORD = DECODER, STATE, TextRecord
 
     def next_batch(self) -> TextBatch:
         c = self.config
@@ -328,7 +333,7 @@ class TextRun(Run):
     def record(self, is_line: bool = False) -> TextRecord:
         return TextRecord(self.step, self.config.steps or 0, self.clock.seconds, self.examples,
                           learning_rate(self.config, self.progress), **self.metrics, progress=self.progress,
-                          is_line=is_line)
+                          is_line=is_line, epoch=self.step / self.data.epoch_steps(self.config, self.model.config))
 
     def figures(self) -> dict[str, float]:
         lines = [r for r in store.measured(store.read_records(self.folder, TextRecord), "valid_loss") if r.saved]
@@ -512,16 +517,19 @@ def fit(data: TextData,
         resume: bool = False,
         overwrite: bool = False,
         quiet: bool = False,          # show no progress bar
+        report_to: Any = (),          # whom to report to, such as "tensorboard": see `tofy.reporting`
        ) -> list[TextRecord]:         # the log lines
     "Run `train` to the end with a progress bar, and return the log lines."
     bar = loop.ProgressBar(config or TextConfig(), "tokens", quiet)
-    return loop.watched(train(data, model, config, out, resume, overwrite), bar)
+    records = reporting.reported(train(data, model, config, out, resume, overwrite), report_to, out)
+    return loop.watched(records, bar)
 
 # %% ../../nbs/lab/02_training.ipynb #410dcf0a
 def read_configs(path: str | Path,             # a settings file, or a run folder
                 ) -> tuple[TextDataConfig, DecoderConfig, TextConfig]:
     "The settings in a file; those that the file leaves out have their defaults."
-    path = Path(path) / store.SETTINGS if Path(path).is_dir() else Path(path)
+    path = history.run_of(path)
+    path = path / store.SETTINGS if path.is_dir() else path
     tables = store.load_tables(path)
     if isinstance(train := tables.get("train"), dict):
         train.pop("recipe", None)

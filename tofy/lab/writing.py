@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from .. import __version__
+from .. import __version__, history
 from .. import checkpoint as store
 from ..colours import PALE_GREY, SHADES
 from ..errors import RunError, UsageError, command_line, whole_number
@@ -211,7 +211,7 @@ def write_grid(writers: Mapping[str, Writer],
     return Grid(list(writers), [[writer.write(prompt, n, how) for writer in writers.values()] for prompt in prompts])
 
 # %% ../../nbs/lab/01a_writing.ipynb #2923cd35
-DECODER = "model_decoder.safetensors"   # the model's file in a run folder
+DECODER, STATE = "model_decoder.safetensors", "state_decoder.safetensors"   # in a run folder: the model, and the state
 
 # %% ../../nbs/lab/01a_writing.ipynb #0ecbb087
 def save_decoder(folder: str | Path,
@@ -229,13 +229,13 @@ def save_decoder(folder: str | Path,
 
 
 def load_decoder(folder: str | Path) -> Writer:
-    "The best model of a run folder with its tokenizer, as a `Writer`."
-    folder = Path(folder)
+    "The best model of a run folder, or another one as RUN@CHECKPOINT, with its tokenizer, as a `Writer`."
+    asked, folder = folder, history.run_of(folder)
     if not (folder / DECODER).is_file():
         raise UsageError(f"There is no decoder in {folder}; train one with "
                          f"{command_line('tofy', 'lab', 'train', '--out', folder)}, or name another folder.")
-    path = folder / DECODER
-    tensors, texts = store.load_tensors(path)
+    path = history.file_of(asked, DECODER, STATE)
+    tensors, texts = history.read_checkpoint(asked, DECODER, STATE)
     header = store.read_header(texts, path)
     with store.reading(path, "was not written by this version of tofy"):
         config, expected = DecoderConfig(**header["config"]), header["tokenizer_sha256"]
