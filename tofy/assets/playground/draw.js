@@ -110,7 +110,7 @@ function arrow(ctx, [x0, y0], [x1, y1], colour, width) {
 function point(ctx, spot, w, place, blank, colours, name, words, middle) {
   const [x, y] = place(spot), role = w === blank.answer ? "answer" : w === blank.left || w === blank.right ? "context" : "word";
   ctx.globalAlpha = spot[2] < -.05 ? .35 : 1;
-  ctx.fillStyle = colours[role]; ctx.beginPath(); ctx.arc(x, y, role === "word" ? 4.5 : 6.5, 0, 2 * Math.PI); ctx.fill();
+  ctx.fillStyle = colours[role === "word" ? "dot" : role]; ctx.beginPath(); ctx.arc(x, y, role === "word" ? 4.5 : 6.5, 0, 2 * Math.PI); ctx.fill();
   if (words > 12 && role === "word") { ctx.globalAlpha = 1; return; }
   ctx.font = `${role === "word" ? "" : "600 "}13px system-ui, sans-serif`;
   ctx.fillStyle = role === "word" ? colours.soft : colours[role];

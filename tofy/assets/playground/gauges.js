@@ -1,31 +1,47 @@
-// The dials: what the model is worth on every blank of the language, each weighed by how often it comes. Nothing is sampled here
-// but the rivals of the sampled term.
-import {contextOf, predict, candidatesOf, turned, compare, termsOf, TERMS} from "./model.js";
+// The dials: what the model is worth on every blank of the language and every word there, each weighed by how often it comes.
+// Nothing is drawn by chance here but the rivals of the sampled term.
+import {contextOf, predict, candidatesOf, turned, compare, dot, TERMS} from "./model.js";
 import {randomFrom} from "./random.js";
 
 export const sourceOf = (model, copy, settings) => settings.copy === "ema" ? copy : model;
 
 export function gaugesOf(model, copy, grammar, settings) {
   const source = sourceOf(model, copy, settings), own = settings.kind === "context" ? turned(source) : source.rows;
-  const {words, dim} = model, {below} = randomFrom(0), found = {top1: 0, given: 0, cosine: 0, length: 0};
-  for (const term of TERMS) found[term] = 0;
+  const {dim} = model, {below} = randomFrom(0), found = {top1: 0, cosine_: 0, alike: 0, softmax: 0, cosine: 0, sampled: 0, direction: 0};
   for (const {left, right, chance, law} of grammar.contexts) {
     const p = predict(model, contextOf(model, left, right), left, right, settings.predictor);
     const candidates = candidatesOf(source, settings.kind, left, right, own), seen = compare(p, candidates);
+    const cosine = dot(law, seen.cosines), scores = seen.cosines.map(x => x / settings.temperature);
     found.top1 += chance * law[nearest(seen.cosines)];
-    found.length += chance * resultant(candidates, seen.lengths, dim);
-    for (let word = 0; word < words; word++) {
-      if (law[word] < 1e-9) continue;
-      const rivals = Array.from({length: settings.rivals}, () => (word + 1 + below(words - 1)) % words);
-      const {losses} = termsOf(seen, word, rivals, settings), weight = chance * law[word];
-      for (const term of TERMS) found[term] += weight * losses[term];
-      found.cosine += weight * seen.cosines[word];
-    }
+    found.alike += chance * alike(candidates, seen.lengths, dim);
+    found.cosine_ += chance * cosine;
+    found.softmax += chance * (logSum(seen.dots) - dot(law, seen.dots));
+    found.cosine += chance * (logSum(scores) - cosine / settings.temperature);
+    found.direction += chance * 2 * (1 - cosine);
+    found.sampled += chance * sampledOf(scores, law, settings.rivals, below);
   }
-  found.inflated = 1 - (1 - found.cosine) / dim;            // a common mistake: the squared error averaged over the D numbers too
+  found.inflated = 1 - (1 - found.cosine_) / dim;            // a common mistake: the squared error averaged over the D numbers too
   found.total = TERMS.reduce((sum, term) => sum + settings.weights[term] * found[term], 0);
-  found.rank = dim > 2 ? effectiveRank(own, words, dim) : null;
+  found.rank = dim > 2 ? effectiveRank(own, model.words, dim) : null;
   return found;
+}
+
+function logSum(scores) {
+  const highest = Math.max(...scores);
+  let sum = 0;
+  for (const score of scores) sum += Math.exp(score - highest);
+  return highest + Math.log(sum);
+}
+
+// The sampled term: one draw of rivals for every word that is likely here.
+function sampledOf(scores, law, rivals, below) {
+  let sum = 0, all = 0;
+  law.forEach((p, word) => {
+    if (p < .02) return;
+    const among = [scores[word], ...Array.from({length: rivals}, () => scores[(word + 1 + below(law.length - 1)) % law.length])];
+    all += p; sum += p * (logSum(among) - scores[word]);
+  });
+  return all ? sum / all : 0;
 }
 
 export function nearest(cosines) {                           // the word with the highest cosine
@@ -35,7 +51,7 @@ export function nearest(cosines) {                           // the word with th
 }
 
 // Length of the mean of unit vectors: 0 where they point everywhere, 1 where all are one.
-function resultant(vectors, lengths, dim) {
+function alike(vectors, lengths, dim) {
   const mean = new Float64Array(dim), words = lengths.length;
   for (let w = 0; w < words; w++) for (let d = 0; d < dim; d++) mean[d] += vectors[w * dim + d] / lengths[w] / words;
   return Math.hypot(...mean);

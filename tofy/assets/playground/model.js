@@ -10,12 +10,19 @@ import {randomFrom} from "./random.js";
 export const MATRICES = ["A", "B", "W", "C", "E"];
 export const TERMS = ["softmax", "cosine", "sampled", "direction"];
 
-// Rows anywhere on the sphere; matrices near a rotation of their own, so that nothing is right by luck.
+// Rows anywhere on the sphere, but with their mean taken off, so that no film begins half collapsed. The matrices begin near
+// multiples of the identity: the context near the mean of the two neighbours, the prediction near its opposite.
 export function startModel(words, dim, seed) {
   const {normal} = randomFrom(seed), model = {words, dim, rows: new Float64Array(words * dim).map(normal)};
   toSphere(model);
+  for (let d = 0; d < dim; d++) {
+    let mean = 0;
+    for (let w = 0; w < words; w++) mean += model.rows[w * dim + d] / words;
+    for (let w = 0; w < words; w++) model.rows[w * dim + d] -= mean;
+  }
+  toSphere(model);
   const near = (diagonal, noise) => Float64Array.from({length: dim * dim}, (_, i) => (i % (dim + 1) ? 0 : diagonal) + noise * normal());
-  Object.assign(model, {A: near(.5, .2), B: near(.5, .2), W: near(-1, .3), C: near(1, .1), E: near(.5, .1)});
+  Object.assign(model, {A: near(.5, .15), B: near(.5, .15), W: near(-1, .15), C: near(1, .1), E: near(.2, .1)});
   return model;
 }
 

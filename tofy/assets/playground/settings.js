@@ -1,33 +1,42 @@
 // Every knob is told once: its name, its values, the words beside it. Controls, links, checks and the reference come from here.
 
 export const KNOBS = [
-  {name: "words", group: "language", label: "words", options: [[12, "12"], [30, "30"], [60, "60"]], value: 12, restarts: true},
-  {name: "dim", group: "language", label: "live on", options: [[2, "a circle, D = 2"], [3, "a globe, D = 3"], [8, "a sphere, D = 8"]], value: 2, restarts: true},
-  {name: "ambiguity", group: "language", label: "ambiguity", range: [0, 1, .05], value: .1, says: "how often a neighbour is replaced by any word"},
-  {name: "kind", group: "target", label: "the target is", options: [["row", "the word's row"], ["context", "a contextual target"]], value: "row"},
-  {name: "copy", group: "target", label: "made by", options: [["shared", "the model itself"], ["stopped", "itself, gradient stopped"], ["ema", "a slow copy (teacher)"]], value: "shared"},
-  {name: "decay", group: "target", label: "decay of the copy", range: [0, .999, .001], value: .99, needs: s => s.copy === "ema"},
-  {name: "predictor", group: "target", label: "predictor", toggle: true, value: true, says: "off: the prediction is the mean of the two neighbours"},
-  {name: "softmax", group: "loss", label: "softmax", range: [0, 2, .1], value: 0, weight: true, says: "of dot products with all rows"},
-  {name: "cosine", group: "loss", label: "cosine", range: [0, 2, .1], value: 1, weight: true, says: "of cosines / τ with all rows: tofy's own"},
-  {name: "sampled", group: "loss", label: "sampled rivals", range: [0, 2, .1], value: 0, weight: true, says: "of cosines / τ with a few rows"},
-  {name: "direction", group: "loss", label: "direction", range: [0, 2, .1], value: 0, weight: true, says: "the squared distance of unit vectors"},
-  {name: "temperature", group: "loss", label: "temperature τ", range: [.02, 1, .01], value: .2, needs: s => s.weights.cosine || s.weights.sampled},
-  {name: "rivals", group: "loss", label: "rivals", range: [1, 11, 1], value: 3, needs: s => s.weights.sampled},
-  {name: "rate", group: "learning", label: "learning rate", range: [-4, 2, .1], value: .1, log: true},
-  {name: "quick", group: "learning", label: "matrices learn ×", range: [-1, 1, .1], value: 1, log: true},
-  {name: "sphere", group: "learning", label: "rows put back on the sphere", toggle: true, value: true},
-  {name: "seed", group: "learning", label: "seed", whole: true, value: 0, restarts: true},
+  {name: "words", group: "Language", label: "words", options: [[12, "12"], [30, "30"], [60, "60"]], value: 12},
+  {name: "dim", group: "Language", label: "live on", value: 2,
+    options: [[2, "a circle (D = 2)"], [3, "a globe (D = 3)"], [8, "a sphere in D = 8"]]},
+  {name: "ambiguity", group: "Language", label: "ambiguity", range: [0, 1, .05], value: .1, says: "how often a neighbour is any word"},
+  {name: "seed", group: "Language", label: "seed", whole: true, value: 0},
+
+  {name: "kind", group: "Target", label: "what is predicted", value: "row",
+    options: [["row", "the word's row"], ["context", "a contextual target"]]},
+  {name: "copy", group: "Target", label: "made by", value: "shared",
+    options: [["shared", "the model, with gradient"], ["stopped", "the model, gradient stopped"], ["ema", "a slow copy (teacher)"]]},
+  {name: "decay", group: "Target", label: "decay of the copy", range: [0, .999, .001], value: .99, needs: s => s.copy === "ema"},
+  {name: "predictor", group: "Target", label: "predictor", toggle: true, value: true, says: "off: the mean of the neighbours"},
+
+  {name: "softmax", group: "Loss", label: "softmax ×", range: [0, 2, .1], value: 0, weight: true},
+  {name: "cosine", group: "Loss", label: "cosine ×", range: [0, 2, .1], value: 1, weight: true},
+  {name: "sampled", group: "Loss", label: "sampled rivals ×", range: [0, 2, .1], value: 0, weight: true},
+  {name: "direction", group: "Loss", label: "direction ×", range: [0, 2, .1], value: 0, weight: true},
+
+  {name: "temperature", group: "Learning", label: "temperature τ", range: [.02, 1, .01], value: .2,
+    needs: s => s.weights.cosine || s.weights.sampled},
+  {name: "rivals", group: "Learning", label: "rivals", range: [1, 11, 1], value: 3, needs: s => s.weights.sampled},
+  {name: "rate", group: "Learning", label: "learning rate", range: [-4, 2, .1], value: .3, log: true},
+  {name: "quick", group: "Learning", label: "matrices learn ×", range: [-1, 1, .1], value: 1, log: true},
+  {name: "sphere", group: "Learning", label: "rows put back on the sphere", toggle: true, value: true},
 ];
 const BY_NAME = Object.fromEntries(KNOBS.map(knob => [knob.name, knob]));
 
 // A full set of settings from a few; the four weights stand together.
 export function withDefaults(some = {}) {
   const all = {...Object.fromEntries(KNOBS.map(knob => [knob.name, knob.value])), ...some};
-  const settings = {weights: {...some.weights}};
-  for (const {name, weight} of KNOBS) if (weight) settings.weights[name] ??= all[name]; else settings[name] = all[name];
+  const settings = {weights: {}};
+  for (const {name, weight} of KNOBS) (weight ? settings.weights : settings)[name] = all[name];
   return settings;
 }
+// The same as one flat list of names and values, as Python has it.
+export const flat = settings => Object.fromEntries(KNOBS.map(({name}) => [name, valueOf(settings, name)]));
 export const valueOf = (settings, name) => BY_NAME[name].weight ? settings.weights[name] : settings[name];
 export const changed = (settings, name, value) => BY_NAME[name].weight
   ? {...settings, weights: {...settings.weights, [name]: value}} : {...settings, [name]: value};
