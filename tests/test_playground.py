@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -54,7 +54,7 @@ def ask(tmp_path_factory):
 ALONE = [dict(words=30), dict(words=60, dim=8), dict(dim=3), dict(dim=8), dict(ambiguity=0.), dict(ambiguity=1.), dict(kind="context"),
          dict(copy="stopped"), dict(copy="ema"), dict(copy="ema", decay=0.), dict(copy="ema", decay=.999), dict(predictor=False),
          dict(softmax=1., cosine=0.), dict(cosine=2.), dict(sampled=1., cosine=0.), dict(direction=1., cosine=0.),
-         dict(temperature=.05, rate=.03), dict(temperature=1.), dict(rivals=11, sampled=1.), dict(rate=.001), dict(rate=.4), dict(quick=10., rate=.1),
+         dict(temperature=.05, rate=.03), dict(temperature=1.), dict(rivals=11, sampled=1.), dict(rate=.001), dict(rate=.3), dict(quick=10., rate=.1),
          dict(quick=.1), dict(sphere=False), dict(seed=5), dict(kind="context", copy="ema"), dict(kind="context", copy="stopped")]
 
 
@@ -92,7 +92,7 @@ def compared(ask, toys: list[Toy], steps: int = 100) -> tuple[float, float]:
 
 def test_every_knob_alone_agrees_with_torch(ask):
     assert {name for knobs in ALONE for name in knobs} == asdict(Toy()).keys()
-    gradient, loss = compared(ask, [Toy(), *(replace(Toy(), **knobs) for knobs in ALONE)])
+    gradient, loss = compared(ask, [Toy(), *(Toy(**(dict(rate=.1) | knobs)) for knobs in ALONE)])
     print(f"\ngradients differ by {gradient:.1e}, losses by {loss:.1e}")
     assert gradient < 1e-10 and loss < 1e-5
 

@@ -9,9 +9,11 @@ export function skeleton(settings, linked) {
   <p class="says" data-at="says"></p>
   <div class="main"><section class="stage" aria-label="the words">
     <div class="phrase"><label>the blank <select data-do="blank"></select></label> <span data-at="phrase"></span></div>
-    <canvas role="img" tabindex="0"></canvas>
+    <canvas class="words" role="img" tabindex="0"></canvas>
     <p class="legend"><span class="model">prediction</span><span class="answer">answer</span><span class="context">neighbours</span><span class="rival">pushed away</span></p>
     <input class="time" type="range" data-do="seek" min="0" max="0" value="0" aria-label="history: drag to rewind">
+    <canvas class="chart" role="img" aria-label="top-1 and alike over the history; the dials have the figures"></canvas>
+    <p class="legend"><span class="model">top-1</span><span class="rival">alike</span><span class="context dashed">unigram</span><span class="answer dashed">exact best</span></p>
     <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
       <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
       <label class="speed">steps a picture <select data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label>
@@ -68,14 +70,16 @@ const dial = (name, value, share, marks, note = "") => `<div class="dial"><span>
   <div class="bar"><i style="width:${(100 * Math.max(0, Math.min(1, share))).toFixed(1)}%"></i>${marks.filter(([, at]) => at >= 0 && at <= 1)
     .map(([what, at]) => `<u class="${what}" style="left:${(100 * at).toFixed(1)}%"></u>`).join("")}</div>${note ? `<small>${note}</small>` : ""}</div>`;
 
+const SAYS_FLOOR = {softmax: ": the language's own uncertainty", cosine: ": the best found in this D", sampled: ": every rival opposite", direction: ": a dead table has it"};
+
 export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
   const best = limit ? limit.top1.toFixed(2) : "…", top = dial("top-1", g.top1.toFixed(2), g.top1,
     [["unigram", grammar.common], ["here", limit?.top1 ?? -1], ["best", grammar.best]],
-    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here">best in this D ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
+    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">best in this D ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
   const terms = Object.entries(weights).filter(([, weight]) => weight > 0).map(([term]) => {
     const floor = floors[term], scale = term === "direction" ? 2 : Math.log(grammar.words) * 1.3;
     return dial(`loss: ${term}`, g[term].toFixed(3), g[term] / scale, [["floor", floor === undefined ? -1 : floor / scale]],
-      `<span class="floor">floor ${floor === undefined ? "…" : floor.toFixed(3)}</span>`);
+      `<span class="floor">floor ${floor === undefined ? "…" : floor.toFixed(3)}${SAYS_FLOOR[term]}</span>`);
   });
   return top + terms.join("") + dial("cosine", g.cosine_.toFixed(3), g.cosine_, [["mistake", g.inflated]],
     `<span class="mistake">${g.inflated.toFixed(3)} by a common mistake: averaged over D too</span>`)

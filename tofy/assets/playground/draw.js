@@ -42,7 +42,7 @@ export function paint(canvas, film, settings, blank, view, colours) {
   if (canvas.width !== Math.round(size * ratio)) canvas.width = canvas.height = Math.round(size * ratio);
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   ctx.clearRect(0, 0, size, size);
-  const middle = size / 2, radius = size * .38, place = ([x, y]) => [middle + radius * x, middle - radius * y];
+  const middle = size / 2, radius = size * (size < 340 ? .34 : .38), place = ([x, y]) => [middle + radius * x, middle - radius * y];
   const shown = scene(film.now, settings, blank), turn = {...view, spin: spinOf(film, settings, shown.candidates)};
   const at = (vectors, w) => project(vectors.subarray(w * dim, (w + 1) * dim), dim, turn);
   ring(ctx, middle, radius, colours);
@@ -59,6 +59,23 @@ function spinOf(film, settings, candidates) {
   if (film.now.model.dim !== 2 || settings.kind === "context") return 0;
   const first = film.frames[0].model.rows;
   return Math.atan2(first[1], first[0]) - Math.atan2(candidates[1], candidates[0]);
+}
+
+// The dials over the film's history: how good it is, and how much alike; the same width as the slider above it.
+export function paintChart(canvas, film, colours) {
+  const ctx = canvas.getContext("2d"), ratio = globalThis.devicePixelRatio || 1, wide = canvas.clientWidth, high = canvas.clientHeight;
+  canvas.width = wide * ratio; canvas.height = high * ratio;
+  ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+  const last = Math.max(1, film.frames.length - 1), x = i => 8 + (wide - 16) * i / last, y = value => high - 3 - (high - 6) * value;
+  const level = (value, colour) => { ctx.strokeStyle = colour; ctx.setLineDash([3, 4]); ctx.lineWidth = 1; ctx.beginPath(); ctx.moveTo(0, y(value)); ctx.lineTo(wide, y(value)); ctx.stroke(); };
+  level(film.grammar.common, colours.context); level(film.grammar.best, colours.answer);
+  ctx.setLineDash([]); ctx.lineWidth = 2; ctx.lineJoin = "round";
+  for (const [name, colour] of [["alike", colours.rival], ["top1", colours.model]]) {
+    ctx.strokeStyle = colour; ctx.beginPath();
+    let first = true;
+    film.frames.forEach((frame, i) => { if (frame[name] === undefined) return; first ? ctx.moveTo(x(i), y(frame[name])) : ctx.lineTo(x(i), y(frame[name])); first = false; });
+    ctx.stroke();
+  }
 }
 
 function ring(ctx, middle, radius, colours) {
@@ -116,6 +133,7 @@ function point(ctx, spot, w, place, blank, colours, name, words, middle) {
   ctx.fillStyle = role === "word" ? colours.soft : colours[role];
   const out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
   ctx.textAlign = dx > .3 ? "left" : dx < -.3 ? "right" : "center"; ctx.textBaseline = "middle";
-  ctx.fillText(name, x + 11 * dx, y + 13 * dy);
+  const wide = ctx.measureText(name).width, from = {left: 0, right: wide, center: wide / 2}[ctx.textAlign], size = 2 * middle;
+  ctx.fillText(name, Math.min(size - 2 - wide + from, Math.max(2 + from, x + 11 * dx)), y + 13 * dy);      // never cut off
   ctx.globalAlpha = 1;
 }

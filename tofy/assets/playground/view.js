@@ -5,7 +5,7 @@ import {TASKS, solved} from "./tasks.js";
 import {startFilm, changeSettings, needsNewFilm, advance, seek} from "./film.js";
 import {gaugesOf} from "./gauges.js";
 import {searchLimit, floorsOf} from "./limits.js";
-import {paint} from "./draw.js";
+import {paint, paintChart} from "./draw.js";
 import {leftOf, rightOf} from "./grammar.js";
 import {skeleton, showSettings, readControl, dialsOf} from "./controls.js";
 
@@ -16,7 +16,7 @@ class Playground {
     this.root = place.attachShadow({mode: "open"});          // so that neither page nor widget change each other's looks
     this.root.innerHTML = `<style>${STYLE}</style>${skeleton(settings, linked)}`;
     Object.assign(this, {place, linked, told, playing: false, speed: 2, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});
-    this.canvas = this.root.querySelector("canvas");
+    [this.canvas, this.chart] = this.root.querySelectorAll("canvas");
     this.restart(settings);
     this.listen();
     this.followTheme();
@@ -82,13 +82,14 @@ class Playground {
   measure() {
     const {model, copy} = this.film.now;
     this.gauges = gaugesOf(model, copy, this.film.grammar, this.settings);
-    this.film.frames[this.film.at].alike = this.gauges.alike;
+    Object.assign(this.film.frames[this.film.at], {alike: this.gauges.alike, top1: this.gauges.top1});
   }
 
   look() {
     this.measure();
     if (!this.colours) this.readColours();
     this.draw();
+    paintChart(this.chart, this.film, this.colours);
     const {names} = this.film.grammar, {left, right} = this.blankNow, limit = this.limit;
     this.at("phrase").innerHTML = `<span class="context">${names[left]}</span> <span class="gap">_____</span> <span class="context">${names[right]}</span>`;
     this.at("dials").innerHTML = dialsOf(this.gauges, this.film.grammar, limit, floorsOf(this.film.grammar, limit, this.settings), this.settings, this.settings.dim);
@@ -99,7 +100,7 @@ class Playground {
   markTasks() {
     let done = 0;
     for (const task of TASKS) {
-      const item = this.root.querySelector(`[data-task=${task.name}]`), was = item.classList.contains("done"), is = solved(task, this.film, this.gauges, this.limit);
+      const item = this.root.querySelector(`[data-task=${task.name}]`), was = item.classList.contains("done"), is = solved(task, this.film, this.gauges);
       item.classList.toggle("done", is);
       if (is && !was) this.say(`Done: ${task.says}`);
       done += is; if (is) item.classList.add("once");
@@ -229,11 +230,11 @@ class Playground {
       const dark = theme === "dark" || theme !== "light" && (lab ? lab === "false" : system.matches);
       this.root.querySelector(".tofy-play").classList.toggle("dark", dark);
       this.readColours();
-      this.draw();
+      this.look();
     };
     for (const node of [document.documentElement, document.body]) new MutationObserver(apply).observe(node, {attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light"]});
     system.addEventListener("change", apply);
-    new ResizeObserver(() => this.draw()).observe(this.canvas);
+    new ResizeObserver(() => this.look()).observe(this.canvas);
     apply();
   }
   readColours() {
