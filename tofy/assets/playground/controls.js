@@ -13,11 +13,11 @@ export function skeleton(settings, linked) {
     <p class="legend"><span class="model">prediction</span><span class="answer">answer</span><span class="context">neighbours</span><span class="rival">pushed away</span></p>
     <input class="time" type="range" data-do="seek" min="0" max="0" value="0" aria-label="history: drag to rewind">
     <canvas class="chart" role="img" aria-label="top-1 and alike over the history; the dials have the figures"></canvas>
-    <p class="legend"><span class="model">top-1</span><span class="rival">alike</span><span class="context dashed">unigram</span><span class="answer dashed">exact best</span></p>
+    <p class="legend"><span class="model">top-1</span><span class="rival">alike</span><span class="context dashed">unigram</span><span class="answer dashed">exact best</span><b data-at="step"></b></p>
     <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
       <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
-      <label class="speed">steps a picture <select data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label>
-      ${linked ? `<button data-do="link">Copy link</button>` : ""}<span class="step" data-at="step"></span></div>
+      <label class="speed">speed <select aria-label="steps a picture" data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label>
+      ${linked ? `<button data-do="link">Copy link</button>` : ""}</div>
   </section>
   <section class="side"><div class="dials" data-at="dials"></div>
     <h3>Try this <span data-at="count"></span></h3><ol class="tasks">${TASKS.map(task =>
@@ -75,7 +75,7 @@ const SAYS_FLOOR = {softmax: ": the language's own uncertainty", cosine: ": the 
 export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
   const best = limit ? limit.top1.toFixed(2) : "…", top = dial("top-1", g.top1.toFixed(2), g.top1,
     [["unigram", grammar.common], ["here", limit?.top1 ?? -1], ["best", grammar.best]],
-    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">best in this D ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
+    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">at the floor ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
   const terms = Object.entries(weights).filter(([, weight]) => weight > 0).map(([term]) => {
     const floor = floors[term], scale = term === "direction" ? 2 : Math.log(grammar.words) * 1.3;
     return dial(`loss: ${term}`, g[term].toFixed(3), g[term] / scale, [["floor", floor === undefined ? -1 : floor / scale]],

@@ -12,7 +12,7 @@ function planeOf(dim) {
   const along = first.reduce((sum, x, i) => sum + x * b[i], 0);
   return [first, unit(b.map((x, i) => x - along * first[i]))];
 }
-const PLANE = planeOf(8), ZOOM = 1.7;
+const PLANE = planeOf(8), ZOOM = 1.5;
 
 // A vector as (x, y, depth), unit length; `turn` is how the reader has turned the globe, or how the first word is held still.
 export function project(vector, dim, turn) {
@@ -45,12 +45,13 @@ export function paint(canvas, film, settings, blank, view, colours) {
   const middle = size / 2, radius = size * (size < 340 ? .34 : .38), place = ([x, y]) => [middle + radius * x, middle - radius * y];
   const shown = scene(film.now, settings, blank), turn = {...view, spin: spinOf(film, settings, shown.candidates)};
   const at = (vectors, w) => project(vectors.subarray(w * dim, (w + 1) * dim), dim, turn);
-  ring(ctx, middle, radius, colours);
+  if (dim < 4) ring(ctx, middle, radius, colours);
   const spots = Array.from({length: words}, (_, w) => at(shown.candidates, w));
   trails(ctx, film, settings, blank, place, turn, colours);
   pushes(ctx, shown, spots, blank, place, dim, turn, colours, radius, settings);
   arrow(ctx, [middle, middle], place(project(shown.p, dim, turn)), colours.model, 3.5);
-  spots.forEach((spot, w) => point(ctx, spot, w, place, blank, colours, film.grammar.names[w], words, middle));
+  spots.forEach((spot, w) => point(ctx, spot, w, place, blank, colours));
+  labels(ctx, spots, place, blank, colours, film.grammar.names, middle);
   return spots.map(place);
 }
 
@@ -124,16 +125,30 @@ function arrow(ctx, [x0, y0], [x1, y1], colour, width) {
   ctx.closePath(); ctx.fill();
 }
 
-function point(ctx, spot, w, place, blank, colours, name, words, middle) {
-  const [x, y] = place(spot), role = w === blank.answer ? "answer" : w === blank.left || w === blank.right ? "context" : "word";
-  ctx.globalAlpha = spot[2] < -.05 ? .35 : 1;
-  ctx.fillStyle = colours[role === "word" ? "dot" : role]; ctx.beginPath(); ctx.arc(x, y, role === "word" ? 4.5 : 6.5, 0, 2 * Math.PI); ctx.fill();
-  if (words > 12 && role === "word") { ctx.globalAlpha = 1; return; }
-  ctx.font = `${role === "word" ? "" : "600 "}13px system-ui, sans-serif`;
-  ctx.fillStyle = role === "word" ? colours.soft : colours[role];
-  const out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
-  ctx.textAlign = dx > .3 ? "left" : dx < -.3 ? "right" : "center"; ctx.textBaseline = "middle";
-  const wide = ctx.measureText(name).width, from = {left: 0, right: wide, center: wide / 2}[ctx.textAlign], size = 2 * middle;
-  ctx.fillText(name, Math.min(size - 2 - wide + from, Math.max(2 + from, x + 11 * dx)), y + 13 * dy);      // never cut off
+const roleOf = (w, blank) => w === blank.answer ? "answer" : w === blank.left || w === blank.right ? "context" : "dot";
+
+function point(ctx, spot, w, place, blank, colours) {
+  const role = roleOf(w, blank);
+  ctx.globalAlpha = spot[2] < -.05 ? .35 : 1;                                           // on the far side of the globe
+  ctx.fillStyle = colours[role];
+  ctx.beginPath(); ctx.arc(...place(spot), role === "dot" ? 4.5 : 6.5, 0, 2 * Math.PI); ctx.fill();
+  ctx.globalAlpha = 1;
+}
+
+// Names, the blank's first; one that would lie on another is left out, and none is cut off.
+function labels(ctx, spots, place, blank, colours, names, middle) {
+  const taken = [], size = 2 * middle, order = [...spots.keys()].sort((a, b) => (roleOf(a, blank) === "dot") - (roleOf(b, blank) === "dot"));
+  for (const w of order) {
+    const [x, y] = place(spots[w]), role = roleOf(w, blank);
+    if (role === "dot" && (names.length > 30 || spots[w][2] < -.05)) continue;
+    ctx.font = `${role === "dot" ? "" : "600 "}13px system-ui, sans-serif`;
+    const wide = ctx.measureText(names[w]).width, out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
+    const left = Math.min(size - 2 - wide, Math.max(2, x + 11 * dx - wide * (dx > .3 ? 0 : dx < -.3 ? 1 : .5))), top = y + 14 * dy - 8;
+    if (taken.some(([l, t, r]) => left < r + 3 && left + wide > l - 3 && Math.abs(top - t) < 15)) continue;
+    taken.push([left, top, left + wide]);
+    ctx.fillStyle = role === "dot" ? colours.soft : colours[role]; ctx.textAlign = "left"; ctx.textBaseline = "top";
+    ctx.globalAlpha = spots[w][2] < -.05 ? .5 : 1;
+    ctx.fillText(names[w], left, top);
+  }
   ctx.globalAlpha = 1;
 }
