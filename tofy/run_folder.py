@@ -110,6 +110,13 @@ EARLIER: dict[str, Any] = dict(feed_forward="gelu", rotary_base=100., init="unif
 # Settings of the model that every settings file made by tofy names, the oldest too.
 ALWAYS = {"dim", "layers", "heads", "dropout", "positions", "predictor"}
 
+# %% ../nbs/08d_run_folder.ipynb #f8da6abb
+def check_words(path: Path, rows: int, vocab: Vocab, counts: Sequence[int]) -> None:
+    "Raise a `RunError` if a model has not one row and one count for each word."
+    if len(vocab) != rows or len(counts) != len(vocab):
+        raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of {rows:,} rows for "
+                       f"{len(vocab):,} words; copy it again or train again.")
+
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     "Load the model (in eval mode), its vocabulary and its header; raises a `RunError` if the files do not match."
@@ -122,15 +129,13 @@ def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:
     sha256 = store.sha256(path.read_bytes()) if path.is_file() else ""     # before its tensors: it may be replaced
     tensors, texts = history.read_checkpoint(asked, MODEL, STATE)
     header = store.read_header(texts, path)
-    name_rule(header)
-    name_rule(header.get("data"))
+    for told in (header, header.get("data")):
+        name_rule(told)
     with store.reading(path, "was not written by this version of tofy"):
         header["config"] = EARLIER | header["config"]
         config, counts = ModelConfig(**header["config"]), read_counts(tensors.pop("vocab.counts"), header)
         vocab = stored_vocab(folder, header, counts)
-    if len(vocab) != config.vocab_size or len(counts) != len(vocab):
-        raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of "
-                       f"{config.vocab_size:,} rows for {len(vocab):,} words; copy it again or train again.")
+    check_words(path, config.vocab_size, vocab, counts)
     store.check_size(lambda: LatentModel(config), tensors, path, config.layers)
     model = LatentModel(config)
     model.spell(vocab.words)
