@@ -10,7 +10,7 @@ from tofy.colours import COLOURS as BASELINES
 from tofy.metrics import draw_baselines
 
 PEERS = "bert", "modern"   # what an engineer would take in our place
-COLOURS = dict(tofy="#0072B2", memory="#F0E442", modern="#E69F00", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
+COLOURS = dict(tofy="#0072B2", memory="#009E73", modern="#E69F00", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
                plain="#999999")
 
 
