@@ -547,6 +547,11 @@ def prepare(
     if max_pairs and count < max_pairs:
         say(f"The source has no more; {max_pairs:,} were asked for.")
 
+# %% ../nbs/16_cli.ipynb #0970ed6d
+RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "tokenizer", "positions", "dim", "layers", "heads",
+               "parameters", "parent", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss",
+               "verdict", "note")
+
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()
 def runs(
@@ -682,11 +687,6 @@ def note(
         raise UsageError('Give a note, such as tofy note runs/latent "a longer warm-up", or a --verdict.')
     note_experiment(run_of(run), note=text, verdict=verdict)
     say(f"Noted; tofy runs {run.name} shows it.")
-
-# %% ../nbs/16_cli.ipynb #0970ed6d
-RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "tokenizer", "positions", "dim", "layers", "heads",
-               "parameters", "parent", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss",
-               "verdict", "note")
 
 # %% ../nbs/16_cli.ipynb #c75b035a
 def flat_row(row: dict) -> dict:
