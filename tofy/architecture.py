@@ -170,7 +170,8 @@ PARTS = {name: boxes.split() for boxes, names in {
     "rows source": "spelling", "rows blocks hidden predictor prediction": "encoder", "predictor": "predictor",
     "prediction target loss": "losses", "source target loss": "targets", "answer": "inference readout",
     "metrics": "metrics benchmark", "step": "loop schedule processes plan background",
-    "folder": "checkpoint history run_folder reporting curves", "loss step folder": "training", "source answer": "crowding",
+    "folder": "checkpoint history run_folder reporting curves", "loss step folder": "training",
+    "source answer": "crowding",
     "prediction answer": "memory", "answer metrics": "gap",
     "predictor prediction source target loss": "collapse", "doctor": "doctor",
     "rows blocks predictor step": "sizing", "use": "panels terminal cli sharing"}.items() for name in names.split()}

@@ -159,12 +159,14 @@ def names_of(kind: str) -> list[str]:
 def kinds_in(folder: Path) -> set[str]:
     "The kinds of the runs in a folder, such as `latent`, read from the names of its model and state files."
     return {path.name.partition("_")[2].removesuffix(".safetensors")
-            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors") if not KEPT.match(path.name)}
+            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")
+            if not KEPT.match(path.name)}
 
 
 def kept_steps(folder: str | Path) -> list[int]:
     "The steps of the checkpoints that a run has kept in its folder, in order."
-    return sorted(int(found[1]) for path in Path(folder).glob("model_*.safetensors") if (found := KEPT.match(path.name)))
+    found = (KEPT.match(path.name) for path in Path(folder).glob("model_*.safetensors"))
+    return sorted(int(kept[1]) for kept in found if kept)
 
 
 def kept_name(step: int) -> str:

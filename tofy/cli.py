@@ -65,7 +65,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                        "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
                        "Notebooks: notebooks. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
-                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works as well, "
+                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works, too, "
                          "its files in the current folder:\n\n"
                          "tofy --latent data/casual_pairs.txt 50000 16 128 48 24 2 4 4000\n\n"
                          "tofy --diff model_latent.safetensors vocab_latent.txt 128 72 2 4")
@@ -579,7 +579,8 @@ def runs(
     """
     from tofy.checkpoint import EXPERIMENTS, read_experiments
     rows, log = read_experiments(folder), folder / EXPERIMENTS
-    lines = [line for line in log.read_bytes().splitlines() if not line.startswith(b'{"about"')] if log.is_file() else []
+    every = log.read_bytes().splitlines() if log.is_file() else []
+    lines = [line for line in every if not line.startswith(b'{"about"')]
     if odd := len(lines) - len(rows):
         say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:

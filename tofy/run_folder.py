@@ -114,8 +114,8 @@ ALWAYS = {"dim", "layers", "heads", "dropout", "positions", "predictor"}
 def check_words(path: Path, rows: int, vocab: Vocab, counts: Sequence[int]) -> None:
     "Raise a `RunError` if a model has not one row and one count for each word."
     if len(vocab) != rows or len(counts) != len(vocab):
-        raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of {rows:,} rows for "
-                       f"{len(vocab):,} words; copy it again or train again.")
+        raise RunError(f"{path} is damaged: it holds the counts of {len(counts):,} words and a table of {rows:,} rows "
+                       f"for {len(vocab):,} words; copy it again or train again.")
 
 # %% ../nbs/08d_run_folder.ipynb #36e9b3b5
 def load_model(folder: str | Path) -> tuple[LatentModel, Vocab, dict]:

@@ -121,7 +121,7 @@ def recipe(name: str = "tofy",   # "tofy", "jepa" or "notes"
         raise UsageError(f"There is no recipe {name!r}; choose {' or '.join(RECIPES)}.")
     known = {f.name for config in RECIPES[name] for f in fields(config)}
     if unknown := changes.keys() - known:
-        raise UsageError(f"There is no setting {', '.join(sorted(unknown))}; the settings are {', '.join(sorted(known))}.")
+        raise UsageError(f"There is no setting {', '.join(sorted(unknown))}; choose {', '.join(sorted(known))}.")
     if changes.get("steps") is not None:
         changes.setdefault("seconds", None)
     elif changes.get("seconds") is not None:
