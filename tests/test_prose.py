@@ -32,8 +32,9 @@ PAIRS = [  # notebook, in its prose, in the outputs, perhaps of another notebook
     ("17_benchmark", r"a ratio of (\d\.\d+), give or take", r"([\d.]+) ± [\d.]+, 5 seeds", ""),
     ("index", r"the ratio is (\d\.\d+) ±", r"([\d.]+) ± [\d.]+, 5 seeds", "17_benchmark"),
     ("index", r"the ratio is \d\.\d+ ± (\.\d+) over", r"[\d.]+ ± ([\d.]+), 5 seeds", "17_benchmark"),
-    ("index", r"\| casual, 100 \| (\.\d+) \|", r"casual:[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
-    ("index", r"\| casual, 100 \| \.\d+ \| (\.\d+) \|", r"casual:[^\0]*?bert +([\d.]+) ±", "17_benchmark"),
+    ("index", r"\| casual, 100 \| (\.\d+) ±", r"casual: 3,[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
+    ("index", r"\| casual, 100 \| \.\d+ ± \.\d+ \| (\.\d+) ±", r"casual: 3,[^\0]*?modern +([\d.]+) ±", "17_benchmark"),
+    ("index", r"150 \| (\.\d+) ± \.\d+ \| \.\d+ ± \.\d+ \| 1\.07 \| 95 s", r"shakespeare: 2[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
 ]
 
 
