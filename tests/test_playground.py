@@ -219,9 +219,9 @@ SOLUTIONS = {   # a list of settings and steps, in one film where that is possib
     "crowd": ([[dict(words=30), 500]], dict(words=30, dim=8)),
     "room": ([[dict(words=30, dim=8), 900]], dict(words=30)),
     "hot": ([[dict(rate=30), 300]], dict(rate=.1)),
-    "few": ([[dict(cosine=0, sampled=1), 1200]], dict(cosine=1, sampled=1)),
+    "few": ([[dict(dim=3, cosine=0, sampled=1), 1200]], dict(dim=3, cosine=1, sampled=1)),
     "flatter": ([[dict(dim=8, temperature=.1, ambiguity=.3), 500]], dict(dim=2)),
-    "floor": ([[dict(temperature=.35), 1500]], dict(temperature=.1)),
+    "floor": ([[dict(dim=3, temperature=.6), 1200]], dict(dim=3, temperature=.1)),
 }
 
 

@@ -209,9 +209,9 @@ SOLVE = {
     "crowd": [dict(words=30)],
     "room": [dict(words=30, dim=8)],
     "hot": [dict(rate=1.5)],
-    "few": [dict(cosine=0, sampled=1)],
+    "few": [dict(dim=3, cosine=0, sampled=1)],
     "flatter": [dict(dim=8, temperature=.1, ambiguity=.3)],
-    "floor": [dict(temperature=.35)],
+    "floor": [dict(dim=3, temperature=.6)],
 }
 
 

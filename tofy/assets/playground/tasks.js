@@ -25,11 +25,11 @@ export const TASKS = [
     done: ({g, s, grammar}) => s.words > 12 && g.top1 > .9 * grammar.best},
   {name: "hot", says: "So hot that the words jump, and go on jumping.", hint: "The learning rate.",
     done: ({s, film}) => s.weights.cosine > 0 && film.jump > .5},
-  {name: "few", says: "Three quarters of the exact best, with three sampled rivals or fewer.", hint: "Only the sampled term.",
+  {name: "few", says: "Three quarters of the exact best, with three sampled rivals or fewer.", hint: "Only the sampled term. A globe has more room.",
     done: ({g, s, grammar}) => only(s, "sampled") && s.rivals <= 3 && g.top1 >= .75 * grammar.best},
   {name: "flatter", says: "A cosine that flatters: .9 or more as commonly misreported, and in truth .3 less.",
     hint: "The mistake divides by D.", done: ({g}) => g.inflated >= .9 && g.cosine_ <= g.inflated - .3},
-  {name: "floor", says: "Three quarters of the exact best, and yet a loss above 1.3.", hint: "A loss has a floor. What lifts it?",
+  {name: "floor", says: "Three quarters of the exact best, and yet a loss above 1.3.", hint: "A loss has a floor. What lifts it, and leaves the nearest row the nearest?",
     done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .75 * grammar.best && g.total > 1.3},
 ];
 export const LASTS = 200;                                    // steps without a touch
