@@ -27,9 +27,9 @@ from tofy.lab.lineage import read_family
 from tofy.lab.training import TextConfig, load_texts
 from tofy.lab.training import train as train_decoder
 from tofy.lab.writing import DECODER
+from tofy.panels.growth import GrowthPanel
 from tofy.panels.ideas import SizingPanel
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
-from tofy.panels.growth import GrowthPanel
 from tofy.panels.training import TrainingPanel, too_large
 from tofy.plan import plan
 from tofy.run_folder import LOG, LogRecord, read_log
