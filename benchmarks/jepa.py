@@ -33,7 +33,7 @@ from tofy.metrics import Bigram, baseline_scorers, judge, measure_baselines, ran
 from tofy.probes import features, labelled, probe, word_features
 from tofy.readout import KINDS, READS, blank_features, choose_readout
 from tofy.regret import latent_regret
-from tofy.targets import TargetEncoder
+from tofy.targets import IN_CONTEXT, TargetEncoder
 from tofy.vocab import SPECIALS
 
 RESULTS = Path(__file__).parent / "results" / "jepa.jsonl"
@@ -81,7 +81,11 @@ ARMS: dict[str, tuple[str, dict, type | None]] = {
 TEACHERS = {"decay 0": 0., "decay .9": .9, "decay .99": .99, "decay .996": .996, "decay .9999": .9999}
 ARMS |= {name: (f"state in context, {name}", CONTEXT | dict(ema_decay=decay), None) for name, decay in TEACHERS.items()}
 ARMS["shared"] = ("state in context, decay 0, no predictor", CONTEXT | dict(ema_decay=0., predictor="identity"), None)
-MAIN = [name for name in ARMS if not name.startswith(("decay", "shared"))]
+# Asked only where words have several spellings: softmax over the true words, and the embedding of the whole response.
+ARMS["classes"] = ("softmax over the true words, output layer of its own", {}, UntiedModel)
+ARMS["response"] = ("target: the response's embedding, EMA teacher, InfoNCE in the batch",
+                    CONTEXT | dict(target="response", mask_rate=0., target_loss="infonce"), None)
+MAIN = [name for name in ARMS if not name.startswith(("decay", "shared", "classes", "response"))]
 
 
 def prepare(data: Data, arm: str, seed: int, steps: int, more: dict) -> training.LatentRun:
@@ -253,7 +257,7 @@ def one(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
 
 def one_disguised(arm: str, seed: int, steps: int, source: str, more: dict) -> dict:
     "The same on a text with several spellings a word: how well the *true* word is found, and the probes of causes."
-    worn, data = disguise_of(source)[1], load_data(source, max_vocab=30_000)
+    worn, data = disguise_of(source)[1], load_data(source, max_vocab=30_000, responses=arm == "response")
     asked, test = all_blanks(data.train, 20_000), all_blanks(data.valid, 3000)
     classes, row = true_words(data.vocab.words, worn), dict(arm=arm, about=ARMS[arm][0], seed=seed, steps=steps,
                                                            data=Path(source).name, settings=more, vocab=len(data.vocab))
@@ -264,16 +268,27 @@ def one_disguised(arm: str, seed: int, steps: int, source: str, more: dict) -> d
         row |= dict(probes=word_probes(data, worn))
     else:
         run = prepare(data, arm, seed, steps, more)
+        if arm == "classes":
+            run.batch_loss = partial(own_loss, run, partial(class_loss, run.model, classes))
         spent, _ = train(run, 0 if arm == "untrained" else steps)
         model, found = run.model.eval(), [blank_features(run.model, *part) for part in parts]
         sets, words = [part["hidden"] for part in found], [part["words"] for part in found]
         row |= dict(step_ms=1000 * spent, probes=probes(model, data, worn))
-        if run.config.target != "context":
+        if run.config.target not in IN_CONTEXT:
             with torch.no_grad():
-                scores = in_words(model.cosines(found[1]["prediction"]) / model.log_temperature.exp(), classes)
+                scores = model.cosines(found[1]["prediction"])
+                scores = scores[:, :classes.max() + 1] if arm == "classes" else in_words(scores / model.log_temperature.exp(), classes)
             row |= dict(native=summary(ranks(scores, classes[words[1]])))
     return row | dict(readouts=read_all(dict(hidden=sets[0]), dict(hidden=sets[1]), classes[words[0]], classes[words[1]],
                                         asked.rows % 10 == 0, int(classes.max()) + 1), date=str(date.today()))
+
+
+def class_loss(model: UntiedModel, classes: Tensor, pred: Tensor, hidden: Tensor, targets: Tensor, *rest):
+    "Cross-entropy over the true words `classes[targets]`, smoothed as ours is; the rest of the output layer is not used."
+    first, used = len(SPECIALS), int(classes.max()) + 1
+    answers = classes.to(targets.device)[targets] - first
+    value = F.cross_entropy(model.cosines(pred)[:, first:used], answers, label_smoothing=.1)
+    return value, dict(rank=value)
 
 
 def true_words(spellings: Sequence[str], worn: Disguise) -> Tensor:
