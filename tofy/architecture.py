@@ -167,8 +167,8 @@ PARTS = {name: boxes.split() for boxes, names in {
     "rows source": "spelling", "rows blocks hidden predictor prediction": "encoder", "predictor": "predictor",
     "prediction target loss": "losses", "source target loss": "targets", "answer": "inference readout",
     "metrics": "metrics benchmark", "step": "loop schedule processes plan background",
-    "folder": "checkpoint history run_folder reporting curves", "loss step folder": "training", "source answer": "crowding",
-    "answer metrics": "gap", "doctor": "doctor", "rows blocks predictor step": "sizing",
+    "folder": "checkpoint history run_folder reporting curves", "loss step folder": "training",
+    "source answer": "crowding", "answer metrics": "gap", "doctor": "doctor", "rows blocks predictor step": "sizing",
     "use": "panels terminal cli sharing"}.items() for name in names.split()}
 
 # %% ../nbs/00c_architecture.ipynb #a1e26d2e

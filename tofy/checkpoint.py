@@ -158,13 +158,14 @@ def names_of(kind: str) -> list[str]:
 
 def kinds_in(folder: Path) -> set[str]:
     "The kinds of the runs in a folder, such as `latent`, read from the names of its model and state files."
-    return {path.name.partition("_")[2].removesuffix(".safetensors")
-            for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors") if not KEPT.match(path.name)}
+    files = [path.name for kind in ("model", "state") for path in folder.glob(f"{kind}_*.safetensors")]
+    return {name.partition("_")[2].removesuffix(".safetensors") for name in files if not KEPT.match(name)}
 
 
 def kept_steps(folder: str | Path) -> list[int]:
     "The steps of the checkpoints that a run has kept in its folder, in order."
-    return sorted(int(found[1]) for path in Path(folder).glob("model_*.safetensors") if (found := KEPT.match(path.name)))
+    found = (KEPT.match(path.name) for path in Path(folder).glob("model_*.safetensors"))
+    return sorted(int(name[1]) for name in found if name)
 
 
 def kept_name(step: int) -> str:

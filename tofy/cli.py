@@ -65,8 +65,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
                        "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
                        "Notebooks: notebooks. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
-                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works as well, "
-                         "its files in the current folder:\n\n"
+                  epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works as "
+                         "well, its files in the current folder:\n\n"
                          "tofy --latent data/casual_pairs.txt 50000 16 128 48 24 2 4 4000\n\n"
                          "tofy --diff model_latent.safetensors vocab_latent.txt 128 72 2 4")
 app.add_typer(lab, name="lab")
@@ -559,8 +559,8 @@ def runs(
     """
     from tofy.checkpoint import EXPERIMENTS, read_experiments
     rows, log = read_experiments(folder), folder / EXPERIMENTS
-    lines = [line for line in log.read_bytes().splitlines() if not line.startswith(b'{"about"')] if log.is_file() else []
-    if odd := len(lines) - len(rows):
+    lines = log.read_bytes().splitlines() if log.is_file() else []
+    if odd := sum(not line.startswith(b'{"about"') for line in lines) - len(rows):
         say(f"{odd} lines of the experiment log in {folder} are not about a run, and are left out.")
     if not rows:
         raise UsageError(f"There is no finished run in {folder} yet; train one with: "

@@ -59,7 +59,7 @@ def settings_in(folder: Path | None) -> dict[str, Any]:
 
 
 def table_in(folder: Path | None) -> tuple[Tensor, list[str]] | None:
-    "The embedding table of the model that a run has kept, float `(V,D)`, and the text of each row; None if none is there."
+    "The table of the model that a run has kept, float `(V,D)`, and the text of each row; None if none is there."
     if folder and (folder / MODEL).is_file():
         model, vocab, _ = load_model(folder)
         return model.table.detach(), list(vocab.words)

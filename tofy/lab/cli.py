@@ -90,7 +90,7 @@ def train_tokenizer(
 
       tofy lab tokenizer train stdlib --kind character --reserved 4 --out code.json
 
-    Stands for, in the notes: train-bpe --vocab-size 1000; train_custom_tokenizer.py --vocab_size 10000 --max_samples 100000
+    Stands for, in the notes: train-bpe --vocab-size 1000; train_custom_tokenizer.py --vocab_size 10000
     """
     from tofy.checkpoint import write_new
     from tofy.lab import tokenizers
@@ -195,7 +195,7 @@ def train(
 
       tofy lab train --from runs/book --seconds 60 --out runs/book-2
 
-    Stands for, in the notes: init --embedding-degree 64 --num-layers 4, then train --steps 5000; train.py --config config.yaml
+    Stands for, in the notes: init --embedding-degree 64, then train --steps 5000; train.py --config config.yaml
     """
     from tofy.checkpoint import make_run_folder, no_empty_folder
     from tofy.lab.training import TextRun

@@ -56,8 +56,8 @@ class DecoderConfig:
     dim: int = setting(128, "Width of the embeddings (D).", least=1, group="Model")
     layers: int = setting(4, "Transformer blocks.", least=1, group="Model")
     heads: int = setting(4, "Attention heads; they must divide dim.", least=1, group="Model")
-    kv_heads: int | None = setting(None, "Heads of keys and values (GQA); they must divide heads.", least=1, group="Model",
-                                   none="as many as heads")
+    kv_heads: int | None = setting(None, "Heads of keys and values (GQA); they must divide heads.", least=1,
+                                   group="Model", none="as many as heads")
     context: int = setting(128, "The most tokens that the decoder can read.", unit="tokens", least=1, group="Model")
     dropout: float = setting(0., "Share of the activations dropped while training.", least=0, below=1, group="Model")
     positions: str = setting("rotary", "How a token learns its position.", group="Model", rare=True,
