@@ -167,9 +167,9 @@ def run_steps(run: Run) -> Generator[Any, None, None]:
             return
         before, after = run.progress, progress(run)             # 2. will a line be due, or a progress record?
         line, quiet = (run.step + 1) % run.config.log_every == 0, run.clock.quiet_for(.2)
-        validating = bool(history.due(run, before, after)) or after >= 1 or validation_due(run, before, after)
+        validating = history.due(run, before, after) or after >= 1 or validation_due(run, before, after)
         run.clean = False                                       # 3. the step
-        training_step(run, line or validating or quiet)
+        training_step(run, bool(line or validating or quiet))
         run.step, run.progress = run.step + 1, after
         if line or after >= 1:
             run.at_log_step()

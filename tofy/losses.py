@@ -9,6 +9,7 @@ __all__ = ['EXAMPLE', 'SPREADS', 'direction_mse', 'rank_loss', 'sample_negatives
 
 # %% ../nbs/06_losses.ipynb #f052c0a9
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ def direction_mse(pred: Tensor,               # (M,D)
 class Unit(torch.autograd.Function):
     "x `(…,D)` scaled to length 1, as `F.normalize`."
     @staticmethod
-    def forward(ctx, x):
+    def forward(ctx: Any, x: Tensor) -> Tensor:
         inverse = torch.linalg.vector_norm(x, dim=-1, keepdim=True).clamp_(min=1e-12).reciprocal_()
         unit = x * inverse
         ctx.save_for_backward(unit, inverse)
@@ -40,7 +41,7 @@ class Unit(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> Tensor:
         unit, inverse = ctx.saved_tensors
         along = torch.linalg.vecdot(g, unit)[..., None]                     # how much of g only makes x longer
         return torch.addcmul(g, unit, along, value=-1).mul_(inverse)
@@ -49,7 +50,7 @@ class Unit(torch.autograd.Function):
 class LogSumExp(torch.autograd.Function):
     "p `(M,D)`, rows `(V,D)` → ln Σ exp(p · row) over the rows from `first` on, `(M,)`."
     @staticmethod
-    def forward(ctx, p, rows, first):
+    def forward(ctx: Any, p: Tensor, rows: Tensor, first: int) -> Tensor:
         scores = p @ rows.T                                                 # (M,V)
         scores[:, :first] = float("-inf")
         highest = scores.amax(1, keepdim=True)
@@ -60,7 +61,7 @@ class LogSumExp(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, g):
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         p, rows, parts, total = ctx.saved_tensors
         softmax = parts * (g[:, None] / total)                              # (M,V), weighted
         needs_p, needs_rows, _ = ctx.needs_input_grad
