@@ -370,6 +370,11 @@ def test_no_space_left_for_one_file(tofy, text, name):
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 @pytest.mark.parametrize("name", [MODEL, STATE])
 def test_no_space_left_keeps_the_earlier_model(tofy, trained, name):
+    words = "red blue green black white brown".split()                       # a text that a few more steps learn
+    lines = [f"{a} {b} {c} {a} {b} {c}" for a in words for b in words for c in words]
+    (trained.parent / "text.txt").write_text("\n".join(lines))
+    again = tofy("train", "text.txt", 10, *SIZES, "--out", "run", "--overwrite")
+    assert again.code == 0, again.err
     before = files_of(trained)
     (trained / (name + ".tmp")).symlink_to("/dev/full")
     result = tofy("train", "--resume", "--steps", 200, "--out", "run")
