@@ -132,8 +132,8 @@ def onnx_graph(model: LatentModel, half: bool = True) -> onnx.ModelProto:
     table, length = g.real(model.table, True), g.op("Shape", ids)
     x = g.op("Mul", g.op("Gather", table, ids), g.real(config.dim**.5))                    # (T,D)
     if encoder.place_scale:
-        places = g.real(encoder.place_scale * encoder.positions.table, True)
-        x = g.op("Add", x, g.part(places, g.whole(0), length))
+        places = g.part(g.real(encoder.positions.table, True), g.whole(0), length)
+        x = g.op("Add", x, g.op("Mul", places, g.real(encoder.place_scale)))
     rotary = config.positions == "rotary" and config.layers
     turn = turning(g, length, config.max_seq, config.dim // config.heads, config.rotary_base) if rotary else None
     for layer in encoder.blocks:
