@@ -392,7 +392,7 @@ def test_a_held_out_file_that_is_not_the_runs(place):
 
 def test_ready_made_runs_have_no_hashes_and_are_read():
     folder = inference.READY / "crowded"
-    assert not load_model(folder)[2].get("text") and run_data(folder).settings["source"].startswith("builtin")
+    assert "text" not in load_model(folder)[2] and run_data(folder).settings["source"].startswith("builtin")
 
 
 # ---- E9: what killed processes leave behind

@@ -32,7 +32,8 @@ def make(name: str) -> None:
     if name == "collapsed":                                      # not the best model, which is an early one, but the last
         save_model(folder, run.model, data.vocab, run.about | dict(step=run.step))
     run_baselines(folder, data)
-    tensors, header = load_tensors(folder / MODEL)
+    tensors, texts = load_tensors(folder / MODEL)
+    header = {name: text for name, text in texts.items() if name not in ("text", "heldout_sha256")}   # everybody has the text
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_tensors(folder / MODEL, half, header)
     (folder / STATE).unlink()
