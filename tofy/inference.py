@@ -130,7 +130,7 @@ READY = Path(corpus.__file__).with_name("runs")   # the run folders in the packa
 def load(folder: str | Path = "runs/latent",   # or runs/latent@5000, or a ready-made run, such as READY / "healthy"
          readout: str | None = None,           # read words by a readout of this kind, fitted now; None: the model's own
         ) -> Latent:
-    "The best model of a run folder (or RUN@CHECKPOINT), its vocabulary and, if its targets were contextual, its readout."
+    "The best model of a run folder (or RUN@CHECKPOINT), with its vocabulary and, for contextual targets, its readout."
     model, vocab, header = load_model(folder)
     if readout and getattr(model.readout, "kind", None) != readout:
         model.readout = fit_readout(model, run_data(folder).train, len(vocab), (readout,))
