@@ -224,7 +224,8 @@ class Positions(nn.Module):
         return self.table[:length]
 
 # %% ../nbs/04_layers.ipynb #a166acbb
-@lru_cache(maxsize=512)          # asked for in every layer of every step
+@lru_cache(maxsize=512)          # asked for in every layer of every step …
+@torch.inference_mode(False)     # … and training may follow on inference
 def turns(length: int,           # T
           width: int,            # d, even
           device: torch.device | str = "cpu",
