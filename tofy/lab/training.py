@@ -30,6 +30,7 @@ from .. import history, loop, reporting
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
+from ..optimizer import Muon, pieces
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
@@ -261,6 +262,7 @@ class TextConfig(LoopConfig):
     flat: float = again(LoopConfig, "flat", 0.)
     weight_decay: float = again(LoopConfig, "weight_decay", .1,
                                 help="How strongly matrices are pulled towards zero; norms and biases are not.")
+    optimizer: str = again(LoopConfig, "optimizer", "adamw")
     batch: int = setting(16, "Windows per batch.", unit="windows", least=1, group="Run")
     accumulate: int = setting(1, "Batches per step (gradient accumulation).", unit="batches", least=1,
                             group="Run", rare=True)
@@ -444,11 +446,13 @@ SMALLER = "--batch, --context, --dim, --layers"   # settings to lower if memory 
 
 
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
-    "AdamW with weight decay on matrices only."
-    trained = [p for p in model.parameters() if p.requires_grad]
+    "AdamW, or Muon beside it, with weight decay on matrices only."
+    maps = pieces(model) if config.optimizer == "muon" else {}
+    trained = [p for p in model.parameters() if p.requires_grad and p not in maps]
     groups = [dict(params=[p for p in trained if p.dim() > 1], weight_decay=config.weight_decay),
               dict(params=[p for p in trained if p.dim() < 2], weight_decay=0.)]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    return Muon(maps, adamw, config.lr, config.weight_decay) if maps else adamw
 
 
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
