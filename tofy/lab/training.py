@@ -262,7 +262,6 @@ class TextConfig(LoopConfig):
     flat: float = again(LoopConfig, "flat", 0.)
     weight_decay: float = again(LoopConfig, "weight_decay", .1,
                                 help="How strongly matrices are pulled towards zero; norms and biases are not.")
-    optimizer: str = again(LoopConfig, "optimizer", "adamw")
     batch: int = setting(16, "Windows per batch.", unit="windows", least=1, group="Run")
     accumulate: int = setting(1, "Batches per step (gradient accumulation).", unit="batches", least=1,
                             group="Run", rare=True)
@@ -535,8 +534,8 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     path = history.run_of(path)
     path = path / store.SETTINGS if path.is_dir() else path
     tables = store.load_tables(path)
-    if isinstance(train := tables.get("train"), dict):
-        train.pop("recipe", None)
+    if isinstance(train := tables.get("train"), dict) and train.pop("recipe", None):
+        train.setdefault("optimizer", "adamw")                      # a file of tofy's from before there was a choice
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     data, model, train = (tables.get(name, {}) for name in ("data", "model", "train"))
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
