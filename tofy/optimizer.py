@@ -38,9 +38,9 @@ def fast_type(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if device.type == "cuda" or able.get("amx_bf16") else torch.float32
 
 # %% ../nbs/08bb_optimizer.ipynb #b2f2374d
-def pieces(model: nn.Module) -> dict[nn.Parameter, int]:
+def pieces(model: nn.Module) -> dict[Tensor, int]:
     "The matrices of a model that turn vectors into vectors, and how many maps lie in each, one below the other."
-    found: dict[nn.Parameter, int] = {}
+    found: dict[Tensor, int] = {}
     for module in model.modules():
         if isinstance(module, Attention):
             found[module.qkv.weight] = module.heads + 2 * module.kv_heads
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
     MOMENTUM, SIZE = .95, .4
 
     def __init__(self,
-                 maps: dict[nn.Parameter, int],   # the matrices, and how many maps lie in each: see `pieces`
+                 maps: dict[Tensor, int],         # the matrices, and how many maps lie in each: see `pieces`
                  adamw: torch.optim.AdamW,        # has the other weights
                  lr: float, weight_decay: float):
         super().__init__([dict(params=list(maps))], dict(lr=lr, weight_decay=weight_decay))
@@ -79,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             for (piece, _), way in zip(moves, orthogonal(torch.stack([way for _, way in moves]))):
                 piece.sub_(way, alpha=self.SIZE * lr * max(shape)**.5)
 
-    def ahead(self, weight: nn.Parameter) -> Tensor:
+    def ahead(self, weight: Tensor) -> Tensor:
         "The way that the mean of the last gradients goes, a little further on."
         gradient, state = weight.grad, self.state[weight]
         mean = state.setdefault("mean", torch.zeros_like(weight)).lerp_(gradient, 1 - self.MOMENTUM)
