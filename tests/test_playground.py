@@ -54,7 +54,7 @@ def ask(tmp_path_factory):
 ALONE = [dict(words=30), dict(words=60, dim=8), dict(dim=3), dict(dim=8), dict(ambiguity=0.), dict(ambiguity=1.), dict(kind="context"),
          dict(copy="stopped"), dict(copy="ema"), dict(copy="ema", decay=0.), dict(copy="ema", decay=.999), dict(predictor=False),
          dict(softmax=1., cosine=0.), dict(cosine=2.), dict(sampled=1., cosine=0.), dict(direction=1., cosine=0.),
-         dict(temperature=.05, rate=.03), dict(temperature=1.), dict(rivals=11, sampled=1.), dict(rate=.001), dict(rate=.3), dict(quick=10., rate=.1),
+         dict(temperature=.05, rate=.03), dict(temperature=1.), dict(rivals=11, sampled=1.), dict(rate=.001), dict(rate=.3), dict(quick=10.),
          dict(quick=.1), dict(sphere=False), dict(seed=5), dict(kind="context", copy="ema"), dict(kind="context", copy="stopped")]
 
 
@@ -94,7 +94,7 @@ def agree(found: list[tuple[float, float]], toys: list) -> None:
 
 def test_every_knob_alone_agrees_with_torch(ask):
     assert {name for knobs in ALONE for name in knobs} == asdict(Toy()).keys()
-    toys = [Toy(), *(Toy(**(dict(rate=.1) | knobs)) for knobs in ALONE)]
+    toys = [Toy(), *(Toy(**knobs) for knobs in ALONE)]
     agree(compared(ask, toys), toys)
 
 
@@ -170,7 +170,7 @@ def test_a_link_holds_the_knobs_and_nothing_else(ask):
 
 # ---- what the presets are called
 
-STEPS = {"healthy": 900, "collapse": 600, "saved by stop-gradient": 900, "predictor off": 600, "crowded": 500, "too hot": 300, "too cold": 300,
+STEPS = {"healthy": 1500, "collapse": 600, "saved by stop-gradient": 900, "predictor off": 600, "crowded": 900, "too hot": 300, "too cold": 300,
          "teacher off": 600}
 
 
@@ -180,7 +180,7 @@ def runs(ask) -> dict:
 
 
 CLAIMS = {
-    "healthy": lambda r: r["alike"] < .3 and r["top1"] > 4 * r["unigram"] and r["total"] < .75 * r["start"],
+    "healthy": lambda r: r["alike"] < .3 and r["top1"] > 3.5 * r["unigram"] and r["total"] < .75 * r["start"],
     "collapse": lambda r: r["alike"] > .99 and r["total"] < .01 and r["top1"] < .5 * r["best"],
     "saved by stop-gradient": lambda r: r["alike"] < .6 and r["top1"] > 2.5 * r["unigram"],
     "predictor off": lambda r: r["alike"] > .97 and r["top1"] < .5 * r["best"],
@@ -200,28 +200,28 @@ def test_a_preset_does_what_it_is_called(runs, name):
 
 def test_what_the_texts_of_the_presets_advise_helps(ask):
     "More dimensions make room; a slow copy saves the JEPA whose teacher is off."
-    room = ask("played", dict(settings=[dict(words=30, dim=8, seed=seed) for seed in range(2)], steps=400))
+    room = ask("played", dict(settings=[dict(words=30, dim=8, seed=seed) for seed in range(2)], steps=900))
     assert all(run["top1"] > .8 for run in room)
-    jepa = dict(dim=3, kind="context", copy="ema", cosine=0, direction=1, rate=.1)
+    jepa = dict(dim=3, kind="context", copy="ema", cosine=0, direction=1)
     assert all(run["alike"] < .8 for run in ask("played", dict(settings=[jepa | dict(seed=seed) for seed in range(10)], steps=900)))
 
 
 # ---- the tasks
 
-DIRECT = dict(cosine=0, direction=1, rate=.1)
+DIRECT = dict(cosine=0, direction=1)
 SOLUTIONS = {   # a list of settings and steps, in one film where that is possible; then one turn of a knob that undoes it
-    "learn": ([[dict(), 600]], dict(copy="stopped", direction=1)),
+    "learn": ([[dict(), 1200]], dict(copy="stopped", direction=1)),
     "useless": ([[DIRECT | dict(kind="context"), 700]], DIRECT | dict(kind="context", cosine=1)),
     "stop": ([[DIRECT | dict(copy="stopped"), 450]], DIRECT),
     "despite": ([[DIRECT | dict(copy="stopped", predictor=False, ambiguity=.5, rate=1), 700]], dict(rate=1)),
     "jepa": ([[DIRECT | dict(kind="context", copy="ema"), 650]], DIRECT | dict(kind="context")),
-    "wake": ([[DIRECT | dict(predictor=False, ambiguity=.5, rate=1), 500], [dict(), 600]], DIRECT | dict(predictor=False, ambiguity=.5, rate=1)),
+    "wake": ([[DIRECT | dict(predictor=False, ambiguity=.5, rate=1), 500], [dict(rate=.3), 600]], DIRECT | dict(predictor=False, ambiguity=.5, rate=1)),
     "crowd": ([[dict(words=30), 500]], dict(words=30, dim=8)),
-    "room": ([[dict(words=30, dim=8), 500]], dict(words=30)),
+    "room": ([[dict(words=30, dim=8), 900]], dict(words=30)),
     "hot": ([[dict(rate=30), 300]], dict(rate=.1)),
-    "few": ([[dict(cosine=0, sampled=1), 700]], dict(cosine=1, sampled=1)),
+    "few": ([[dict(cosine=0, sampled=1), 1200]], dict(cosine=1, sampled=1)),
     "flatter": ([[dict(dim=8, temperature=.1, ambiguity=.3), 500]], dict(dim=2)),
-    "floor": ([[dict(temperature=.4), 700]], dict(temperature=.1)),
+    "floor": ([[dict(temperature=.4), 1200]], dict(temperature=.1)),
 }
 
 

@@ -198,12 +198,12 @@ def test_it_fits_and_can_be_read(show, width, dark):
 
 # ---- the tasks, by the controls themselves
 
-JEPA = dict(cosine=0, direction=1, rate=-1)                             # the learning rate's control stands on a logarithm
+JEPA = dict(cosine=0, direction=1)
 SOLVE = {
     "learn": [],
     "useless": [dict(JEPA, kind="context")],
     "stop": [dict(JEPA, copy="stopped")],
-    "despite": [dict(JEPA, copy="stopped", predictor=False, ambiguity=.5, rate=0)],
+    "despite": [dict(JEPA, copy="stopped", predictor=False, ambiguity=.5, rate=0)],                # the rate's control stands on a logarithm
     "jepa": [dict(JEPA, kind="context", copy="ema")],
     "wake": [dict(JEPA, predictor=False, ambiguity=.5, rate=0), dict(cosine=1, direction=0, predictor=True, ambiguity=.1, rate=-.5)],
     "crowd": [dict(words=30)],

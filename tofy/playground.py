@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TERMS = "softmax", "cosine", "sampled", "direction"
 CHOICES = dict(words=(12, 30, 60), dim=(2, 3, 8), kind=("row", "context"), copy=("shared", "stopped", "ema"))
 
-# %% ../nbs/06b_playground.ipynb #2be07cd4
+# %% ../nbs/06b_playground.ipynb #f226010c
 @dataclass(frozen=True)
 class Toy:
     "What the knobs of the playground say; by default, what they say when it opens."
@@ -42,7 +42,7 @@ class Toy:
     direction: float = 0.
     temperature: float = .2    # τ, of the cosine and the sampled term
     rivals: int = 3            # sampled words
-    rate: float = .3           # learning rate of the rows
+    rate: float = .1           # learning rate of the rows
     quick: float = 1.          # how much faster the matrices learn
     sphere: bool = True        # rows are put back on the sphere after each step
     seed: int = 0

@@ -1,6 +1,6 @@
 // Eight ways for it to go, each a few knobs away from the start. What each claims is tested for twenty seeds.
 
-const AGREE = {cosine: 0, direction: 1, rate: .1};      // the loss of BYOL, SimSiam and I-JEPA: agree with the target, no rivals
+const AGREE = {cosine: 0, direction: 1};      // the loss of BYOL, SimSiam and I-JEPA: agree with the target, no rivals
 
 export const PRESETS = [
   {name: "healthy", settings: {},
@@ -14,9 +14,9 @@ export const PRESETS = [
   {name: "crowded", settings: {words: 30},
     says: "Thirty words on a circle: 12° for each. Nothing has collapsed; there is no room. Now give it more dimensions."},
   {name: "too hot", settings: {rate: 30},
-    says: "A learning rate a hundred times too high: each step jumps over what it was looking for."},
+    says: "A learning rate far too high: each step jumps over what it was looking for."},
   {name: "too cold", settings: {rate: .0003},
-    says: "A learning rate a thousand times too low: all is well, and nothing moves."},
+    says: "A learning rate far too low: all is well, and nothing moves."},
   {name: "teacher off", settings: {...AGREE, dim: 3, kind: "context"},
     says: "A JEPA on a globe whose slow copy was switched off: it makes its own targets, and the gradient reaches them. Now make them by a slow copy."},
 ];

@@ -4,8 +4,8 @@
 const only = (s, term) => Object.entries(s.weights).every(([name, weight]) => (weight > 0) === (name === term));
 
 export const TASKS = [
-  {name: "learn", says: "Let it learn, until top-1 is four fifths of the exact best.", hint: "Play. If two words stand in each other's way: another seed.",
-    done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .8 * grammar.best},
+  {name: "learn", says: "Let it learn, until top-1 is three quarters of the exact best.", hint: "Play. If two words stand in each other's way: another seed.",
+    done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .75 * grammar.best},
   {name: "useless", says: "Make the loss zero and the model useless.", hint: "Only the direction term. Who else could come to meet the prediction?",
     done: ({g, s}) => only(s, "direction") && g.total < .01 && g.alike > .99},
   {name: "stop", says: "Only the direction term, and a stop-gradient: keep the words apart for 400 steps.", lasts: 400,
@@ -25,12 +25,12 @@ export const TASKS = [
     done: ({g, s, grammar}) => s.words > 12 && g.top1 > .9 * grammar.best},
   {name: "hot", says: "So hot that the words jump, and go on jumping.", hint: "The learning rate.",
     done: ({s, film}) => s.weights.cosine > 0 && film.jump > .5},
-  {name: "few", says: "Four fifths of the exact best, with three sampled rivals or fewer.", hint: "Only the sampled term.",
-    done: ({g, s, grammar}) => only(s, "sampled") && s.rivals <= 3 && g.top1 >= .8 * grammar.best},
+  {name: "few", says: "Three quarters of the exact best, with three sampled rivals or fewer.", hint: "Only the sampled term.",
+    done: ({g, s, grammar}) => only(s, "sampled") && s.rivals <= 3 && g.top1 >= .75 * grammar.best},
   {name: "flatter", says: "A cosine that flatters: .9 or more as commonly misreported, and in truth .3 less.",
     hint: "The mistake divides by D.", done: ({g}) => g.inflated >= .9 && g.cosine_ <= g.inflated - .3},
-  {name: "floor", says: "Four fifths of the exact best, and yet a loss above 1.5.", hint: "A loss has a floor. What lifts it?",
-    done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .8 * grammar.best && g.total > 1.5},
+  {name: "floor", says: "Three quarters of the exact best, and yet a loss above 1.5.", hint: "A loss has a floor. What lifts it?",
+    done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .75 * grammar.best && g.total > 1.5},
 ];
 export const LASTS = 200;                                    // steps without a touch
 
