@@ -184,7 +184,7 @@ CLAIMS = {
     "collapse": lambda r: r["alike"] > .99 and r["total"] < .01 and r["top1"] < .5 * r["best"],
     "saved by stop-gradient": lambda r: r["alike"] < .6 and r["top1"] > 2.5 * r["unigram"],
     "predictor off": lambda r: r["alike"] > .97 and r["top1"] < .5 * r["best"],
-    "crowded": lambda r: r["alike"] < .3 and r["top1"] < .5 * r["best"],
+    "crowded": lambda r: r["alike"] < .3 and r["top1"] < .66 * r["best"],
     "too hot": lambda r: r["jump"] > .5,
     "too cold": lambda r: r["jump"] < 1e-3 and r["total"] > .9 * r["start"],
     "teacher off": lambda r: r["alike"] > .99 and r["total"] < .01,
@@ -215,13 +215,13 @@ SOLUTIONS = {   # a list of settings and steps, in one film where that is possib
     "stop": ([[DIRECT | dict(copy="stopped"), 450]], DIRECT),
     "despite": ([[DIRECT | dict(copy="stopped", predictor=False, ambiguity=.5, rate=1), 700]], dict(rate=1)),
     "jepa": ([[DIRECT | dict(kind="context", copy="ema"), 650]], DIRECT | dict(kind="context")),
-    "wake": ([[DIRECT | dict(predictor=False, ambiguity=.5, rate=1), 500], [dict(rate=.3), 600]], DIRECT | dict(predictor=False, ambiguity=.5, rate=1)),
+    "wake": ([[DIRECT | dict(predictor=False, ambiguity=.5, rate=1), 500], [dict(direction=.5, rate=.3), 600]], DIRECT | dict(predictor=False, ambiguity=.5, rate=1)),
     "crowd": ([[dict(words=30), 500]], dict(words=30, dim=8)),
     "room": ([[dict(words=30, dim=8), 900]], dict(words=30)),
     "hot": ([[dict(rate=30), 300]], dict(rate=.1)),
-    "few": ([[dict(cosine=0, sampled=1), 1200]], dict(cosine=1, sampled=1)),
+    "few": ([[dict(dim=3, cosine=0, sampled=1), 1200]], dict(dim=3, cosine=1, sampled=1)),
     "flatter": ([[dict(dim=8, temperature=.1, ambiguity=.3), 500]], dict(dim=2)),
-    "floor": ([[dict(temperature=.4), 1200]], dict(temperature=.1)),
+    "floor": ([[dict(dim=3, temperature=.6), 1200]], dict(dim=3, temperature=.1)),
 }
 
 

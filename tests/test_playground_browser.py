@@ -205,13 +205,13 @@ SOLVE = {
     "stop": [dict(JEPA, copy="stopped")],
     "despite": [dict(JEPA, copy="stopped", predictor=False, ambiguity=.5, rate=0)],                # the rate's control stands on a logarithm
     "jepa": [dict(JEPA, kind="context", copy="ema")],
-    "wake": [dict(JEPA, predictor=False, ambiguity=.5, rate=0), dict(cosine=1, direction=0, predictor=True, ambiguity=.1, rate=-.5)],
+    "wake": [dict(JEPA, predictor=False, ambiguity=.5, rate=0), dict(cosine=1, direction=.5, predictor=True, ambiguity=.1, rate=-.5)],
     "crowd": [dict(words=30)],
     "room": [dict(words=30, dim=8)],
     "hot": [dict(rate=1.5)],
-    "few": [dict(cosine=0, sampled=1)],
+    "few": [dict(dim=3, cosine=0, sampled=1)],
     "flatter": [dict(dim=8, temperature=.1, ambiguity=.3)],
-    "floor": [dict(temperature=.4)],
+    "floor": [dict(dim=3, temperature=.6)],
 }
 
 

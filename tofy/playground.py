@@ -21,8 +21,7 @@ from .errors import UsageError, extra
 if TYPE_CHECKING:
     from anywidget import AnyWidget
 
-# %% ../nbs/06b_playground.ipynb #6714b362
-TERMS = "softmax", "cosine", "sampled", "direction"
+# %% ../nbs/06b_playground.ipynb #c675dd7f
 CHOICES = dict(words=(12, 30, 60), dim=(2, 3, 8), kind=("row", "context"), copy=("shared", "stopped", "ema"))
 
 # %% ../nbs/06b_playground.ipynb #f226010c
@@ -53,7 +52,7 @@ class Toy:
                 said = ", ".join(map(str, choices))
                 raise UsageError(f"{name} is {getattr(self, name)!r}; the playground has {said}.")
 
-# %% ../nbs/06b_playground.ipynb #242a5952
+# %% ../nbs/06b_playground.ipynb #29dd9a23
 class ToyModel:
     "The playground's model in float64: its rows and matrices, their slow copy, its losses, and a step."
     def __init__(self, toy: Toy):
@@ -113,7 +112,7 @@ class ToyModel:
         "The losses of a batch, and the gradient of their weighted sum by everything that learns."
         self.own = {name: value.detach().requires_grad_() for name, value in self.own.items()}
         losses = self.losses(batch)
-        total = sum(getattr(self.toy, term) * loss for term, loss in losses.items())
+        total = torch.stack([getattr(self.toy, term) * loss for term, loss in losses.items()]).sum()
         found = torch.autograd.grad(total, list(self.own.values()), allow_unused=True, materialize_grads=True)
         return {term: loss.item() for term, loss in losses.items()}, dict(zip(self.own, found))
 
