@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 import subprocess
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -58,14 +58,30 @@ ALONE = [dict(words=30), dict(words=60, dim=8), dict(dim=3), dict(dim=8), dict(a
          dict(quick=.1), dict(sphere=False), dict(seed=5), dict(kind="context", copy="ema"), dict(kind="context", copy="stopped")]
 
 
-def combination(seed: int) -> dict:
-    "Every knob anywhere, at a learning rate below too hot."
+def combination(seed: int) -> Toy:
+    """Every knob anywhere, at a learning rate below too hot.
+
+    A step is as long as the rate times the slope of the loss, and a slope has the weights and 1/τ as factors: so the rate is divided by them.
+    Where a step is long, a prediction now and then passes near 0; its direction then turns by any angle, and two runs that
+    differed by 1e-14 part. Then torch parts from itself (test_too_hot_nobody_agrees_with_himself), and no comparison means anything.
+    """
     draw = random.Random(seed)
-    return dict(words=draw.choice((12, 12, 30)), dim=draw.choice((2, 3, 8)), ambiguity=draw.random(), kind=draw.choice(("row", "context")),
-                copy=draw.choice(("shared", "stopped", "ema")), decay=draw.choice((0., .9, .99)), predictor=draw.random() < .7,
-                softmax=draw.choice((0., .5, 1.)), cosine=draw.choice((0., 1.)), sampled=draw.choice((0., 1.)),
-                direction=draw.choice((.1, 1., 2.)), temperature=draw.uniform(.1, .5), rivals=draw.randint(1, 11),
-                rate=10 ** draw.uniform(-2, -1), quick=10 ** draw.uniform(-.7, .3), sphere=draw.random() < .7, seed=seed)
+    knobs = dict(words=draw.choice((12, 12, 30)), dim=draw.choice((2, 3, 8)), ambiguity=draw.random(), kind=draw.choice(("row", "context")),
+                 copy=draw.choice(("shared", "stopped", "ema")), decay=draw.choice((0., .9, .99)), predictor=draw.random() < .7,
+                 softmax=draw.choice((0., .5, 1.)), cosine=draw.choice((0., 1.)), sampled=draw.choice((0., 1.)),
+                 direction=draw.choice((.1, 1., 2.)), temperature=draw.uniform(.1, .5), rivals=draw.randint(1, 11),
+                 quick=10 ** draw.uniform(-.7, .3), sphere=draw.random() < .7, seed=seed)
+    steep = knobs["softmax"] + 2 * knobs["direction"] + (knobs["cosine"] + knobs["sampled"]) / knobs["temperature"]
+    return Toy(**knobs, rate=10 ** draw.uniform(-1.7, -.7) / steep / max(1, knobs["quick"]))
+
+
+def parted(toy: Toy, steps: int = 100) -> float:
+    "How far torch parts from torch in its losses, where one of the two begins 1e-14 beside the other."
+    one, other = ToyModel(toy), ToyModel(toy)
+    draw = torch.Generator().manual_seed(1)
+    other.own = {name: value + 1e-14 * torch.randn(value.shape, generator=draw, dtype=torch.float64) for name, value in other.own.items()}
+    pairs = [(one.step(batch), other.step(batch)) for batch in (one.batch(8) for _ in range(steps))]
+    return max(abs(mine[term] - yours[term]) for mine, yours in pairs for term in mine)
 
 
 def numbers(values: dict) -> dict:
@@ -94,13 +110,20 @@ def agree(found: list[tuple[float, float]], toys: list) -> None:
 
 def test_every_knob_alone_agrees_with_torch(ask):
     assert {name for knobs in ALONE for name in knobs} == asdict(Toy()).keys()
-    toys = [Toy(), *(Toy(**knobs) for knobs in ALONE)]
+    toys = [Toy(**{"rate": .1} | knobs) for knobs in [{}, *ALONE]]
     agree(compared(ask, toys), toys)
 
 
 def test_fifty_combinations_agree_with_torch(ask):
-    toys = [Toy(**combination(seed)) for seed in range(50)]
+    toys = [combination(seed) for seed in range(50)]
     agree(compared(ask, toys), toys)
+
+
+def test_too_hot_nobody_agrees_with_himself():
+    "The bound of the comparison is fair: below too hot torch stays with itself, far beyond it torch parts from itself by more than 1e-5."
+    cold = [combination(seed) for seed in range(0, 50, 5)]
+    assert max(parted(toy) for toy in cold) < 1e-7
+    assert all(parted(replace(toy, rate=300 * toy.rate)) > 1e-5 for toy in cold[:3])
 
 
 def test_python_and_page_have_the_same_knobs(ask):
@@ -170,7 +193,7 @@ def test_a_link_holds_the_knobs_and_nothing_else(ask):
 
 # ---- what the presets are called
 
-STEPS = {"healthy": 1500, "collapse": 600, "saved by stop-gradient": 900, "predictor off": 600, "crowded": 900, "too hot": 300, "too cold": 300,
+STEPS = {"healthy": 900, "collapse": 800, "saved by stop-gradient": 900, "predictor off": 600, "crowded": 600, "too hot": 300, "too cold": 300,
          "teacher off": 600}
 
 
@@ -200,10 +223,10 @@ def test_a_preset_does_what_it_is_called(runs, name):
 
 def test_what_the_texts_of_the_presets_advise_helps(ask):
     "More dimensions make room; a slow copy saves the JEPA whose teacher is off."
-    room = ask("played", dict(settings=[dict(words=30, dim=8, seed=seed) for seed in range(2)], steps=900))
+    room = ask("played", dict(settings=[dict(words=30, dim=8, seed=seed) for seed in range(2)], steps=600))
     assert all(run["top1"] > .8 for run in room)
-    jepa = dict(dim=3, kind="context", copy="ema", cosine=0, direction=1)
-    assert all(run["alike"] < .8 for run in ask("played", dict(settings=[jepa | dict(seed=seed) for seed in range(10)], steps=900)))
+    jepa = dict(dim=3, kind="context", copy="ema", cosine=0, direction=1, rate=1)
+    assert all(run["alike"] < .8 for run in ask("played", dict(settings=[jepa | dict(seed=seed) for seed in range(10)], steps=600)))
 
 
 # ---- the tasks

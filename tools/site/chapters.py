@@ -144,7 +144,7 @@ def write(book: list[Chapter], pages: Path, live: bool) -> None:
     for chapter in book:
         cells = [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)]
         if chapter.page == "index":
-            cells[1:1] = [shown_html(in_the_page()), markdown(welcome(live))]
+            cells[1:1] = [shown_html(in_the_page(moving=True)), markdown(welcome(live))]
             cells.append(markdown(contents(book)))
         save(pages / f"{chapter.page}.ipynb", cells)
     (pages / "scopes.json").write_text(json.dumps({c.page: c.scope for c in book}))
@@ -209,10 +209,11 @@ def code(cell, words: str):
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
 
 
-def in_the_page() -> str:
+def in_the_page(moving: bool = False) -> str:
     "The playground, which needs no Python: the script that JupyterLab runs, in the page itself, so that it works from a file as well."
+    options = "{linked: true, moving: true}" if moving else "{linked: true}"
     return (f'<div class="tofy-playground"></div>\n<script type="module">\n{script()}'
-            'mount(document.querySelector(".tofy-playground"), {linked: true});\n</script>')
+            f'mount(document.querySelector(".tofy-playground"), {options});\n</script>')
 
 
 def drawn_here(data: dict) -> str:

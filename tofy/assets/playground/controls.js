@@ -4,16 +4,19 @@ import {PRESETS} from "./presets.js";
 import {TASKS} from "./tasks.js";
 
 export function skeleton(settings, linked) {
-  return `<div class="tofy-play"><div class="presets" role="group" aria-label="presets">${PRESETS.map(({name}, i) =>
+  return `<div class="tofy-play"><p class="lead"><b>A model that learns while you watch</b> Each dot is a word. One word of the phrase is hidden, and the
+    <span class="model">blue arrow</span> is the model's guess where it lies: it should point at the <span class="answer">violet dot</span>. Choose a story:</p>
+  <div class="presets" role="group" aria-label="presets">${PRESETS.map(({name}, i) =>
     `<button data-do="preset" data-index="${i}" aria-pressed="false">${name}</button>`).join("")}</div>
   <p class="says" data-at="says"></p>
   <div class="main"><section class="stage" aria-label="the words">
     <div class="phrase"><label>the blank <select data-do="blank"></select></label> <span data-at="phrase"></span></div>
+    <p class="verdict" data-at="verdict"></p>
     <canvas class="words" role="img" tabindex="0"></canvas>
     <p class="legend"><span class="model">prediction</span><span class="answer">answer</span><span class="context">neighbours</span><span class="rival">pushed away</span></p>
     <input class="time" type="range" data-do="seek" min="0" max="0" value="0" aria-label="history: drag to rewind">
     <canvas class="chart" role="img" aria-label="top-1 and alike over the history; the dials have the figures"></canvas>
-    <p class="legend"><span class="model">top-1</span><span class="rival">alike</span><span class="context dashed">unigram</span><span class="answer dashed">exact best</span><b data-at="step"></b></p>
+    <p class="legend"><span class="model">top-1</span><span class="alike">alike</span><span class="unigram dashed">unigram</span><span class="best dashed">exact best</span><b data-at="step"></b></p>
     <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
       <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
       <label class="speed">speed <select aria-label="steps a picture" data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label>
@@ -62,6 +65,22 @@ export function readControl(input) {
   if (whole) return /^\d{1,4}$/.test(input.value) ? Number(input.value) : undefined;
   const value = Math.min(range[1], Math.max(range[0], Number(input.value)));
   return log ? +(10 ** value).toPrecision(6) : value;
+}
+
+// ---- what is going on, in a sentence
+
+const hundred = share => Math.round(100 * share);
+
+export function verdictOf(g, grammar, settings, {now, jump}) {
+  const right = `The nearest word is right ${hundred(g.top1)} times in 100`, best = `the best anybody could do is ${hundred(grammar.best)}`;
+  const blind = `whoever always says the commonest word is right ${hundred(grammar.common)} times`;
+  if (g.alike > .97) return ["dead", "Collapsed.", `All words point the same way, so the arrow points at every one of them. ${g.total < .05
+    ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and the model is useless.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
+  if (jump > .5) return ["dead", "Too hot.", `The words jump about and find nothing. ${right}; ${blind}.`];
+  if (!now.step) return ["", "Before the first step.", `The words lie anywhere. ${right}; ${blind}.`];
+  if (g.alike > .6) return ["dead", "Running together.", `More and more words point the same way. ${right}; ${best}.`];
+  if (g.top1 >= .75 * grammar.best) return ["good", "It has learnt.", `The words keep apart, and the arrow finds its own. ${right}; ${best}.`];
+  return ["", "Learning.", `${right}; ${blind}, and ${best}.`];
 }
 
 // ---- dials

@@ -69,9 +69,9 @@ export function paintChart(canvas, film, colours) {
   ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
   const last = Math.max(1, film.frames.length - 1), x = i => 8 + (wide - 16) * i / last, y = value => high - 3 - (high - 6) * value;
   const level = (value, colour) => { ctx.strokeStyle = colour; ctx.setLineDash([3, 4]); ctx.lineWidth = 1; ctx.beginPath(); ctx.moveTo(0, y(value)); ctx.lineTo(wide, y(value)); ctx.stroke(); };
-  level(film.grammar.common, colours.context); level(film.grammar.best, colours.answer);
+  level(film.grammar.common, colours.unigram); level(film.grammar.best, colours.best);
   ctx.setLineDash([]); ctx.lineWidth = 2; ctx.lineJoin = "round";
-  for (const [name, colour] of [["alike", colours.rival], ["top1", colours.model]]) {
+  for (const [name, colour] of [["alike", colours.alike], ["top1", colours.model]]) {
     ctx.strokeStyle = colour; ctx.beginPath();
     let first = true;
     film.frames.forEach((frame, i) => { if (frame[name] === undefined) return; first ? ctx.moveTo(x(i), y(frame[name])) : ctx.lineTo(x(i), y(frame[name])); first = false; });

@@ -12,7 +12,7 @@ export function gaugesOf(model, copy, grammar, settings) {
     const p = predict(model, contextOf(model, left, right), left, right, settings.predictor);
     const candidates = candidatesOf(source, settings.kind, left, right, own), seen = compare(p, candidates);
     const cosine = dot(law, seen.cosines), scores = seen.cosines.map(x => x / settings.temperature);
-    found.top1 += chance * law[nearest(seen.cosines)];
+    found.top1 += chance * luckOf(law, seen.cosines);
     found.alike += chance * alike(candidates, seen.lengths, dim);
     found.cosine_ += chance * cosine;
     found.softmax += chance * (logSum(seen.dots) - dot(law, seen.dots));
@@ -44,10 +44,14 @@ function sampledOf(scores, law, rivals, below) {
   return all ? sum / all : 0;
 }
 
-export function nearest(cosines) {                           // the word with the highest cosine
-  let best = 0;
-  for (let word = 1; word < cosines.length; word++) if (cosines[word] > cosines[best]) best = word;
-  return best;
+// The chance that the nearest word is right. Words whose cosines differ by less than a thousandth are a tie, and a tie is drawn by lot:
+// a table that has collapsed still has a nearest word, in the seventh digit, but nobody could live on that.
+const TIE = .001;
+export function luckOf(law, cosines) {
+  const least = Math.max(...cosines) - TIE;
+  let sum = 0, tied = 0;
+  for (let word = 0; word < law.length; word++) if (cosines[word] >= least) { sum += law[word]; tied++; }
+  return sum / tied;
 }
 
 // Length of the mean of unit vectors: 0 where they point everywhere, 1 where all are one.

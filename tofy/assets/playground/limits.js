@@ -2,7 +2,7 @@
 // words leave 30° to each. Rows and predictions are moved here freely, each blank with a prediction of its own, no matrices between:
 // what comes out is the best found, and no model with matrices does better. A round at a time, so that the page stays quick.
 import {dot} from "./model.js";
-import {nearest} from "./gauges.js";
+import {luckOf} from "./gauges.js";
 import {randomFrom} from "./random.js";
 
 export function* searchLimit(grammar, dim, temperature, rounds = 160) {
@@ -34,7 +34,7 @@ function scoreOf({contexts}, rows, preds, temperature, dim) {
   contexts.forEach(({law, chance}, c) => {
     const share = softmaxOf(preds[c], rows, temperature);
     found.cosine -= chance * law.reduce((sum, p, w) => sum + (p ? p * Math.log(share[w]) : 0), 0);
-    found.top1 += chance * law[nearest(share)];
+    found.top1 += chance * luckOf(law, share.map(p => 1 + temperature * Math.log(p)));   // cosines, but for a common number
   });
   return found;
 }

@@ -7,12 +7,13 @@ import {gaugesOf} from "./gauges.js";
 import {searchLimit, floorsOf} from "./limits.js";
 import {paint, paintChart} from "./draw.js";
 import {leftOf, rightOf} from "./grammar.js";
-import {skeleton, showSettings, readControl, dialsOf} from "./controls.js";
+import {skeleton, showSettings, readControl, dialsOf, verdictOf} from "./controls.js";
 
 const LONGEST = 5000;                                        // steps that a link may ask for
+const ALONE = 1200;                                          // steps that the home page plays unasked
 
 class Playground {
-  constructor(place, {settings = withDefaults(), linked = false, told = () => {}} = {}) {
+  constructor(place, {settings = withDefaults(), linked = false, moving = false, told = () => {}} = {}) {
     this.root = place.attachShadow({mode: "open"});          // so that neither page nor widget change each other's looks
     this.root.innerHTML = `<style>${STYLE}</style>${skeleton(settings, linked)}`;
     Object.assign(this, {place, linked, told, playing: false, speed: 2, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});
@@ -20,6 +21,7 @@ class Playground {
     this.restart(settings);
     this.listen();
     this.followTheme();
+    if (moving) this.playWhenSeen();
   }
 
   at(name) { return this.root.querySelector(`[data-at=${name}]`); }
@@ -57,12 +59,26 @@ class Playground {
     if (this.playing) this.tick(); else this.look();
   }
 
+  // On the home page it plays by itself as soon as it is on the screen, for a while: until it has learnt, or somebody touches it.
+  playWhenSeen() {
+    const stop = () => { this.unwatched = null; eye.disconnect(); };
+    const eye = new IntersectionObserver(([{isIntersecting}]) => {
+      if (!isIntersecting || this.quiet.matches || this.playing || this.film.now.step) return;
+      this.play();
+      this.unwatched = ALONE;
+      eye.disconnect();
+    }, {threshold: .4});
+    eye.observe(this.canvas);
+    for (const what of ["pointerdown", "keydown", "input"]) this.root.addEventListener(what, stop, {capture: true, once: true});
+  }
+
   tick() {
     if (!this.playing || !this.place.isConnected) return;
     requestAnimationFrame(() => this.tick());
     const began = performance.now();
     for (let i = 0; i < this.speed && performance.now() - began < 30; i++) advance(this.film);
     if (this.film.now.step % 12 < this.speed) this.look(); else this.draw();
+    if (this.unwatched && this.film.now.step >= this.unwatched) { this.unwatched = null; this.play(); }
   }
 
   run(steps) { for (let i = 0; i < steps; i++) { advance(this.film); if (i % 20 === 0) this.measure(); } this.look(); }
@@ -93,6 +109,8 @@ class Playground {
     const {names} = this.film.grammar, {left, right} = this.blankNow, limit = this.limit;
     this.at("phrase").innerHTML = `<span class="context">${names[left]}</span> <span class="gap">_____</span> <span class="context">${names[right]}</span>`;
     this.at("dials").innerHTML = dialsOf(this.gauges, this.film.grammar, limit, floorsOf(this.film.grammar, limit, this.settings), this.settings, this.settings.dim);
+    const [state, title, words] = verdictOf(this.gauges, this.film.grammar, this.settings, this.film), verdict = this.at("verdict");
+    verdict.dataset.state = state; verdict.innerHTML = `<b>${title}</b> ${words}`;
     this.markTasks();
     if (!this.playing) this.describe();
   }
@@ -158,7 +176,11 @@ class Playground {
   on_seek({value}) { this.go(+value); }
   on_speed({value}) { this.speed = +value; }
   on_blank({value}) { this.blank = +value; this.look(); }
-  on_preset({dataset}) { this.restart({...withDefaults(PRESETS[dataset.index].settings), seed: this.settings.seed}); this.share(); }
+  on_preset({dataset}) {                                     // a story that is chosen is told
+    this.restart({...withDefaults(PRESETS[dataset.index].settings), seed: this.settings.seed});
+    this.share();
+    if (!this.playing && !this.quiet.matches) this.play();
+  }
   on_link() { navigator.clipboard?.writeText(this.address()); this.say("The link is copied."); history.replaceState(null, "", this.address()); }
 
   go(at) {
@@ -239,7 +261,7 @@ class Playground {
   }
   readColours() {
     const style = getComputedStyle(this.root.querySelector(".tofy-play"));
-    this.colours = Object.fromEntries(["ink", "soft", "card", "line", "model", "answer", "context", "rival", "trail", "dot"].map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
+    this.colours = Object.fromEntries(["ink", "soft", "card", "line", "model", "answer", "context", "rival", "trail", "dot", "unigram", "best", "alike"].map(name => [name, style.getPropertyValue(`--${name}`).trim()]));
   }
 }
 
