@@ -7,7 +7,7 @@ import math
 import random
 import shutil
 import subprocess
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -123,7 +123,7 @@ def test_too_hot_nobody_agrees_with_himself():
     "The bound of the comparison is fair: below too hot torch stays with itself, far beyond it torch parts from itself by more than 1e-5."
     cold = [combination(seed) for seed in range(0, 50, 5)]
     assert max(parted(toy) for toy in cold) < 1e-7
-    assert all(parted(replace(toy, rate=300 * toy.rate)) > 1e-5 for toy in cold[:3])
+    assert min(parted(Toy(rate=rate)) for rate in (3., 10., 30.)) > 1e-2
 
 
 def test_python_and_page_have_the_same_knobs(ask):
@@ -173,7 +173,7 @@ def test_no_run_is_better_than_the_best_in_its_dimensions(ask):
     "Even spacing gives a known floor where nothing is ambiguous and all words are equally near; runs stay above what was found."
     found = ask("floors", [dict(seed=0), dict(seed=3, temperature=.1), dict(dim=3, seed=1), dict(ambiguity=0, seed=2), dict(ambiguity=.5)])
     for one in found:
-        assert min(one["runs"]) > one["cosine"] - 1e-3 and 0 < one["top1"] <= 1
+        assert min(one["runs"]) > one["cosine"] - 1e-3 and 0 < one["top1"] < 1 + 1e-9
     even = -math.log(1 / sum(math.exp((math.cos(2 * math.pi * k / 12) - 1) / .2) for k in range(12)))
     assert found[3]["cosine"] == pytest.approx(even, abs=.03) and found[3]["top1"] == pytest.approx(1)
 
@@ -193,7 +193,7 @@ def test_a_link_holds_the_knobs_and_nothing_else(ask):
 
 # ---- what the presets are called
 
-STEPS = {"healthy": 900, "collapse": 800, "saved by stop-gradient": 900, "predictor off": 600, "crowded": 600, "too hot": 300, "too cold": 300,
+STEPS = {"healthy": 1500, "collapse": 900, "saved by stop-gradient": 1500, "predictor off": 600, "crowded": 400, "too hot": 300, "too cold": 300,
          "teacher off": 600}
 
 
@@ -233,7 +233,7 @@ def test_what_the_texts_of_the_presets_advise_helps(ask):
 
 DIRECT = dict(cosine=0, direction=1)
 SOLUTIONS = {   # a list of settings and steps, in one film where that is possible; then one turn of a knob that undoes it
-    "learn": ([[dict(), 1200]], dict(copy="stopped", direction=1)),
+    "learn": ([[dict(), 900]], dict(copy="stopped", direction=1)),
     "useless": ([[DIRECT | dict(kind="context"), 700]], DIRECT | dict(kind="context", cosine=1)),
     "stop": ([[DIRECT | dict(copy="stopped"), 450]], DIRECT),
     "despite": ([[DIRECT | dict(copy="stopped", predictor=False, ambiguity=.5, rate=1), 700]], dict(rate=1)),

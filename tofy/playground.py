@@ -41,7 +41,7 @@ class Toy:
     direction: float = 0.
     temperature: float = .2    # τ, of the cosine and the sampled term
     rivals: int = 3            # sampled words
-    rate: float = .3           # learning rate of the rows
+    rate: float = .2           # learning rate of the rows
     quick: float = .3          # learning rate of the matrices, as a multiple of that
     sphere: bool = True        # rows are put back on the sphere after each step
     seed: int = 0

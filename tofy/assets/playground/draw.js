@@ -135,20 +135,23 @@ function point(ctx, spot, w, place, blank, colours) {
   ctx.globalAlpha = 1;
 }
 
-// Names, the blank's first; one that would lie on another is left out, and none is cut off.
+// Names, the answer's first; one that would lie on another is left out, and none is cut off. Where words lie on the answer, it says how many.
 function labels(ctx, spots, place, blank, colours, names, middle) {
-  const taken = [], size = 2 * middle, order = [...spots.keys()].sort((a, b) => (roleOf(a, blank) === "dot") - (roleOf(b, blank) === "dot"));
+  const taken = [], size = 2 * middle, first = w => ["answer", "context", "dot"].indexOf(roleOf(w, blank));
+  const order = [...spots.keys()].sort((a, b) => first(a) - first(b)), home = place(spots[blank.answer]);
+  const under = spots.filter(spot => { const [x, y] = place(spot); return Math.hypot(x - home[0], y - home[1]) < 12; }).length - 1;
   for (const w of order) {
     const [x, y] = place(spots[w]), role = roleOf(w, blank);
     if (role === "dot" && (names.length > 30 || spots[w][2] < -.05)) continue;
     ctx.font = `${role === "dot" ? "" : "600 "}13px system-ui, sans-serif`;
-    const wide = ctx.measureText(names[w]).width, out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
+    const name = role === "answer" && under > 1 ? `${names[w]} + ${under} more` : names[w];
+    const wide = ctx.measureText(name).width, out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
     const left = Math.min(size - 2 - wide, Math.max(2, x + 11 * dx - wide * (dx > .3 ? 0 : dx < -.3 ? 1 : .5))), top = y + 14 * dy - 8;
     if (taken.some(([l, t, r]) => left < r + 3 && left + wide > l - 3 && Math.abs(top - t) < 15)) continue;
     taken.push([left, top, left + wide]);
     ctx.fillStyle = role === "dot" ? colours.soft : colours[role]; ctx.textAlign = "left"; ctx.textBaseline = "top";
     ctx.globalAlpha = spots[w][2] < -.05 ? .5 : 1;
-    ctx.fillText(names[w], left, top);
+    ctx.fillText(name, left, top);
   }
   ctx.globalAlpha = 1;
 }

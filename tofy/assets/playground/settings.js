@@ -22,7 +22,7 @@ export const KNOBS = [
   {name: "temperature", group: "Learning", label: "temperature τ", range: [.02, 1, .01], value: .2,
     needs: s => s.weights.cosine || s.weights.sampled},
   {name: "rivals", group: "Learning", label: "rivals", range: [1, 11, 1], value: 3, needs: s => s.weights.sampled},
-  {name: "rate", group: "Learning", label: "learning rate", range: [-5, 2, .1], value: .3, log: true},
+  {name: "rate", group: "Learning", label: "learning rate", range: [-5, 2, .1], value: .2, log: true},
   {name: "quick", group: "Learning", label: "matrices learn ×", says: "as fast as the words", range: [-1, 1, .1], value: .3, log: true},
   {name: "sphere", group: "Learning", label: "rows put back on the sphere", toggle: true, value: true},
 ];
