@@ -23,11 +23,12 @@ HEAD = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewpor
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory) -> Path:
-    "A page that holds the playground as the site's pages do, and nothing else."
+    "A folder with two pages that hold the playground as the site's pages do, and nothing else: a chapter, and the home page."
     from tools.site.chapters import in_the_page
-    path = tmp_path_factory.mktemp("page") / "index.html"
-    path.write_text(f"{HEAD}<h1>See it move</h1>{in_the_page()}</main></html>", encoding="utf-8")
-    return path
+    folder = tmp_path_factory.mktemp("pages")
+    for name, moving in dict(chapter=False, home=True).items():
+        (folder / f"{name}.html").write_text(f"{HEAD}<h1>See it move</h1>{in_the_page(moving)}</main></html>", encoding="utf-8")
+    return folder
 
 
 @pytest.fixture
@@ -35,13 +36,13 @@ def show(browser, home):
     "A function that opens the page, offline; faults on it, and whatever it asks of anybody, fail the test."
     contexts, faults = [], []
 
-    def show(knobs: str = "", width: int = 1100, **looks):
+    def show(knobs: str = "", width: int = 1100, name: str = "chapter", **looks):
         contexts.append(browser.new_context(viewport=dict(width=width, height=1000), offline=True, **looks))
         page = contexts[-1].new_page()
         page.set_default_timeout(1000 * HANG)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: request.url.startswith(home.as_uri()) or faults.append(f"asks for {request.url}"))
-        page.goto(home.as_uri() + (f"#{knobs}" if knobs else ""))
+        page.goto(f"{home.as_uri()}/{name}.html" + (f"#{knobs}" if knobs else ""))
         page.wait_for_selector(".dial")
         return page
 
@@ -137,6 +138,30 @@ def test_collapse_is_seen(show):
     page.locator("[data-do=play]").click()
     assert dial(page, "alike") > .98 and dial(page, "loss: direction") < .01 and step(page) == 600
     assert "collapsed" in page.locator("canvas.words").get_attribute("aria-label")
+
+
+def test_the_home_page_moves_by_itself_and_a_touch_ends_that(show):
+    page = show(name="home")
+    page.wait_for_function("() => parseInt(document.querySelector('.tofy-playground').shadowRoot.querySelector('[data-at=step]').textContent.slice(5)) > 20")
+    assert page.locator("[data-do=play]").inner_text() == "Pause"
+    page.locator("[data-do=play]").click()
+    end = step(page)
+    page.wait_for_timeout(300)
+    assert step(page) == end
+    still = show(name="home", reduced_motion="reduce")
+    still.wait_for_timeout(300)
+    assert step(still) == 0
+
+
+def test_a_story_is_told_in_words(show):
+    "Choosing a preset plays it, and a sentence says what has come of it, beside what guessing would give."
+    page = show()
+    verdict = page.locator("[data-at=verdict]")
+    assert "Before the first step" in verdict.inner_text() and page.locator(".formulas[open] dl").is_visible()
+    page.locator("[data-do=speed]").select_option("20")
+    preset(page, "collapse")
+    page.locator("[data-state=dead]").filter(has_text="Collapsed. All words point the same way").filter(has_text="the model is useless").wait_for()
+    assert "the commonest word" in verdict.inner_text()
 
 
 # ---- for everybody

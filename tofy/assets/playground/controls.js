@@ -10,6 +10,9 @@ export function skeleton(settings, linked) {
     `<button data-do="preset" data-index="${i}" aria-pressed="false">${name}</button>`).join("")}</div>
   <p class="says" data-at="says"></p>
   <div class="main"><section class="stage" aria-label="the words">
+    <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
+      <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
+      <label class="speed">speed <select aria-label="steps a picture" data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label></div>
     <div class="phrase"><label>the blank <select data-do="blank"></select></label> <span data-at="phrase"></span></div>
     <p class="verdict" data-at="verdict"></p>
     <canvas class="words" role="img" tabindex="0"></canvas>
@@ -17,16 +20,13 @@ export function skeleton(settings, linked) {
     <input class="time" type="range" data-do="seek" min="0" max="0" value="0" aria-label="history: drag to rewind">
     <canvas class="chart" role="img" aria-label="top-1 and alike over the history; the dials have the figures"></canvas>
     <p class="legend"><span class="model">top-1</span><span class="alike">alike</span><span class="unigram dashed">unigram</span><span class="best dashed">exact best</span><b data-at="step"></b></p>
-    <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
-      <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
-      <label class="speed">speed <select aria-label="steps a picture" data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label>
-      ${linked ? `<button data-do="link">Copy link</button>` : ""}</div>
+    ${linked ? `<div class="row end"><button data-do="link">Copy link</button></div>` : ""}
   </section>
   <section class="side"><div class="dials" data-at="dials"></div>
     <h3>Try this <span data-at="count"></span></h3><ol class="tasks">${TASKS.map(task =>
       `<li data-task="${task.name}"><details><summary>${task.says}</summary><p>${task.hint}</p></details></li>`).join("")}</ol></section></div>
   <div class="knobs">${["Language", "Target", "Loss", "Learning"].map(group => fieldset(group, settings)).join("")}</div>
-  <details class="formulas"><summary>The formulas</summary>${FORMULAS}</details>
+  <details class="formulas" open><summary>The formulas</summary>${FORMULAS}</details>
   <p class="aloud" role="status" aria-live="polite" data-at="aloud"></p></div>`;
 }
 
@@ -94,7 +94,7 @@ const SAYS_FLOOR = {softmax: ": the language's own uncertainty", cosine: ": the 
 export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
   const best = limit ? limit.top1.toFixed(2) : "…", top = dial("top-1", g.top1.toFixed(2), g.top1,
     [["unigram", grammar.common], ["here", limit?.top1 ?? -1], ["best", grammar.best]],
-    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">at the floor ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
+    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">at the loss’s floor ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
   const terms = Object.entries(weights).filter(([, weight]) => weight > 0).map(([term]) => {
     const floor = floors[term], scale = term === "direction" ? 2 : Math.log(grammar.words) * 1.3;
     return dial(`loss: ${term}`, g[term].toFixed(3), g[term] / scale, [["floor", floor === undefined ? -1 : floor / scale]],
@@ -112,4 +112,6 @@ const FORMULAS = `<dl><dt>context</dt><dd>c = A·e<sub>left</sub> + B·e<sub>rig
   <dt>softmax</dt><dd>−p·t<sub>a</sub> + log Σ<sub>w</sub> exp(p·t<sub>w</sub>)</dd>
   <dt>cosine</dt><dd>the same with cos(p, t<sub>w</sub>)/τ</dd><dt>sampled</dt><dd>the same over the answer and some random words</dd>
   <dt>direction</dt><dd>‖p̂ − t̂<sub>a</sub>‖² = 2 (1 − cos(p, t<sub>a</sub>))</dd>
-  <dt>step</dt><dd>x ← x − rate · gradient; rows back to length 1; copy ← decay · copy + (1 − decay) · x</dd></dl>`;
+  <dt>step</dt><dd>x ← x − rate · gradient (matrices: · “matrices learn” as well); rows back to length 1; copy ← decay · copy + (1 − decay) · x</dd>
+  <dt>top-1</dt><dd>how often the t<sub>w</sub> with the highest cosine is right; cosines that differ by less than .001 are a tie, drawn by lot</dd>
+  <dt>alike</dt><dd>‖mean of all t̂<sub>w</sub>‖: 0 where they point everywhere, 1 where all are one</dd></dl>`;

@@ -146,7 +146,8 @@ function labels(ctx, spots, place, blank, colours, names, middle) {
     ctx.font = `${role === "dot" ? "" : "600 "}13px system-ui, sans-serif`;
     const name = role === "answer" && under > 1 ? `${names[w]} + ${under} more` : names[w];
     const wide = ctx.measureText(name).width, out = Math.hypot(x - middle, y - middle) || 1, dx = (x - middle) / out, dy = (y - middle) / out;
-    const left = Math.min(size - 2 - wide, Math.max(2, x + 11 * dx - wide * (dx > .3 ? 0 : dx < -.3 ? 1 : .5))), top = y + 14 * dy - 8;
+    const wanted = x + 11 * dx - wide * (dx > .3 ? 0 : dx < -.3 ? 1 : .5), left = Math.min(size - 2 - wide, Math.max(2, wanted));
+    const top = Math.abs(left - wanted) < 4 ? y + 14 * dy - 8 : y + (dy < 0 ? -27 : 12);        // no room beside the dot: above it, or below
     if (taken.some(([l, t, r]) => left < r + 3 && left + wide > l - 3 && Math.abs(top - t) < 15)) continue;
     taken.push([left, top, left + wide]);
     ctx.fillStyle = role === "dot" ? colours.soft : colours[role]; ctx.textAlign = "left"; ctx.textBaseline = "top";
