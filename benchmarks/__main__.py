@@ -5,10 +5,10 @@
     python -m benchmarks casual.txt --valid 350 --arms bert --seeds 5 --set lr=0.001 dropout=0.1
 
 The arms: tofy, our recipe; third and half, the same for that share of the time; memory, our recipe with a memory
-of its training contexts, built within the time; softmax, our loop with dot products and
-a bias as scores (tied to the table, as ours); modern, transformers' ModernBertForMaskedLM in a plain loop, the strongest
-opponent that we know; bert, its BertForMaskedLM with the Trainer; notes, the recipe notes; plain, a loop as one first
-writes it. modern and bert need: pip install 'tofy[bench]'
+of its training contexts, built within the time; adamw, our recipe without Muon; softmax, our loop with dot products and
+a bias as scores (tied to the table, as ours); modern, transformers' ModernBertForMaskedLM in a plain loop, and
+modern-muon, the same with torch's own Muon for its matrices: the strongest opponents that we know; bert, its BertForMaskedLM with the Trainer; notes, the recipe notes; plain, a loop as one first
+writes it. modern, modern-muon and bert need: pip install 'tofy[bench]'
 
 With --out, rows that are there already are not made again, and the closing table shows all of that file.
 """
@@ -20,6 +20,7 @@ import platform
 import resource
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
@@ -42,6 +43,8 @@ def options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="append a JSON line a run here")
     parser.add_argument("--plot", type=Path, help="draw MRR against seconds here")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings of the arms")
+    parser.add_argument("--clock", choices=("wall", "processor"), default="wall",
+                        help="what counts as time; processor: of one thread, on a machine that does other work as well")
     parser.add_argument("--one", type=int, metavar="SEED", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -84,7 +87,7 @@ def key_of(o: argparse.Namespace) -> tuple:
 def in_own_process(o: argparse.Namespace, seed: int, arm: str) -> dict:
     "One run in a process of its own, so that none leaves memory or threads to the next."
     command = [sys.executable, "-m", "benchmarks", o.data, "--arms", arm, "--seconds", str(o.seconds), "--threads",
-               str(o.threads), "--valid", str(o.valid), "--one", str(seed), "--set", *o.set]
+               str(o.threads), "--valid", str(o.valid), "--clock", o.clock, "--one", str(seed), "--set", *o.set]
     result = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": str(o.threads)})
     if result.returncode:
         raise SystemExit(f"{arm} failed:\n{result.stderr}")
@@ -99,6 +102,8 @@ def one_run(o: argparse.Namespace) -> dict:
     from tofy.masking import all_blanks
     from tofy.metrics import Bigram, baseline_scorers, judge, measure_baselines
     torch.set_num_threads(o.threads)
+    if o.clock == "processor":
+        time.perf_counter = time.process_time
     data, arm = load_data(o.data, valid=o.valid), ARMS[o.arms[0]]
     settings = settings_of(o)
     blanks, few, curve, last = all_blanks(data.valid, 6000), all_blanks(data.valid, 1500), [], []
@@ -114,7 +119,7 @@ def one_run(o: argparse.Namespace) -> dict:
     figures = judge(last[0], data.valid, blanks, len(data.vocab))
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds, examples, _ = curve[-1]
-    return dict(arm=o.arms[0], seed=o.one, data=Path(o.data).name, budget=o.seconds, settings=settings, threads=o.threads,
+    return dict(arm=o.arms[0], seed=o.one, data=Path(o.data).name, budget=o.seconds, settings=settings, threads=o.threads, clock=o.clock,
                 phrases=len(data.train), heldout=len(data.valid), blanks=len(blanks.rows), vocab=len(data.vocab), **figures,
                 examples_per_second=examples / seconds, peak_mb=round(memory), matmul_gflops=rate / 1e9,
                 flops_per_example=flops(arm, data, o.one, settings), machine=machine(), date=str(date.today()), curve=curve,
@@ -123,8 +128,6 @@ def one_run(o: argparse.Namespace) -> dict:
 
 def matmul_rate() -> float:
     "The most floating-point operations a second that a matrix product of 1,024 × 1,024 gets here."
-    import time
-
     import torch
     a, best = torch.randn(1024, 1024), 0.
     for _ in range(8):

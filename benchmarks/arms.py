@@ -26,7 +26,7 @@ from tofy.vocab import PAD, SPECIALS
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
 LOOKS = 8   # reports a run
 # The block before the search of benchmarks.block; the rows of benchmarks.jepa, collapse and replies were made with it.
-BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0.)
+BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0., optimizer="adamw")
 
 
 def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
@@ -197,5 +197,6 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
             optimizers=(optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, shape))).train()
 
 
-ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), memory=memory, softmax=softmax, bert=bert, modern=plain_loop,
-            notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)
+ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), memory=memory,
+            adamw=partial(ours, optimizer="adamw"), softmax=softmax, bert=bert, modern=plain_loop,
+            **{"modern-muon": partial(plain_loop, muon=3.)}, notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

@@ -9,8 +9,8 @@ from tofy.colours import BLACK, BLUE, GREEN, GREY, NAMES, ORANGE, PINK, RED
 from tofy.colours import COLOURS as BASELINES
 from tofy.metrics import draw_baselines
 
-PEERS = "bert", "modern"   # what an engineer would take in our place
-COLOURS = dict(tofy="#0072B2", memory="#009E73", modern="#E69F00", third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
+PEERS = "bert", "modern", "modern-muon"   # what an engineer would take in our place
+COLOURS = dict(tofy="#0072B2", memory="#009E73", modern="#E69F00", adamw="#56B4E9", **{"modern-muon": "#D55E00"}, third="#56B4E9", half="#56B4E9", softmax="#009E73", bert="#D55E00", modernbert="#E69F00", notes="#CC79A7",
                plain="#999999")
 
 
@@ -97,13 +97,13 @@ def table(runs: list[dict]) -> str:
         return [r for r in runs if r["arm"] == arm]
 
     name, peer = best_peer(runs)
-    lines = [f"{'arm':8}{'MRR':>17}{'top-1':>17}{'examples/s':>12}{'of sgemm':>10}{'peak MB':>9}{'MRR/' + name:>12}"
+    lines = [f"{'arm':12}{'MRR':>17}{'top-1':>17}{'examples/s':>12}{'of sgemm':>10}{'peak MB':>9}{'MRR/' + name:>12}"
              f"{'s to ' + name:>12}"]
     for arm in arms:
         mine = of(arm)
         share = mean(r["examples_per_second"] * r["flops_per_example"] / r["matmul_gflops"] / 1e9 for r in mine)
         reached = mean(seconds_to(r, peer) for r in mine)
-        lines.append(f"{arm:8}{spread(mine, 'mrr'):>17}{spread(mine, 'top1'):>17}"
+        lines.append(f"{arm:12}{spread(mine, 'mrr'):>17}{spread(mine, 'top1'):>17}"
                      f"{mean(r['examples_per_second'] for r in mine):12,.0f}{share:10.0%}"
                      f"{max(r['peak_mb'] for r in mine):9,}"
                      f"{mean(r['mrr'] for r in mine) / peer if peer < math.inf else math.nan:12.3f}"

@@ -59,7 +59,7 @@ def plot_resume(config: LoopConfig,           # of a run with `steps`
                    f"{learning_rate(config, again / steps):.2g}: {killed - again:,} steps are done again.")
 
 # %% ../nbs/09b_curves.ipynb #34a1ecae
-KEPT = dict(read=("saved, at each dot", "weights; Adam's two", "moments of each;", "random generator;",
+KEPT = dict(read=("saved, at each dot", "weights; optimizer's", "means of gradients;", "random generator;",
                   "step, clock, score"),
             blank=("in the run folder", "the log is cut to", "that step; the best", "model stays"),
             line=("follows from these", "each batch, from seed", "and step; the learning", "rate, from the step"))
