@@ -66,13 +66,13 @@ const answers = {
     });
   },
   // Somebody who turns a knob at random twice a second for a minute, while it plays at 60 pictures a second.
-  random: ({seed, pictures, speed, every}) => {
+  random: ({seed, pictures, speed, every, clock}) => {
     const {below, uniform} = P.randomFrom(seed, 7), ever = new Set();
     let film = P.startFilm(full({}));
     for (let picture = 0; picture < pictures; picture += every) {
       const knob = P.KNOBS[below(P.KNOBS.length)], value = randomValue(knob, uniform, below), settings = P.changed(film.settings, knob.name, value);
       if (P.needsNewFilm(film.settings, settings)) film = P.startFilm(settings); else P.changeSettings(film, settings);
-      doneIn(film, speed * every).forEach(name => ever.add(name));
+      doneIn(film, speed * every, clock ? every / 60 : undefined).forEach(name => ever.add(name));
     }
     return [...ever];
   },
@@ -87,13 +87,13 @@ const answers = {
   },
 };
 
-function doneIn(film, steps) {
+function doneIn(film, steps, seconds) {
   for (let i = 1; i <= steps; i++) {
     P.advance(film);
     if (i % 25 === 0 || i === steps) film.frames[film.at].alike = P.gaugesOf(film.now.model, film.now.copy, film.grammar, film.settings).alike;
   }
   const gauges = P.gaugesOf(film.now.model, film.now.copy, film.grammar, film.settings);
-  return P.TASKS.filter(task => P.solved(task, film, gauges)).map(({name}) => name);
+  return P.TASKS.filter(task => P.solved(task, film, gauges, seconds)).map(({name}) => name);
 }
 function randomValue({options, toggle, whole, log, range}, uniform, below) {
   if (options) return options[below(options.length)][0];

@@ -239,7 +239,7 @@ SOLUTIONS = {   # a list of settings and steps, in one film where that is possib
     "despite": ([[DIRECT | dict(copy="stopped", predictor=False, ambiguity=.5, rate=1), 700]], dict(rate=1)),
     "jepa": ([[DIRECT | dict(kind="context", copy="ema"), 650]], DIRECT | dict(kind="context")),
     "wake": ([[DIRECT | dict(predictor=False, ambiguity=.5, rate=1), 500], [dict(direction=.5, rate=.3), 600]], DIRECT | dict(predictor=False, ambiguity=.5, rate=1)),
-    "crowd": ([[dict(words=30), 500]], dict(words=30, dim=8)),
+    "crowd": ([[dict(words=60), 450]], dict(words=60, dim=8)),
     "room": ([[dict(words=30, dim=8), 900]], dict(words=30)),
     "hot": ([[dict(rate=30), 300]], dict(rate=.1)),
     "few": ([[dict(dim=3, cosine=0, sampled=1), 1200]], dict(dim=3, cosine=1, sampled=1)),
@@ -263,3 +263,10 @@ def test_a_task_knows_when_it_is_done_and_when_it_is_undone(ask, name):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_minute_of_random_turning_solves_nothing(ask, seed):
     assert ask("random", dict(seed=seed, pictures=3600, speed=2, every=30)) == []
+
+
+def test_random_turning_at_the_highest_speed_solves_nothing(ask):
+    "Twenty steps a picture are 600 between two touches: enough steps for a task, so a task wants 1.5 seconds without a touch as well."
+    assert ask("random", dict(seed=0, pictures=360, speed=20, every=30, clock=True)) == []
+    parts = [[DIRECT | dict(kind="context"), 600]]
+    assert "useless" in ask("story", parts)[0]

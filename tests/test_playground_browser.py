@@ -231,7 +231,7 @@ SOLVE = {
     "despite": [dict(JEPA, copy="stopped", predictor=False, ambiguity=.5, rate=0)],                # the rate's control stands on a logarithm
     "jepa": [dict(JEPA, kind="context", copy="ema")],
     "wake": [dict(JEPA, predictor=False, ambiguity=.5, rate=0), dict(cosine=1, direction=.5, predictor=True, ambiguity=.1, rate=-.5)],
-    "crowd": [dict(words=30)],
+    "crowd": [dict(words=60)],
     "room": [dict(words=30, dim=8)],
     "hot": [dict(rate=1.5)],
     "few": [dict(dim=3, cosine=0, sampled=1)],

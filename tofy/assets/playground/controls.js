@@ -4,7 +4,7 @@ import {PRESETS} from "./presets.js";
 import {TASKS} from "./tasks.js";
 
 export function skeleton(settings, linked) {
-  return `<div class="tofy-play"><p class="lead"><b>A model that learns while you watch</b> Each dot is a word. One word of the phrase is hidden, and the
+  return `<div class="tofy-play"><h2>A model that learns while you watch</h2><p class="lead">Each dot is a word. One word of the phrase is hidden, and the
     <span class="model">blue arrow</span> is the model's guess where it lies: it should point at the <span class="answer">violet dot</span>. Choose a story:</p>
   <div class="presets" role="group" aria-label="presets">${PRESETS.map(({name}, i) =>
     `<button data-do="preset" data-index="${i}" aria-pressed="false">${name}</button>`).join("")}</div>

@@ -32,9 +32,9 @@ export const TASKS = [
   {name: "floor", says: "Three quarters of the exact best, and yet a loss above 1.3.", hint: "A loss has a floor. What lifts it, and leaves the nearest row the nearest?",
     done: ({g, s, grammar}) => only(s, "cosine") && g.top1 >= .75 * grammar.best && g.total > 1.3},
 ];
-export const LASTS = 200;                                    // steps without a touch
+export const LASTS = 200, SECONDS = 1.5;                      // without a touch: steps, and time (at speed 20 steps are nothing)
 
-export function solved(task, film, gauges) {
+export function solved(task, film, gauges, seconds = Infinity) {
   const lasted = film.now.step - film.touched;
-  return lasted >= (task.lasts ?? LASTS) && Boolean(task.done({g: gauges, s: film.settings, grammar: film.grammar, film}));
+  return lasted >= (task.lasts ?? LASTS) && seconds >= SECONDS && Boolean(task.done({g: gauges, s: film.settings, grammar: film.grammar, film}));
 }

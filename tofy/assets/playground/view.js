@@ -1,7 +1,7 @@
 // The page: turns time, listens to the controls, and shows what has come of it. `mount(place)` is all that a page calls.
 import {KNOBS, withDefaults, flat, changed, toLink, fromLink} from "./settings.js";
 import {PRESETS} from "./presets.js";
-import {TASKS, solved} from "./tasks.js";
+import {TASKS, SECONDS, solved} from "./tasks.js";
 import {startFilm, changeSettings, needsNewFilm, advance, seek} from "./film.js";
 import {gaugesOf} from "./gauges.js";
 import {searchLimit, floorsOf} from "./limits.js";
@@ -16,7 +16,7 @@ class Playground {
   constructor(place, {settings = withDefaults(), linked = false, moving = false, told = () => {}} = {}) {
     this.root = place.attachShadow({mode: "open"});          // so that neither page nor widget change each other's looks
     this.root.innerHTML = `<style>${STYLE}</style>${skeleton(settings, linked)}`;
-    Object.assign(this, {place, linked, told, playing: false, speed: 2, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});
+    Object.assign(this, {place, linked, told, playing: false, speed: 2, touched: 0, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});
     [this.canvas, this.chart] = this.root.querySelectorAll("canvas");
     this.restart(settings);
     this.listen();
@@ -118,7 +118,7 @@ class Playground {
   markTasks() {
     let done = 0;
     for (const task of TASKS) {
-      const item = this.root.querySelector(`[data-task=${task.name}]`), was = item.classList.contains("done"), is = solved(task, this.film, this.gauges);
+      const item = this.root.querySelector(`[data-task=${task.name}]`), was = item.classList.contains("done"), is = solved(task, this.film, this.gauges, (performance.now() - this.touched) / 1000);
       item.classList.toggle("done", is);
       if (is && !was) this.say(`Done: ${task.says}`);
       done += is; if (is) item.classList.add("once");
@@ -191,6 +191,9 @@ class Playground {
 
   turn(name, value) {
     if (value === undefined) return;
+    this.touched = performance.now();
+    clearTimeout(this.waiting);
+    this.waiting = setTimeout(() => { if (!this.playing) this.look(); }, 1000 * SECONDS + 50);   // a still may have done a task
     const settings = changed(this.settings, name, value);
     if (needsNewFilm(this.settings, settings)) this.restart(settings); else { changeSettings(this.film, settings); this.settled(); }
     this.share();
