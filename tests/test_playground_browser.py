@@ -277,16 +277,15 @@ def test_its_first_picture_and_its_steps_are_measured(show):
 @pytest.mark.skipif(importlib.util.find_spec("anywidget") is None, reason="there is no anywidget here: pip install -e '.[notebooks]'")
 def test_jupyterlab_shows_the_same_and_python_hears_the_knobs(browser, tmp_path):
     write_notebook(tmp_path / "one.ipynb", "from tofy.playground import Toy, playground\nwidget = playground(Toy(seed=3))\nwidget",
-                   "import time\nfrom IPython.display import Markdown", "Markdown(f'**copy is {widget.settings[\"copy\"]}**')")
+                   "from IPython.display import Markdown", "Markdown(f'**copy is {widget.settings[\"copy\"]}**')")
     with jupyterlab(tmp_path) as address:
         page = open_notebook(browser, address, "one.ipynb")
         page.wait_for_selector(".dial")
         assert page.locator("[data-knob=seed]").input_value() == "3" and not page.locator("[data-do=link]").count()
         page.locator("[data-do=step]").click()
         assert step_in(page) == 1
+        page.get_by_text("copy is shared").first.wait_for()                 # before a knob is turned
         page.locator("[data-knob=copy]").select_option("ema")
-        page.evaluate("jupyterapp.commands.execute('notebook:run-all-below')")
-        page.get_by_text("copy is shared").first.wait_for()
         page.locator(".jp-Cell").last.click()
         page.evaluate("jupyterapp.commands.execute('notebook:run-cell')")
         page.get_by_text("copy is ema").first.wait_for()

@@ -16,7 +16,7 @@ export function skeleton(settings, linked) {
     <div class="phrase"><label>the blank <select data-do="blank"></select></label> <span data-at="phrase"></span></div>
     <p class="verdict" data-at="verdict"></p>
     <canvas class="words" role="img" tabindex="0"></canvas>
-    <p class="legend"><span class="model">prediction</span><span class="answer">answer</span><span class="context">neighbours</span><span class="rival">pushed away</span></p>
+    <p class="legend"><span class="model">prediction</span><span class="answer">answer, pulled to</span><span class="context">neighbours</span><span class="rival">pushed away</span></p>
     <input class="time" type="range" data-do="seek" min="0" max="0" value="0" aria-label="history: drag to rewind">
     <canvas class="chart" role="img" aria-label="top-1 and alike over the history; the dials have the figures"></canvas>
     <p class="legend"><span class="model">top-1</span><span class="alike">alike</span><span class="unigram dashed">unigram</span><span class="best dashed">exact best</span><b data-at="step"></b></p>
@@ -69,11 +69,11 @@ export function readControl(input) {
 
 // ---- what is going on, in a sentence
 
-const hundred = share => Math.round(100 * share);
+const often = share => { const n = Math.round(100 * share); return n === 1 ? "once" : `${n} times`; };
 
 export function verdictOf(g, grammar, settings, {now, jump}) {
-  const right = `The nearest word is right ${hundred(g.top1)} times in 100`, best = `the best anybody could do is ${hundred(grammar.best)}`;
-  const blind = `whoever always says the commonest word is right ${hundred(grammar.common)} times`;
+  const right = `The nearest word is right ${often(g.top1)} in 100`, best = `the best anybody could do is ${often(grammar.best)}`;
+  const blind = `whoever always says the commonest word is right ${often(grammar.common)}`;
   if (g.alike > .97) return ["dead", "Collapsed.", `All words point the same way, so the arrow points at every one of them. ${g.total < .05
     ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and the model is useless.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
   if (jump > .5) return ["dead", "Too hot.", `The words jump about and find nothing. ${right}; ${blind}.`];
@@ -100,7 +100,7 @@ export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
     return dial(`loss: ${term}`, g[term].toFixed(3), g[term] / scale, [["floor", floor === undefined ? -1 : floor / scale]],
       `<span class="floor">floor ${floor === undefined ? "…" : floor.toFixed(3)}${SAYS_FLOOR[term]}</span>`);
   });
-  return top + terms.join("") + dial("cosine", g.cosine_.toFixed(3), g.cosine_, [["mistake", g.inflated]],
+  return top + terms.join("") + dial("cosine", g.cosine_.toFixed(3).replace("-", "−"), g.cosine_, [["mistake", g.inflated]],
     `<span class="mistake">${g.inflated.toFixed(3)} by a common mistake: averaged over D too</span>`)
     + dial("alike", g.alike.toFixed(2), g.alike, [], `length of the mean of all candidates: 1 is collapse`)
     + (g.rank === null ? "" : dial("effective rank", g.rank.toFixed(1), g.rank / dim, [], g.alike > .9 ? "of noise: look at “alike” first" : `of ${dim}`));
