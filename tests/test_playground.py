@@ -267,6 +267,6 @@ def test_a_minute_of_random_turning_solves_nothing(ask, seed):
 
 def test_random_turning_at_the_highest_speed_solves_nothing(ask):
     "Twenty steps a picture are 600 between two touches: enough steps for a task, so a task wants 1.5 seconds without a touch as well."
-    assert ask("random", dict(seed=0, pictures=360, speed=20, every=30, clock=True)) == []
+    assert ask("random", dict(seed=0, pictures=120, speed=20, every=30, clock=True)) == []
     parts = [[DIRECT | dict(kind="context"), 600]]
     assert "useless" in ask("story", parts)[0]
