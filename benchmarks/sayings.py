@@ -42,14 +42,13 @@ def load(path: Path = RESULTS) -> list[dict]:
 def plan(texts=TEXTS) -> list[tuple]:
     "The runs of all three questions, each once, as the values of `KEY`; those that take long come last."
     runs: dict[tuple, None] = {}
-    for text in texts:
-        for steps in (SHORT, LONG):
-            for seed in SEEDS:
-                runs |= dict.fromkeys((text, positions, 4, steps, seed) for positions in POSITIONS)
-                runs |= dict.fromkeys((text, "rotary", heads, steps, seed) for heads in HEADS)
+    for steps in (SHORT, LONG):
+        for text in texts:
             if steps == SHORT:
                 runs |= dict.fromkeys((text, "rotary", 4, SHORT, seed) for seed in range(STARTS * len(SEEDS)))
                 runs |= dict.fromkeys((text, "rotary", 4, STARTS * SHORT, seed) for seed in SEEDS)
+            runs |= dict.fromkeys((text, positions, 4, steps, seed) for seed in SEEDS for positions in POSITIONS)
+            runs |= dict.fromkeys((text, "rotary", heads, steps, seed) for seed in SEEDS for heads in HEADS)
     return list(runs)
 
 
