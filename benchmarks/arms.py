@@ -26,7 +26,7 @@ from tofy.vocab import PAD, SPECIALS
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
 LOOKS = 8   # reports a run
 # The block before the search of benchmarks.block; the rows of benchmarks.jepa, collapse and replies were made with it.
-BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0.)
+BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0., optimizer="adamw")
 
 
 def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):

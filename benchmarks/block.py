@@ -33,6 +33,7 @@ CHANGES: dict[str, dict] = {
     "rotary base 10,000": dict(rotary_base=10_000.),
     "gated": dict(feed_forward="geglu"),
     "dropout by passes": dict(dropout=.2, dropout_after=5.),
+    "Muon": dict(optimizer="muon"),
 }
 
 

@@ -43,13 +43,16 @@ def logits_at(model: nn.Module, inputs: Tensor, mask: Tensor) -> Tensor:
 
 def plain_loop(data: Data, seconds: float, seed: int, report, arch: str = "modern", lr: float = 2e-3, mask_rate: float = .3,
                smoothing: float = .1, weight_decay: float = .1, dropout: float = 0., tokens: int = 1024,
-               batch: int | None = None, device: str = "cpu", **size) -> None:
-    "Train a library model for so long; warm-up of a tenth, flat for a quarter of the rest, then a cosine, as ours."
+               batch: int | None = None, device: str = "cpu", muon: float = 0., **size) -> None:
+    """Train a library model for so long; warm-up of a tenth, flat for a quarter of the rest, then a cosine, as ours.
+
+    `muon`: the rate of torch's own Muon for the layers' matrices, as a multiple of `lr`; 0: AdamW for all.
+    """
     shape, V, longest = recipe(**size)[0], len(data.vocab), data.settings["max_seq"]
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     model = make_model(arch, V, longest, shape.dim, shape.layers, shape.heads, dropout).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
+    optimizers = make_optimizers(model, lr, weight_decay, muon)
     batch = batch or max(round(tokens / data.train.lengths.float().mean().item()), 1)
 
     @torch.no_grad()
@@ -71,12 +74,13 @@ def plain_loop(data: Data, seconds: float, seed: int, report, arch: str = "moder
         inputs, mask, targets = (t.to(device) for t in mask_batch(data.train.batch(chosen), V, generator, "rate", mask_rate))
         with torch.autocast(inputs.device.type, torch.bfloat16, half):
             logits = logits_at(model, inputs, mask)
-        for group in optimizer.param_groups:
-            group["lr"] = rate(lr, spent / seconds)
-        optimizer.zero_grad()
+        for optimizer, times in optimizers:
+            optimizer.param_groups[0]["lr"] = times * rate(lr, spent / seconds)
+            optimizer.zero_grad()
         F.cross_entropy(logits.float(), targets, label_smoothing=smoothing).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.)
-        optimizer.step()
+        for optimizer, _ in optimizers:
+            optimizer.step()
         examples, spent = examples + len(chosen), spent + time.perf_counter() - began
         if spent >= due or spent >= seconds:
             waited = time.perf_counter()
@@ -87,6 +91,18 @@ def plain_loop(data: Data, seconds: float, seed: int, report, arch: str = "moder
             report(spent, examples, score)
         if spent >= seconds:
             return
+
+
+def make_optimizers(model: nn.Module, lr: float, weight_decay: float, muon: float) -> list[tuple[torch.optim.Optimizer, float]]:
+    "AdamW, or torch's Muon for the matrices that turn vectors into vectors and AdamW for the rest; each with its share of the rate."
+    matrices = [m.weight for part in (model.base_model, getattr(model, "head", nn.Identity())) for m in part.modules()
+                if isinstance(m, nn.Linear)] if muon else []
+    known = set(map(id, matrices))
+    others = [p for p in model.parameters() if id(p) not in known]
+    adamw = torch.optim.AdamW(others, lr=lr, weight_decay=weight_decay, fused=True)
+    if not muon:
+        return [(adamw, 1.)]
+    return [(adamw, 1.), (torch.optim.Muon(matrices, lr=lr, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"), muon)]
 
 
 def rate(highest: float, progress: float, warmup: float = .1, flat: float = .25) -> float:

@@ -99,12 +99,17 @@ def home(tmp_path, monkeypatch) -> Path:
 
 def forget(folder: Path) -> None:
     "Make the folder of a run what it would have been then: nothing in it names the later settings."
-    for name, key in ((MODEL, "config"), (STATE, "model")):
+    def of_then(told: dict) -> dict:
+        return {name: value for name, value in told.items() if name not in (*EARLIER, "optimizer")}
+
+    for name, keys in ((MODEL, ["config"]), (STATE, ["model", "train"])):
         tensors, header = load_tensors(folder / name)
-        told = json.loads(header[key])
-        save_tensors(folder / name, tensors, header | {key: json.dumps({k: v for k, v in told.items() if k not in EARLIER})})
+        header |= {key: json.dumps(of_then(json.loads(header[key]))) for key in keys}
+        if name == STATE:
+            header["moments"] = json.dumps(list(json.loads(header["moments"])))      # their names alone
+        save_tensors(folder / name, tensors, header)
     tables = load_tables(folder / SETTINGS)
-    save_tables(folder / SETTINGS, tables | dict(model={k: v for k, v in tables["model"].items() if k not in EARLIER}))
+    save_tables(folder / SETTINGS, {name: of_then(table) for name, table in tables.items()})
 
 
 def old_run(out: str, stop: int | None = None) -> None:
@@ -152,7 +157,7 @@ def test_an_old_run_is_resumed_filled_and_measured_with_its_own_block(home, tofy
 def test_an_old_run_does_not_go_on_as_another_block(home):
     old_run("half", stop=4)
     model, config = recipe(dim=16, layers=2, heads=2, max_seq=12, dropout=.1, steps=8, batch=8, log_every=1, threads=1)
-    with pytest.raises(UsageError, match="keeps its settings, but .*rotary_base, feed_forward, init differs"):
+    with pytest.raises(UsageError, match="keeps its settings, but .*rotary_base, feed_forward, init, optimizer differs"):
         list(train(load_data("text.txt", max_seq=12), model, config, out="half", resume=True))
 
 
@@ -160,6 +165,7 @@ def test_an_old_run_is_repeated_as_it_was_and_a_file_of_ones_own_is_of_today(hom
     plan = read_plan("old")
     assert {name: getattr(plan.model, name) for name in EARLIER} == EARLIER
     assert "--feed-forward gelu" in (words := as_command(plan, "old")) and "--init uniform" in words
+    assert plan.train.optimizer == "adamw" and "--optimizer adamw" in words and recipe()[1].optimizer == "muon"
     Path("mine.toml").write_text("[model]\ndim = 64\ndropout = 0.2\n")
     mine, usual = read_plan("mine.toml").model, recipe()[0]
     assert all(getattr(mine, name) == getattr(usual, name) for name in EARLIER)

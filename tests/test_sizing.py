@@ -230,7 +230,9 @@ def test_memory_by_hand():
     found = memory(model, recipe(mask_mode="one", batch=2)[1], 3)
     last, ends = 6 * (7 * 4 + 2 + 2) + 2 * (5 * 4 + 4 * 8 + 2), 2 * 4 * 4
     assert found["activations"] == 4 * (last + ends) and found["ranking"] == 4 * (2 * 4 + 5 * 4 + 2 * 4 + 2 * 5)
-    assert found["workspace"] == 4 * (2 * 33 * 2 * 4 - 261) and found["moments"] == 2 * found["gradients"] == 8 * 261
+    assert found["workspace"] == 4 * (2 * 33 * 2 * 4 - 261) and found["gradients"] == 4 * 261
+    by_muon = 4 * 12 + 4 * 4 + 4 * 16 + 8 * 4 + 4 * 4                # queries, keys, values; out; up; down; predictor
+    assert found["moments"] == 8 * 261 - 4 * by_muon
 
 
 def test_attended_padding_fills_every_row():

@@ -169,7 +169,7 @@ PARTS = {name: boxes.split() for boxes, names in {
     "phrase": "corpus_tables corpus vocab sources data hub", "blanks": "masking", "blocks": "layers",
     "rows source": "spelling", "rows blocks hidden predictor prediction": "encoder", "predictor": "predictor",
     "prediction target loss": "losses", "source target loss": "targets", "answer": "inference readout",
-    "metrics": "metrics benchmark", "step": "loop schedule processes plan background",
+    "metrics": "metrics benchmark", "step": "loop schedule optimizer processes plan background",
     "folder": "checkpoint history run_folder reporting curves", "loss step folder": "training",
     "source answer": "crowding",
     "prediction answer": "memory", "answer metrics": "gap",

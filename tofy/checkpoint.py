@@ -500,6 +500,11 @@ def counters(header: Mapping[str, Any], run: object, names: Iterable[str]) -> di
             raise ValueError(f"{name} is {value!r}")
     return found
 
+
+def moment_names(told: Any) -> dict[str, list[str]]:
+    "What the optimizer keeps of each weight; older states list the weights alone: there, all have AdamW's moments."
+    return dict.fromkeys(told, ["step", "exp_avg", "exp_avg_sq"]) if isinstance(told, list) else dict(told)
+
 # %% ../nbs/08_checkpoint.ipynb #173ab96a
 def save_tables(path: str | Path, tables: Mapping[str, Mapping[str, object]]) -> None:
     "Write tables of settings as TOML; values that are None are left out."

@@ -78,7 +78,7 @@ class Run:
     MODEL: ClassVar[str]                # file name of the best model
     STATE: ClassVar[str]                # file name of the state that a run is resumed from
     RECORD: ClassVar[Any]               # dataclass of a log line
-    EARLIER: ClassVar[dict[str, Any]] = {}          # settings of the model that an older state does not name
+    EARLIER: ClassVar[dict[str, Any]] = dict(optimizer="adamw")   # settings that an older state does not name
     COUNTERS: ClassVar[tuple[str, ...]] = ("step", "examples", "progress", "best", "validation_seconds")
 
     def next_batch(self) -> Any:
@@ -230,7 +230,7 @@ def save_state(run: Run) -> None:
     moments = {name: run.optimizer.state[p] for name, p in run.model.named_parameters() if p in run.optimizer.state}
     header = {name: getattr(run, name) for name in run.COUNTERS} | dict(
         seconds=run.clock.seconds, data=run.data.hash, model=asdict(run.model.config), train=asdict(run.config),
-        moments=list(moments), pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
+        moments={n: [*m] for n, m in moments.items()}, pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
     text = {key: json.dumps(value) for key, value in header.items()}
     store.save_tensors(run.folder / run.STATE, state_tensors(run, moments), text)
     run.clock.last_save = run.clock.seconds
@@ -253,8 +253,8 @@ def load_state(run: Run) -> None:
             raise RunError(f"The data are not those that the run in {run.folder} was trained on, so it cannot be "
                            "resumed; give the same file and settings, or train again from the start with --overwrite.")
         check_settings(run, header)
-        moments = {name: dict(step=torch.zeros(()), exp_avg=own[name], exp_avg_sq=own[name])
-                   for name in header["moments"]}
+        moments = {name: {key: torch.zeros(()) if key == "step" else own[name] for key in keys}
+                   for name, keys in store.moment_names(header["moments"]).items()}
         store.check_fit(tensors, state_tensors(run, moments), path, exact=True)
         run.model.load_state_dict({name: tensors[f"model.{name}"] for name in run.model.state_dict()})
         for name, state in moments.items():

@@ -344,6 +344,7 @@ def load_settings(path: str | Path) -> dict[str, Any]:
         data["tokens"] = str(Path(path).parent / TOKENIZER)
     if isinstance(model := tables.get("model"), dict) and model.keys() >= ALWAYS:
         tables["model"] = EARLIER | model
+        tables["train"] = dict(optimizer="adamw") | tables.get("train", {})
     return tables
 
 # %% ../nbs/08d_run_folder.ipynb #0b0fa826

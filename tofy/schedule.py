@@ -26,8 +26,10 @@ class LoopConfig:
                             group="Optimizer", rare=True)
     flat: float = setting(.25, "Share of the time after warm-up at the highest rate; 1: no fall.", least=0, most=1,
                           group="Optimizer", rare=True)
-    weight_decay: float = setting(.1, "AdamW's weight decay: how hard weights are pulled towards zero.", least=0,
+    weight_decay: float = setting(.1, "Weight decay: how hard weights are pulled towards zero.", least=0,
                                   slider=(0, 1), group="Optimizer", rare=True)
+    optimizer: str = setting("muon", "What moves the weights: Muon the matrices and AdamW the rest, or AdamW all.",
+                             choices=("muon", "adamw"), group="Optimizer", rare=True)
     clip: float = setting(1., "Gradients are clipped to this norm; 0: no clipping.", least=0, group="Optimizer",
                           rare=True)
     log_every: int = setting(100, "Steps between two log lines.", unit="steps", least=1, group="Run")

@@ -47,9 +47,22 @@ def parameters(config: ModelConfig,
 
 # %% ../nbs/14_sizing.ipynb #dd165895
 def of_block(dim: int, config: ModelConfig) -> int:
-    "The weights and biases of a block's attention (4·D² + 4·D) and feed-forward network, without its norms."
+    "The weights and biases of a block's attention and feed-forward network, without its norms."
     inner, halves = inner_width(dim, config)
-    return 4 * dim * dim + 4 * dim + (halves + 1) * dim * inner + halves * inner + dim
+    return in_matrices(dim, config) + 5 * dim + halves * inner
+
+
+def in_matrices(dim: int, config: ModelConfig) -> int:
+    "The weights of a block's attention (4·D²) and feed-forward network, without biases."
+    inner, halves = inner_width(dim, config)
+    return 4 * dim * dim + (halves + 1) * dim * inner
+
+
+def moved_by_muon(config: ModelConfig, train: TrainConfig) -> int:
+    "Weights of which the optimizer keeps one mean, not two: the matrices, if Muon moves them."
+    D, W = config.dim, query_width(config)
+    predictor = 2 * D * W + in_matrices(W, config) if W else {"identity": 0, "linear": 1, "mlp": 2}[config.predictor] * D * D
+    return (config.layers * in_matrices(D, config) + predictor) * (train.optimizer == "muon")
 
 
 def inner_width(dim: int, config: ModelConfig) -> tuple[int, int]:
@@ -238,7 +251,7 @@ def memory(model: ModelConfig,
     feed_forward = kept_inside(D, model) * train.batch * length * min(model.layers, 1)
     rivals = 2 * 33 * M * D * (train.target != "context")
     beside = max(rivals, there, back, feed_forward) - learnt                      # weights have no gradients yet
-    sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt,
+    sizes = dict(weights=learnt + fixed, gradients=learnt, moments=2 * learnt - moved_by_muon(model, train),
                  activations=activations(model, train, length, M) + V * D * bool(model.ngrams),   # the composed table
                  ranking=kept, workspace=max(0, beside))
     return {part: int(4 * n) for part, n in sizes.items()}                        # four bytes a number
@@ -256,7 +269,7 @@ def profile_step(run: LatentRun) -> int:   # bytes, without weights and moments
     "Peak memory of the run's next steps, without weights and moments, by torch's profiler; the steps train the model."
     def step():
         optimizer_step(run, batch_loss(run, next_batch(run))[0], run.config.min_lr)
-    step()                                                                        # makes AdamW's moments
+    step()                                                                        # makes the optimizer's moments
     run.optimizer.zero_grad()
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profiler:
         step()

@@ -30,6 +30,7 @@ from .. import history, loop, reporting
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
+from ..optimizer import Muon, pieces
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
@@ -445,11 +446,13 @@ SMALLER = "--batch, --context, --dim, --layers"   # settings to lower if memory 
 
 
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
-    "AdamW with weight decay on matrices only."
-    trained = [p for p in model.parameters() if p.requires_grad]
+    "AdamW, or Muon beside it, with weight decay on matrices only."
+    maps = pieces(model) if config.optimizer == "muon" else {}
+    trained = [p for p in model.parameters() if p.requires_grad and p not in maps]
     groups = [dict(params=[p for p in trained if p.dim() > 1], weight_decay=config.weight_decay),
               dict(params=[p for p in trained if p.dim() < 2], weight_decay=0.)]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    return Muon(maps, adamw, config.lr, config.weight_decay) if maps else adamw
 
 
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
@@ -532,8 +535,8 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     path = history.run_of(path)
     path = path / store.SETTINGS if path.is_dir() else path
     tables = store.load_tables(path)
-    if isinstance(train := tables.get("train"), dict):
-        train.pop("recipe", None)
+    if isinstance(train := tables.get("train"), dict) and train.pop("recipe", None):
+        train.setdefault("optimizer", "adamw")                      # a file of tofy's from before there was a choice
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     data, model, train = (tables.get(name, {}) for name in ("data", "model", "train"))
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
