@@ -62,12 +62,13 @@ def texts_of(name: str, lines: int = LINES) -> TextData:
 def one_run(data: TextData, text: str, positions: str, heads: int, steps: int, seed: int) -> dict:
     "Train once, and tell the held-out loss of the last step."
     shape = DecoderConfig(len(data.tokenizer), dim=64, layers=2, heads=heads, context=48, positions=positions)
-    config = TextConfig(steps=steps, seconds=None, batch=8, seed=seed, sample=0, threads=1, eval_every=steps)
+    config = TextConfig(steps=steps, seconds=None, batch=8, seed=seed, sample=0, threads=1, eval_every=steps,
+                        optimizer="adamw")                       # as the log's program
     *_, last = train(data, shape, config)
     law = data_set(text).law()
     return dict(zip(KEY, (text, positions, heads, steps, seed))) | dict(
         loss=round(last.valid_loss, 4), floor=round(law.floor, 4), unigram=round(law.unigram, 4),
-        parameters=count_parameters(Decoder(shape)), seconds=round(last.seconds, 1), torch=torch.__version__,
+        parameters=count_parameters(Decoder(shape)), optimizer=config.optimizer, seconds=round(last.seconds, 1), torch=torch.__version__,
         date=date.today().isoformat())
 
 

@@ -16,18 +16,22 @@ import torch
 from ..encoder import count_parameters
 from ..errors import UsageError
 from ..loop import run_steps
+from ..optimizer import ROUNDS, pieces
 from .decoder import Decoder, DecoderConfig
 from .training import TextConfig, TextData, new_run
 
 # %% ../../nbs/lab/04b_prefix_study.ipynb #23c66a68
 def step_operations(shape: DecoderConfig, config: TextConfig) -> float:
-    "Additions and multiplications of a training step: six for each weight and token, and those of attention."
+    "Additions and multiplications of a training step: six for each weight and token, attention's, and Muon's."
     tokens, width = config.batch * config.accumulate * shape.context, shape.head_width or shape.dim // shape.heads
     with torch.device("meta"):
-        blocks = sum(p.numel() for p in Decoder(shape).blocks.parameters() if p.dim() > 1)
+        model = Decoder(shape)
+    blocks = sum(p.numel() for p in model.blocks.parameters() if p.dim() > 1)
     attention = 2 * shape.layers * shape.context * shape.heads * width
     again = 4 / 3 if config.recompute else 1.                       # a second forward pass of the blocks
-    return 6. * tokens * ((blocks + attention) * again + shape.vocab_size * shape.dim)
+    sides = [(count, *sorted((len(p) // count, p.shape[1]))) for p, count in pieces(model).items()]
+    muon = sum(ROUNDS * n * (4 * a * a * b + 2 * a**3) for n, a, b in sides) * (config.optimizer == "muon")
+    return 6. * tokens * ((blocks + attention) * again + shape.vocab_size * shape.dim) + muon
 
 # %% ../../nbs/lab/04b_prefix_study.ipynb #8d90742c
 def step_memory(shape: DecoderConfig, config: TextConfig) -> dict[str, int]:
@@ -38,9 +42,11 @@ def step_memory(shape: DecoderConfig, config: TextConfig) -> dict[str, int]:
     inside = (12 + 2 * wet) * D + 2 * queries + 2 * keys + turned * (queries + keys) + shape.heads + 4
     layers, again = shape.layers * (D if config.recompute else inside), N * inside * config.recompute
     with torch.device("meta"):
-        P = count_parameters(Decoder(shape))
-    numbers = dict(weights=P, moments=2 * P, activations=N * (layers + (2 + wet) * D),
-                   workspace=max(3 * N * shape.vocab_size, P + again))
+        model = Decoder(shape)
+    P, muon = count_parameters(model), sum(p.numel() for p in pieces(model)) * (config.optimizer == "muon")
+    kept = N * (layers + (2 + wet) * D)                                     # freed when the optimizer moves the weights
+    numbers = dict(weights=P, moments=2 * P - muon, activations=kept,
+                   workspace=max(3 * N * shape.vocab_size, P + again, P + 2 * muon - kept))
     return {name: 4 * n for name, n in numbers.items()}                     # four bytes a number
 
 # %% ../../nbs/lab/04b_prefix_study.ipynb #bcd9750a
