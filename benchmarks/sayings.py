@@ -63,7 +63,7 @@ def one_run(data: TextData, text: str, positions: str, heads: int, steps: int, s
     "Train once, and tell the held-out loss of the last step."
     shape = DecoderConfig(len(data.tokenizer), dim=64, layers=2, heads=heads, context=48, positions=positions)
     config = TextConfig(steps=steps, seconds=None, batch=8, seed=seed, sample=0, threads=1, eval_every=steps,
-                        optimizer="adamw")                       # as the log's program
+                        optimizer="adamw")
     *_, last = train(data, shape, config)
     law = data_set(text).law()
     return dict(zip(KEY, (text, positions, heads, steps, seed))) | dict(
