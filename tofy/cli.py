@@ -821,6 +821,8 @@ def size(
     config: ConfigFile = None,
     tokenizer: Tokenizer = None,
     probe: option("Train this many seconds to estimate the time; 0: no estimate.", float, "2") = 2.,
+    decoder: flag("--decoder", "Foretell the laboratory's decoders instead; --max-vocab is the number of tokens, "
+                               "--max-seq the context.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -833,12 +835,37 @@ def size(
       tofy size my.txt
 
       tofy size my.txt --dim 256 --layers 4 --steps 20000 --json
+
+      tofy size --decoder --batch 32 --max-vocab 8192     every preset of tofy lab train
     """
+    if decoder:
+        return size_decoders(dict(data=data, recipe=recipe, config=config, tokenizer=tokenizer), given, probe, as_json)
     from tofy.hub import source_data
     from tofy.sizing import advise
     plan = plan_for(recipe, config, named(given, data, tokenizer))
     advice = advise(source_data(plan.data), plan.model, plan.train, probe)
     show(advice.to_dict(), as_json, repr(advice))
+
+
+def size_decoders(beside: dict[str, Any], given: dict[str, Any], probe: float, as_json: bool) -> None:
+    "Print what each preset of a decoder needs, and last the shape that the options give."
+    from tofy.lab.decoder import PRESETS, preset
+    from tofy.lab.study import forecast_table, foretell
+    from tofy.lab.training import TextConfig
+    own = {"dim", "layers", "heads", "dropout", "positions", "rotary_base", "max_seq"}
+    of_steps = {"batch", "threads"}
+    if wrong := [name for name in (*(name for name, value in beside.items() if value is not None), *given)
+                 if name not in own | of_steps | {"max_vocab"}]:
+        raise UsageError(f"--decoder reads no text, so {', '.join(wrong)} cannot be given; give {', '.join(sorted(own))}, "
+                         "max_vocab, batch or threads.")
+    changes = {dict(max_seq="context").get(name, name): value for name, value in given.items() if name in own}
+    vocab_size = given.get("max_vocab") or 8192
+    shapes = {name: preset(name, vocab_size=vocab_size) for name in PRESETS}
+    if changes:
+        shapes["yours"] = preset(vocab_size=vocab_size, **changes)
+    config = TextConfig(**dict(batch=32) | {name: given[name] for name in of_steps & given.keys()})
+    rows = foretell(shapes, config, probe)
+    show(dict(decoders=rows), as_json, forecast_table(rows))
 
 # %% ../nbs/16_cli.ipynb #36bb86ef
 def translate(argv: list[str]) -> list[str]:

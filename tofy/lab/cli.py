@@ -308,9 +308,10 @@ def check_resume(given: dict[str, Any], named: dict[str, Any], out: Path) -> Non
 
 def same_tokenizer(path: str, out: Path) -> bool:
     "Whether a tokenizer file is the run's own."
-    from tofy.lab.tokenizers import fingerprint, load_tokenizer
+    from tofy.lab.tokenizers import fingerprint, load_tokenizer, reserved_tokens
     try:
-        return fingerprint(load_tokenizer(path)) == fingerprint(load_tokenizer(out))
+        own = load_tokenizer(out)                                # the run may have added marks to the file's tokens
+        return fingerprint(load_tokenizer(path, len(reserved_tokens(own)))) == fingerprint(own)
     except (TofyError, OSError):                                 # the name of a kind, for one
         return False
 
@@ -339,10 +340,11 @@ def show_run(data, config, out: Path, as_json: bool, epochs: float | None = None
     from tofy.checkpoint import measured, read_records
     from tofy.lab.training import TextRecord, text_baselines, validation_table
     log = read_records(out, TextRecord)
-    say(validation_table(log))
+    baselines = text_baselines(data)
+    say(validation_table(log, baselines))
     say_epochs(log, epochs, config.keep)
     best = min(measured(log, "valid_loss"), key=lambda r: r.valid_loss, default=None)
-    result = dict(out=str(out), baselines=text_baselines(data))
+    result = dict(out=str(out), baselines=baselines)
     if best:
         result |= {k: getattr(best, k) for k in ("step", "seconds", "valid_loss", "perplexity", "bits_per_byte")}
         add_verdict(out, result["baselines"] | dict(model=best.valid_loss))
@@ -395,6 +397,7 @@ def loss(
     folder: Folder = RUN,
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: the run's held-out text.")] = None,
     limit: option("Measure at most this many windows, evenly spread.", default="all", least=1) = None,
+    by_length: flag("--by-length", "Also print the loss by the number of tokens read before.") = False,
     delimiter: Delimiter = None,
     column: Column = None,
     as_json: AsJson = False,
@@ -407,6 +410,8 @@ def loss(
 
       tofy lab loss runs/book other.txt --limit 500 --json
 
+      tofy lab loss runs/book --by-length
+
     Stands for, in the notes: loss --limit 500
     """
     from tofy.lab.training import load_run, measure_loss, read_documents
@@ -414,8 +419,7 @@ def loss(
     writer = load_decoder(folder)
     if data is None:
         texts = load_run(folder, vouched=True)[0]
-        figures = measure_loss(writer, texts.valid, texts.valid_bytes, limit)
-        text = f"the run's own held-out text, from {texts.settings['source']}"
+        stream, size, text = texts.valid, texts.valid_bytes, f"the run's own held-out text, from {texts.settings['source']}"
         if "path" in texts.origin:
             text += f" ({writer.about.get('text', texts.origin)['path']} when it was trained)"
     else:
@@ -423,12 +427,31 @@ def loss(
         from tofy.lab.training import join
         found = list(read_documents(data, delimiter, column).values())
         size = sum(len(text.encode()) for text in found)
-        figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
-        text = data
-    show(figures | dict(text=text), as_json,
-         f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
-                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\n"
-                           f"measured on {text}")
+        stream, text = join(encode_texts(writer.tokenizer, found)), data
+    figures = measure_loss(writer, stream, size, limit) | dict(text=text)
+    words = (f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
+             f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\nmeasured on {text}")
+    if by_length:
+        figures |= dict(by_length=(bins := lengths_of(writer, stream, limit)))
+        words += length_table(bins)
+    show(figures, as_json, words)
+
+
+def lengths_of(writer: Any, stream: Any, limit: int | None) -> list[dict[str, float]]:
+    "The mean loss by the number of tokens read before the predicted one, a dict for each range of lengths."
+    from tofy.lab.stretches import loss_by_place
+    found = [part._asdict() for part in loss_by_place(writer.model, stream, None, limit)]
+    return [part | dict(error=None if math.isnan(part["error"]) else part["error"]) for part in found]
+
+
+def length_table(bins: list[dict[str, float]]) -> str:
+    "These losses as a text table; an error of one prediction alone is not known."
+    rows = [f"\n{'tokens before':>15} {'loss':>10} {'+-':>8} {'predictions':>12}"]
+    for part in bins:
+        span = str(part["shortest"]) if part["shortest"] == part["longest"] else f"{part['shortest']} to {part['longest']}"
+        error = "" if part["error"] is None else f"{2 * part['error']:.4f}"
+        rows.append(f"{span:>15} {part['mean']:10.4f} {error:>8} {part['n']:12,}")
+    return "\n".join([*rows, "+-: two standard errors; the places of one window are counted as if independent."])
 
 
 @app.command()

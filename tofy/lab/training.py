@@ -220,9 +220,10 @@ def own_documents(folder: str | Path,
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
     "The tokenizer that a config names: trained on the texts if it is a kind such as bpe, loaded if it is a file."
+    marks = 4 if config.geometric_p < 1 else 0           # around hidden middles
     if config.tokenizer in KINDS:
-        return train_tokenizer(texts, config.tokenizer, config.vocab_size)
-    return load_tokenizer(config.tokenizer)
+        return train_tokenizer(texts, config.tokenizer, config.vocab_size, marks)
+    return load_tokenizer(config.tokenizer, marks)
 
 # %% ../../nbs/lab/02_training.ipynb #e1f92875
 def join(documents: Sequence[Tensor]) -> Tensor:
@@ -586,10 +587,15 @@ def text_baselines(data: TextData) -> dict[str, float]:
     return dict(uniform=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
 
 
-def validation_table(records: Sequence[TextRecord]) -> str:
-    "The validations as a text table: step, held-out loss, perplexity, and by how many per cent the loss fell."
-    checked, rows = store.measured(records, "valid_loss"), []
+def validation_table(records: Sequence[TextRecord],
+                     baselines: Mapping[str, float] | None = None,   # from `text_baselines`
+                    ) -> str:
+    "The validations as a text table: step, held-out loss, perplexity, improvement on the last and on the bigram."
+    checked, known = store.measured(records, "valid_loss"), (baselines or {}).get("bigram")
+    rows = [f"{'step':>8} {'loss':>10} {'perplexity':>12} {'on the last':>12}" + f" {'on bigram':>12}" * bool(known)]
     for before, r in zip([None, *checked], checked):
-        better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
+        others = [before and before.valid_loss, *[known] * bool(known)]
+        better = " ".join(f"{(other - r.valid_loss) / other:12.1%}" if other else f"{'':12}" for other in others)
         rows.append(f"{r.step:8,} {r.valid_loss:10.4f} {r.perplexity:12.2f} {better}")
-    return "\n".join([f"{'step':>8} {'loss':>10} {'perplexity':>12} {'improvement':>12}", *rows])
+    beside = f", and than the {known:.4f} of the bigram baseline, a negative share: higher" if known else ""
+    return "\n".join([*rows, f"Improvement: how much lower the loss is than at the validation before{beside}."])
