@@ -13,6 +13,7 @@ import json
 import logging
 import math
 import random
+import re
 import sysconfig
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -33,7 +34,7 @@ from ..loop import Run, diverged, progress_record
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_text
+from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_rows, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
@@ -61,7 +62,7 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
         found = read_files(home, (p for p in texts if not hidden(p.relative_to(home))))
     else:
         text = whole_text(source, column)
-        parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
+        parts = whole_rows(source, column) if text is None else split_text(text, delimiter)
         found = {f"document {i}": part for i, part in enumerate(parts)}
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
@@ -70,6 +71,14 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
+def split_text(text: str, delimiter: str | None = None) -> list[str]:
+    "The documents of a text: between the delimiters, or between lines of <|endoftext|>, or all of it."
+    if delimiter:
+        return text.split(delimiter)
+    parts = re.split(r"(?m)^<\|endoftext\|>[ \t]*\r?$", text)
+    return [part.strip("\r\n") + "\n" for part in parts] if len(parts) > 1 else parts
+
+
 def read_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
     "The texts of some files of a folder by name, their line ends unchanged; warns of those that are not UTF-8."
     found, odd = {}, []
@@ -114,7 +123,7 @@ class TextDataConfig:
     vocab_size: int = setting(1024, "Tokens of the bpe tokenizer to train.", unit="tokens", least=1, group="Text")
     valid: float = setting(.1, "Share of the text to hold out.", above=0, below=1, group="Text")
     delimiter: str | None = setting(None, "The string between the documents of one file, such as '<|endoftext|>'.",
-                                    group="Text", none="one document")
+                                    group="Text", none="lines of <|endoftext|>, if there are any")
     seed: int = setting(0, "Random seed for the held-out documents, the weights and the windows.", least=0, below=2**31,
                         group="Run")
     examples: str = setting("anywhere", "Train on windows that begin anywhere, or on numbered windows or prefixes, "
