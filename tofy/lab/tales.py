@@ -624,7 +624,7 @@ def is_tale_sentence(sentence: str) -> bool:
                 return True
     return False
 
-# %% ../../nbs/lab/03b_tales.ipynb #b48d40de
+# %% ../../nbs/lab/03b_tales.ipynb #d12feeb5
 _DETERMINERS = frozenset("a an the his her my your this every any no each".split())
 
 
@@ -655,7 +655,7 @@ def _grammar(sentence: str) -> Iterator[tuple[str, bool]]:
         while first and words[first - 1] in roles["adjective"]:
             first -= 1
         before = words[first - 1].lower() if first else ""
-        if word in roles["one"]:
+        if word in roles["one"] and before not in roles["number"]:
             yield "articles", before in _DETERMINERS
         if before in ("a", "an", "this", "every") or before in roles["number"]:
             yield "one or many", (word in roles["many"]) == (before in roles["number"])

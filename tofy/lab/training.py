@@ -12,9 +12,13 @@ import hashlib
 import json
 import logging
 import math
+import os
 import random
 import re
+import shutil
 import sysconfig
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -389,7 +393,7 @@ def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
         torch.manual_seed(c.seed * 1_000_003 + run.step)
         for i, (inputs, targets) in enumerate(parts):
             with torch.autocast(inputs.device.type, torch.bfloat16, run.half):
-                logits = run.reader(inputs)                                                 # (B,T,V)
+                logits = (run.reader if torch.is_grad_enabled() else run.model)(inputs)     # (B,T,V)
             loss = next_loss(logits, targets, run.weights) * (targets != IGNORED).sum() / asked
             if i < len(parts) - 1 and loss.requires_grad:
                 loss.backward()
@@ -407,6 +411,52 @@ def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str 
         raise UsageError(f"Only single tokens can have a weight, and these are not: {', '.join(missing)}; "
                          "see tofy lab tokenizer check.")
     return torch.tensor([float(given.get(word, 1.)) for word in spelt], device=device)
+
+# %% ../../nbs/lab/02_training.ipynb #c0de0001
+COMPILERS = "g++", "clang++", "cl"   # of which torch.compile needs one, on a CPU
+
+
+def compiling(run: TextRun) -> Iterator[TextRecord]:
+    "Compile a run's kernels, if its config says so, before its first step; yields progress records meanwhile."
+    c, failed = run.config, []
+    if not c.compile or run.progress >= 1:
+        return
+    if c.device == "cpu" and not any(map(shutil.which, filter(None, [os.environ.get("CXX"), *COMPILERS]))):
+        raise UsageError("torch.compile needs a C++ compiler, and there is none here; leave out --compile, or install "
+                         "one, such as g++.")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")    # a pool of workers would outlive Ctrl-C
+    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), daemon=True)
+    worker.start()
+    while worker.is_alive():
+        worker.join(.2)
+        if c.seconds and run.clock.seconds > c.seconds:
+            raise UsageError(f"Compiling took more than all {c.seconds:g} seconds of the run; give it more time, or "
+                             "leave out --compile.")
+        yield from progress_record(run)
+    if failed:
+        yield run.record()                                     # Ctrl-C ends the compiler, too: whoever watches stops here
+        raise UsageError(f"torch.compile fails here ({reason(failed[0])}); leave out --compile.") from failed[0]
+
+
+def try_kernels(run: TextRun, threads: int, failed: list[BaseException]) -> None:
+    "Compute the gradients of a first batch and forget them; an error is appended to `failed`."
+    c = run.config
+    try:
+        torch.set_num_threads(threads)                         # a thread has its own number, and the kernels are for it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            drawn = run.data.draw(c.batch * c.accumulate, run.model.config.context, c.seed, run.step)
+            accumulated_loss(run, TextBatch(*drawn)).backward()
+    except BaseException as error:                             # the main thread says what it was
+        failed.append(error)
+    run.optimizer.zero_grad()
+
+
+def reason(error: BaseException) -> str:
+    "What a compiler complains about, in one line."
+    text = str(error)
+    found = re.search(r"error: [^\n]+", text)
+    return (found[0] if found else next(iter(text.splitlines()), "") or type(error).__name__)[:150]
 
 # %% ../../nbs/lab/02_training.ipynb #099d3d21
 def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
@@ -516,7 +566,9 @@ def train(data: TextData,
         run = new_run(data, model or DecoderConfig(), config, folder)
         if resume and (folder / DECODER).is_file():                # the settings file does not tell its origin
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
-        yield from loop.run(loop.begin(run, resume))
+        run = loop.begin(run, resume)
+        yield from compiling(run)
+        yield from loop.run(run)
 
 
 def fit(data: TextData,
@@ -542,9 +594,23 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     tables = store.load_tables(path)
     if isinstance(train := tables.get("train"), dict):
         train.pop("recipe", None)
+        train.pop("epochs", None)                                  # see `epochs_in`
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     data, model, train = (tables.get(name, {}) for name in ("data", "model", "train"))
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
+
+
+def epochs_in(path: str | Path) -> float | None:
+    "The epochs that a settings file asks for, in its table `train`, in place of steps or seconds; None if it does not."
+    train = store.load_tables(path).get("train", {})
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    if epochs is None:
+        return None
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not epochs > 0:
+        raise UsageError(f"epochs is {epochs!r} in {path}; it must be a number above 0.")
+    if other := [name for name in ("steps", "seconds") if train.get(name) is not None]:
+        raise UsageError(f"{path} has both epochs and {other[0]}; leave one of them out.")
+    return float(epochs)
 
 # %% ../../nbs/lab/02_training.ipynb #54ef5900
 def load_run(folder: str | Path,
