@@ -7,6 +7,7 @@ __all__ = ['whole', 'rows', 'fetch', 'resolve', 'load_source']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
 import json
+import logging
 import os
 import re
 import shutil
@@ -472,8 +473,16 @@ def as_json(text: str) -> str:
 
 
 def fetch_documents(source: str, column: str | None = None) -> Path:
-    "The path of a data set's documents, a line of JSON each; the file is made if it does not exist yet."
-    return fetch(source, column, form=as_json)
+    "The path of a data set's documents, a line of JSON each; its phrases, if the Hub is away and they are all there is."
+    try:
+        return fetch(source, column, form=as_json)
+    except RunError:
+        hub = parse_hub(source)
+        phrases = cache_file(hub if column is None else replace(hub, column=column))
+        if not phrases.is_file():
+            raise
+        logging.getLogger("tofy").warning("The Hub does not answer; %s is read, which has a line a text.", phrases)
+        return phrases
 
 # %% ../nbs/02a_hub.ipynb #42cc2624
 def resolve(

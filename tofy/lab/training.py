@@ -602,6 +602,7 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
 
 def epochs_in(path: str | Path) -> float | None:
     "The epochs that a settings file asks for, in its table `train`, in place of steps or seconds; None if it does not."
+    path = Path(path) / store.SETTINGS if Path(path).is_dir() else path
     train = store.load_tables(path).get("train", {})
     epochs = train.get("epochs") if isinstance(train, dict) else None
     if epochs is None:
