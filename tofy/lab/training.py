@@ -33,7 +33,7 @@ from ..loop import Run, diverged, progress_record
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_text
+from ..sources import as_source, hidden, home_of, matching_files, refuse_gone, several, source_lines, whole_text
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
@@ -55,10 +55,10 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     elif source == "stdlib":
         home = Path(sysconfig.get_path("stdlib"))
         found = read_files(home, home.glob("*.py"))
-    elif is_folder(Path(source)):
-        home = Path(source)
-        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE)
-        found = read_files(home, (p for p in texts if not hidden(p.relative_to(home))))
+    elif several(Path(source)):
+        home = home_of(Path(source))
+        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE and not hidden(p.relative_to(home)))
+        found = read_files(home, texts if home == Path(source) else matching_files(Path(source)))
     else:
         text = whole_text(source, column)
         parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
