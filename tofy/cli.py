@@ -84,8 +84,8 @@ DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
 Recipe = option("Settings to start from: tofy, jepa (targets in context), or notes (the original program).", str,
                 "tofy")
-Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
-            "(default: builtin), or - for standard input.")
+Data = word("DATA", "A text file or table, a folder or a 'pattern*' of them, hub:<id>[:config][:split+split], "
+            "builtin[:N[:NAMES]] (default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
 
 
@@ -159,6 +159,8 @@ def train(
 
       tofy train my.txt --tokenizer tokenizer.json    # subword pieces
 
+      tofy train 'shards/*.txt' --cache cache --valid 10000    # larger than memory
+
       tofy train --resume --out runs/mine       # after Ctrl-C or a crash
 
       tofy train my.txt --epochs 5 --keep epochs    # eval runs/latent@STEP
@@ -191,10 +193,10 @@ def say_model(data: Any, plan: Any) -> None:
     from tofy.processes import check_room
     from tofy.sizing import learns_temperature, memory, parameters
     from tofy.training import SMALLER, suited_batch
-    shape, lengths = replace(plan.model, vocab_size=len(data.vocab)), data.train.lengths.double()
+    shape, n = replace(plan.model, vocab_size=len(data.vocab)), len(data.train)
     wanted = plan.train.batch or suited_batch(data.train)
-    batch = wanted if plan.train.replacement else max(min(wanted, len(lengths)), 1)
-    mean = max(round(lengths.mean().item()), 1) if len(lengths) else 1
+    batch = wanted if plan.train.replacement else max(min(wanted, n), 1)
+    mean = max(round(len(data.train.flat) / max(n, 1)), 1)
     count = sum(parameters(shape, learns_temperature(plan.train)).values())
     needed = sum(memory(shape, replace(plan.train, batch=batch), mean).values())
     if plan.train.device == "cpu":                               # a card computes in half precision, which takes less

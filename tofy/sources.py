@@ -23,7 +23,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from itertools import chain, islice
+from glob import glob
+from itertools import chain, islice, takewhile
 from pathlib import Path
 from typing import Any, BinaryIO
 from weakref import WeakValueDictionary
@@ -393,13 +394,39 @@ def file_lines(path: Path, column: str | None = None, optional: bool = False,
     yield from record_texts(parquet_values(path, column), None, path, form=form)
 
 # %% ../nbs/01a_sources.ipynb #e68705d4
+def is_pattern(path: Path) -> bool:
+    "Whether a path such as shards/*.txt stands for all files that fit it; a file of that very name comes first."
+    return bool(re.search(r"[*?[]", str(path))) and not exists(path) and not is_folder(path)
+
+
+def several(path: Path) -> bool:
+    "Whether a path names several files: a folder, or a pattern."
+    return is_folder(path) or is_pattern(path)
+
+
+def home_of(path: Path) -> Path:
+    "The folder that holds the files: the path itself, or what a pattern says before its first wildcard."
+    return Path(*takewhile(lambda part: not re.search(r"[*?[]", part), path.parts)) if is_pattern(path) else path
+
+
+def matching_files(pattern: Path) -> list[Path]:
+    "The files that fit a pattern, in the order of their names; a `UsageError` if there are none."
+    found = sorted((Path(p) for p in glob(str(pattern), recursive=True)), key=lambda p: p.as_posix())
+    if not (files := [p for p in found if p.is_file()]):
+        raise UsageError(f"No file fits the pattern {pattern}; give one that does, in quotation marks, such as "
+                         "'shards/*.txt', or a folder of text files.")
+    return files
+
+
 def hidden(path: Path) -> bool:
     "Whether the name of a file or folder in the path begins with `.` or `_`; `__init__.py` does not count."
     return any(part[0] in "._" and part != "__init__.py" for part in path.parts)
 
 
 def folder_files(folder: Path) -> list[Path]:
-    "The text files and tables in a folder and the folders inside it, in the order of their names."
+    "The text files and tables in a folder and the folders inside it, or all that fit a pattern, in order of names."
+    if is_pattern(folder):
+        return matching_files(folder)
     inside = sorted((p.relative_to(folder) for p in folder.rglob("*") if p.is_file()), key=lambda p: p.as_posix())
     seen = [p for p in inside if not hidden(p)]
     if any(p.suffix == ".safetensors" for p in seen):
@@ -542,7 +569,7 @@ def source_lines(source: str | Path | Iterable[Any],   # file, folder, table, bu
             raise UsageError(f"{source} has no columns; leave out the column {column!r}.")
         return drawn(seed)
     path = Path(source)
-    if is_folder(path):
+    if several(path):
         return chain.from_iterable(file_lines(p, column, True) for p in folder_files(path))
     return file_lines(path, column, optional)
 
@@ -575,13 +602,13 @@ def whole_rows(source: str | Path, column: str | None = None) -> Iterable[str]:
 
 # %% ../nbs/01a_sources.ipynb #4108cbbd
 def fingerprint(source: str | Path, column: str | None = None) -> str:
-    "What identifies a text: the SHA-256 of a file's bytes or a folder's files, or the source itself if it is builtin."
+    "What identifies a text: the SHA-256 of a file's bytes or of several files, or the source itself if it is builtin."
     refuse_gone(source) if not isinstance(source, Given) else None
     if isinstance(source, Given) or built_in(source):
         return str(source)
     path = kept_file(source, column) or Path(source)
-    if is_folder(path):
-        files = "".join(f"{file_hash(p)}  {p.relative_to(path).as_posix()}\n" for p in folder_files(path))
+    if several(path):
+        files = "".join(f"{file_hash(p)}  {p.relative_to(home_of(path)).as_posix()}\n" for p in folder_files(path))
         return hashlib.sha256(files.encode()).hexdigest()
     with opened(path):
         return file_hash(path)

@@ -35,10 +35,12 @@ from .. import history, loop, reporting
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
+from ..optimizer import Muon, pieces
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_rows, whole_text
+from ..sources import (as_source, hidden, home_of, matching_files, refuse_gone, several, source_lines, whole_rows,
+                          whole_text)
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
@@ -60,10 +62,10 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     elif source == "stdlib":
         home = Path(sysconfig.get_path("stdlib"))
         found = read_files(home, home.glob("*.py"))
-    elif is_folder(Path(source)):
-        home = Path(source)
-        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE)
-        found = read_files(home, (p for p in texts if not hidden(p.relative_to(home))))
+    elif several(Path(source)):
+        home = home_of(Path(source))
+        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE and not hidden(p.relative_to(home)))
+        found = read_files(home, texts if home == Path(source) else matching_files(Path(source)))
     else:
         text = whole_text(source, column)
         parts = whole_rows(source, column) if text is None else split_text(text, delimiter)
@@ -232,9 +234,10 @@ def own_documents(folder: str | Path,
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
     "The tokenizer that a config names: trained on the texts if it is a kind such as bpe, loaded if it is a file."
+    marks = 4 if config.geometric_p < 1 else 0           # around hidden middles
     if config.tokenizer in KINDS:
-        return train_tokenizer(texts, config.tokenizer, config.vocab_size)
-    return load_tokenizer(config.tokenizer)
+        return train_tokenizer(texts, config.tokenizer, config.vocab_size, marks)
+    return load_tokenizer(config.tokenizer, marks)
 
 # %% ../../nbs/lab/02_training.ipynb #e1f92875
 def join(documents: Sequence[Tensor]) -> Tensor:
@@ -503,11 +506,13 @@ SMALLER = "--batch, --context, --dim, --layers"   # settings to lower if memory 
 
 
 def make_optimizer(model: Decoder, config: TextConfig) -> torch.optim.Optimizer:
-    "AdamW with weight decay on matrices only."
-    trained = [p for p in model.parameters() if p.requires_grad]
+    "AdamW, or Muon beside it, with weight decay on matrices only."
+    maps = pieces(model) if config.optimizer == "muon" else {}
+    trained = [p for p in model.parameters() if p.requires_grad and p not in maps]
     groups = [dict(params=[p for p in trained if p.dim() > 1], weight_decay=config.weight_decay),
               dict(params=[p for p in trained if p.dim() < 2], weight_decay=0.)]
-    return torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    adamw = torch.optim.AdamW(groups, lr=config.lr, betas=(.9, config.beta2), fused=True)
+    return Muon(maps, adamw, config.lr, config.weight_decay) if maps else adamw
 
 
 def choose_trained(model: Decoder, only_layer: int | None = None) -> None:
@@ -593,8 +598,9 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     path = path / store.SETTINGS if path.is_dir() else path
     tables = store.load_tables(path)
     if isinstance(train := tables.get("train"), dict):
-        train.pop("recipe", None)
         train.pop("epochs", None)                                  # see `epochs_in`
+        if train.pop("recipe", None):
+            train.setdefault("optimizer", "adamw")                 # a file of tofy's from before there was a choice
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     data, model, train = (tables.get(name, {}) for name in ("data", "model", "train"))
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
@@ -659,10 +665,15 @@ def text_baselines(data: TextData) -> dict[str, float]:
     return dict(uniform=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
 
 
-def validation_table(records: Sequence[TextRecord]) -> str:
-    "The validations as a text table: step, held-out loss, perplexity, and by how many per cent the loss fell."
-    checked, rows = store.measured(records, "valid_loss"), []
+def validation_table(records: Sequence[TextRecord],
+                     baselines: Mapping[str, float] | None = None,   # from `text_baselines`
+                    ) -> str:
+    "The validations as a text table: step, held-out loss, perplexity, improvement on the last and on the bigram."
+    checked, known = store.measured(records, "valid_loss"), (baselines or {}).get("bigram")
+    rows = [f"{'step':>8} {'loss':>10} {'perplexity':>12} {'on the last':>12}" + f" {'on bigram':>12}" * bool(known)]
     for before, r in zip([None, *checked], checked):
-        better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
+        others = [before and before.valid_loss, *[known] * bool(known)]
+        better = " ".join(f"{(other - r.valid_loss) / other:12.1%}" if other else f"{'':12}" for other in others)
         rows.append(f"{r.step:8,} {r.valid_loss:10.4f} {r.perplexity:12.2f} {better}")
-    return "\n".join([f"{'step':>8} {'loss':>10} {'perplexity':>12} {'improvement':>12}", *rows])
+    beside = f", and than the {known:.4f} of the bigram baseline, a negative share: higher" if known else ""
+    return "\n".join([*rows, f"Improvement: how much lower the loss is than at the validation before{beside}."])
