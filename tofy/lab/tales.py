@@ -546,7 +546,7 @@ def tales(rng: Random) -> Iterator[Line]:
             line.append((text + after, nats + math.log(len(parts[part]))))
         yield line
 
-# %% ../../nbs/lab/03b_tales.ipynb #a4c8fd27
+# %% ../../nbs/lab/03b_tales.ipynb #a93d436b
 def _holes(pattern: str) -> list[tuple[str, bool, str]]:
     "The holes of a pattern: kind, whether the whole story shares the word, form."
     return [(kind, bool(shared) or kind in ("hero", "friend"), form or "n")
@@ -561,9 +561,9 @@ def _mean_letters(kind: str, form: str) -> dict[str, float]:
 
 
 @cache
-def _letters(pattern: str) -> Counter:
+def _letters(pattern: str) -> dict[str, float]:
     "How often a sentence of this pattern has each character, on average."
-    counts = Counter(_HOLE.sub("", pattern).replace("(n)", ""))
+    counts = defaultdict(float, Counter(_HOLE.sub("", pattern).replace("(n)", "")))
     for kind, _, form in _holes(pattern):
         for sign, n in _mean_letters(kind, form).items():
             counts[sign] += n
@@ -572,14 +572,14 @@ def _letters(pattern: str) -> Counter:
         counts["n"] += sum(an(forms[form or "n"]) for forms in options) / len(options)
     return counts
 
-# %% ../../nbs/lab/03b_tales.ipynb #ebc2cead
+# %% ../../nbs/lab/03b_tales.ipynb #57a45d5e
 @cache
 def tales_law() -> Law:
     "The exact character frequencies of `tales`, and the average price of a story."
-    counts, nats = Counter("\n\n\n" + " " * MIDDLES + END_OF_STORY), 0.
+    counts, nats = defaultdict(float, Counter("\n\n\n" + " " * MIDDLES + END_OF_STORY)), 0.
     fresh: dict[str, float] = {}                            # shared kind → the chance that it is not chosen yet
     for part in ("title", "opening", *["middle"] * MIDDLES, "ending"):
-        rows, named = _patterns()[part], Counter()
+        rows, named = _patterns()[part], defaultdict(int)
         nats += math.log(len(rows))
         for row in rows:
             for sign, n in _letters(row).items():
@@ -589,7 +589,8 @@ def tales_law() -> Law:
             nats += sum(price for _, shared, price in holes if not shared)
             first = {kind: price for kind, shared, price in holes if shared}
             nats += sum(fresh.get(kind, 1.) * price for kind, price in first.items())
-            named.update({kind: 1 for kind in first})
+            for kind in first:
+                named[kind] += 1
         fresh |= {kind: fresh.get(kind, 1.) * (1 - n / len(rows)) for kind, n in named.items()}
     return Law(dict(counts), nats)
 

@@ -421,7 +421,7 @@ COMPILERS = "g++", "clang++", "cl"   # of which torch.compile needs one, on a CP
 
 def compiling(run: TextRun) -> Iterator[TextRecord]:
     "Compile a run's kernels, if its config says so, before its first step; yields progress records meanwhile."
-    c, failed = run.config, []
+    c, failed = run.config, list[BaseException]()
     if not c.compile or run.progress >= 1:
         return
     if c.device == "cpu" and not any(map(shutil.which, filter(None, [os.environ.get("CXX"), *COMPILERS]))):
