@@ -13,6 +13,7 @@ from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
 from tofy.architecture import tall
+from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
 from tools.order import reading_order
@@ -143,7 +144,7 @@ def write(book: list[Chapter], pages: Path, live: bool) -> None:
     for chapter in book:
         cells = [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)]
         if chapter.page == "index":
-            cells.insert(1, markdown(welcome(live)))
+            cells[1:1] = [shown_html(in_the_page(moving=True)), markdown(welcome(live))]
             cells.append(markdown(contents(book)))
         save(pages / f"{chapter.page}.ipynb", cells)
     (pages / "scopes.json").write_text(json.dumps({c.page: c.scope for c in book}))
@@ -179,6 +180,12 @@ def markdown(text: str):
     return nbformat.v4.new_markdown_cell(text)
 
 
+def shown_html(text: str):
+    "A cell that shows nothing but this."
+    output = nbformat.v4.new_output("display_data", {"text/html": text})
+    return nbformat.v4.new_code_cell("", outputs=[output], metadata=dict(tags=["remove-input"]))
+
+
 def code(cell, words: str):
     "A code cell with its outputs; its pictures say what they show to those who cannot see them."
     source, tags = cell.source.strip(), []
@@ -195,9 +202,18 @@ def code(cell, words: str):
     for output in outputs:                                        # a drawing of ours takes the colours of the page
         if drawing := drawn_here(output.get("data", {})):
             output["data"] = {"text/html": drawing}
+        if "".join(output.get("data", {}).get("text/plain", "")).startswith("Playground:"):
+            output["data"] = {"text/html": in_the_page()}
     what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
+
+
+def in_the_page(moving: bool = False) -> str:
+    "The playground, which needs no Python: the script that JupyterLab runs, in the page itself, so that it works from a file as well."
+    options = "{linked: true, moving: true}" if moving else "{linked: true}"
+    return (f'<div class="tofy-playground"></div>\n<script type="module">\n{script()}'
+            f'mount(document.querySelector(".tofy-playground"), {options});\n</script>')
 
 
 def drawn_here(data: dict) -> str:
