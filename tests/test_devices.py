@@ -11,7 +11,6 @@ from tofy.processes import free_memory
 from tofy.schedule import LoopConfig
 from tofy.training import TrainConfig, recipe
 
-
 @pytest.fixture
 def cards(monkeypatch):
     "A function that says which cards this machine has."

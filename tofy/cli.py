@@ -63,7 +63,7 @@ from .vocab import bare
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # All commands; `main` runs one of them.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
                        "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
                        "Notebooks: notebooks. Decoders: lab.\n\n"
