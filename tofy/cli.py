@@ -66,7 +66,7 @@ from .vocab import bare
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
                        "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
-                       "Notebooks: notebooks. Decoders: lab.\n\n"
+                       "Notebooks: notebooks. For other programs: export. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
                   epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works, too, "
                          "its files in the current folder:\n\n"
@@ -704,6 +704,35 @@ def flat_row(row: dict) -> dict:
     rounded = {k: round(v, 4) if isinstance(v, float) else v for k, v in figures.items()}
     known = flat if train else flat | dict(outcome=f"{flat.get('outcome', '?')} (this line of the log is damaged)")
     return model | train | data | budget | known | rounded
+
+# %% ../nbs/16_cli.ipynb #b00c0019
+@app.command()
+def export(
+    folder: Folder = Path("runs/latent"),
+    word2vec: option("Write word vectors to this file, in word2vec's text format.", Path, "no") = None,
+    projector: option("Write word vectors into this folder, for the Embedding Projector and TensorBoard.", Path,
+                      "no") = None,
+) -> None:
+    """Write a model's word vectors for other programs.
+
+    Examples:
+
+      tofy export runs/mine --word2vec words.txt
+
+      tofy export runs/mine --projector projector
+    """
+    from tofy.inference import load
+    from tofy.sharing import save_projector, save_word2vec
+    ways = [(path, save) for path, save in ((word2vec, save_word2vec), (projector, save_projector)) if path]
+    if not ways:
+        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, or both.")
+    for path, _ in ways:
+        if path.exists():
+            raise UsageError(f"{path} is already there, and is left as it is; choose another name.")
+    latent = load(folder)
+    for path, save in ways:
+        save(latent, path)
+        print(readable(f"{len(latent.vocab.words) - 3:,} {latent.vocab.unit} in {path}"))
 
 # %% ../nbs/16_cli.ipynb #39468560
 @app.command()
