@@ -579,11 +579,11 @@ def peak_of(function) -> int:
 
 def test_reading_and_training_take_no_more_memory_for_four_times_the_phrases(tmp_path, monkeypatch):
     "From reading the lines to the second epoch: Python objects, NumPy arrays and tensors."
-    for name, size in (("SHARD", 300), ("RUN", 25), ("SPILL", 500)):
+    for name, size in (("SHARD", 500), ("RUN", 50), ("SPILL", 500)):
         monkeypatch.setattr(module, name, size)
     monkeypatch.setattr(Phrases.pieces, "__defaults__", (None, 500))
     peaks = {}
-    for n in (2_000, 8_000):
+    for n in (3_000, 12_000):
         words = [f"w{i}" for i in range(24)]
         with (tmp_path / f"{n}.txt").open("w") as file:
             for i in range(n):                                              # a twelfth of the lines are copies

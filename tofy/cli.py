@@ -973,8 +973,8 @@ def size_decoders(beside: dict[str, Any], given: dict[str, Any], probe: float, a
     of_steps = {"batch", "threads"}
     if wrong := [name for name in (*(name for name, value in beside.items() if value is not None), *given)
                  if name not in own | of_steps | {"max_vocab"}]:
-        raise UsageError(f"--decoder reads no text, so {', '.join(wrong)} cannot be given; give {', '.join(sorted(own))}, "
-                         "max_vocab, batch or threads.")
+        raise UsageError(f"--decoder reads no text, so {', '.join(wrong)} cannot be given; "
+                         f"give {', '.join(sorted(own))}, max_vocab, batch or threads.")
     changes = {dict(max_seq="context").get(name, name): value for name, value in given.items() if name in own}
     vocab_size = given.get("max_vocab") or 8192
     shapes = {name: preset(name, vocab_size=vocab_size) for name in PRESETS}

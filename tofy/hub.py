@@ -473,7 +473,7 @@ def as_json(text: str) -> str:
 
 
 def fetch_documents(source: str, column: str | None = None) -> Path:
-    "The path of a data set's documents, a line of JSON each; its phrases, if the Hub is away and they are all there is."
+    "The path of a data set's documents, a line of JSON each; its phrases, if the Hub is away and only they are there."
     try:
         return fetch(source, column, form=as_json)
     except RunError:

@@ -421,7 +421,8 @@ def loss(
     writer = load_decoder(folder)
     if data is None:
         texts = load_run(folder, vouched=True)[0]
-        stream, size, text = texts.valid, texts.valid_bytes, f"the run's own held-out text, from {texts.settings['source']}"
+        stream, size = texts.valid, texts.valid_bytes
+        text = f"the run's own held-out text, from {texts.settings['source']}"
         if "path" in texts.origin:
             text += f" ({writer.about.get('text', texts.origin)['path']} when it was trained)"
     else:
@@ -450,7 +451,8 @@ def length_table(bins: list[dict[str, float]]) -> str:
     "These losses as a text table; an error of one prediction alone is not known."
     rows = [f"\n{'tokens before':>15} {'loss':>10} {'+-':>8} {'predictions':>12}"]
     for part in bins:
-        span = str(part["shortest"]) if part["shortest"] == part["longest"] else f"{part['shortest']} to {part['longest']}"
+        shortest, longest = part["shortest"], part["longest"]
+        span = str(shortest) if shortest == longest else f"{shortest} to {longest}"
         error = "" if part["error"] is None else f"{2 * part['error']:.4f}"
         rows.append(f"{span:>15} {part['mean']:10.4f} {error:>8} {part['n']:12,}")
     return "\n".join([*rows, "+-: two standard errors; the places of one window are counted as if independent."])
@@ -568,7 +570,8 @@ def every_checkpoint(folders: list[Path]) -> list[str]:
     return every
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #7c6e9dd5
-Name = Annotated[str, typer.Argument(metavar="NAME", help="words, actions, addition, sequence, sequence2, stories or tales.")]
+Name = Annotated[str, typer.Argument(metavar="NAME",
+                                     help="words, actions, addition, sequence, sequence2, stories or tales.")]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #79c231b1
 @app.command()

@@ -90,11 +90,12 @@ def foretell(shapes: Mapping[str, DecoderConfig],   # by name
 def forecast_table(rows: list[dict]) -> str:
     "The rows of `foretell` as a text table."
     first = SimpleNamespace(**rows[0])
-    lines = [f"With {first.vocab_size:,} tokens and {first.batch} windows a step, in single precision, on this machine:",
+    lines = [f"{first.vocab_size:,} tokens and {first.batch} windows a step, in single precision, on this machine:",
              f"{'':8} {'shape':>14} {'context':>8} {'parameters':>12} {'checkpoint':>11} {'memory':>9} {'a step':>9} "
              f"{'20,000':>9}"]
     for row in map(lambda told: SimpleNamespace(**told), rows):
-        times = ["", ""] if row.step_seconds is None else [f"{row.step_seconds:.2f} s", f"{row.step_seconds / .18:,.1f} h"]
+        s = row.step_seconds
+        times = ["", ""] if s is None else [f"{s:.2f} s", f"{s / .18:,.1f} h"]
         lines.append(f"{row.name:8} {f'{row.dim} x {row.layers} x {row.heads}':>14} {row.context:8,} "
                      f"{row.parameters:12,} {row.parameters * 4 / 1e6:8,.0f} MB {row.memory / 1e9:6.2f} GB "
                      f"{times[0]:>9} {times[1]:>9}")

@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import checkpoint as store
-from .. import history, loop, reporting
+from .. import history, loop, reporting, sources
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
@@ -39,8 +39,7 @@ from ..optimizer import Muon, pieces
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import (as_source, hidden, home_of, matching_files, refuse_gone, several, source_lines, whole_rows,
-                          whole_text)
+from ..sources import as_source, hidden, home_of, matching_files, refuse_gone, several, source_lines
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
@@ -67,8 +66,8 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
         texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE and not hidden(p.relative_to(home)))
         found = read_files(home, texts if home == Path(source) else matching_files(Path(source)))
     else:
-        text = whole_text(source, column)
-        parts = whole_rows(source, column) if text is None else split_text(text, delimiter)
+        text = sources.whole_text(source, column)
+        parts = sources.whole_rows(source, column) if text is None else split_text(text, delimiter)
         found = {f"document {i}": part for i, part in enumerate(parts)}
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
@@ -421,7 +420,7 @@ COMPILERS = "g++", "clang++", "cl"   # of which torch.compile needs one, on a CP
 
 def compiling(run: TextRun) -> Iterator[TextRecord]:
     "Compile a run's kernels, if its config says so, before its first step; yields progress records meanwhile."
-    c, failed = run.config, []
+    c, failed = run.config, list[BaseException]()
     if not c.compile or run.progress >= 1:
         return
     if c.device == "cpu" and not any(map(shutil.which, filter(None, [os.environ.get("CXX"), *COMPILERS]))):
@@ -437,7 +436,7 @@ def compiling(run: TextRun) -> Iterator[TextRecord]:
                              "leave out --compile.")
         yield from progress_record(run)
     if failed:
-        yield run.record()                                     # Ctrl-C ends the compiler, too: whoever watches stops here
+        yield run.record()                                     # Ctrl-C ends the compiler, too: a watcher stops here
         raise UsageError(f"torch.compile fails here ({reason(failed[0])}); leave out --compile.") from failed[0]
 
 
