@@ -106,7 +106,7 @@ class Child:
     def __init__(self, pid: int, out: Path, err: Path):
         self.pid, self.out, self.err, self.code = pid, out, err, None
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
+    def kill(self, number: int = getattr(signal, "SIGKILL", signal.SIGTERM)) -> None:
         os.kill(self.pid, number)
 
     def ended(self) -> bool:

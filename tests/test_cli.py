@@ -26,7 +26,7 @@ from tofy.run_folder import (
     read_log,
 )
 
-COMMANDS = ("train", "runs", "diff", "fill", "eval", "diagnose", "size", "data", "notebooks")
+COMMANDS = ("train", "runs", "diff", "fill", "eval", "diagnose", "size", "data", "notebooks", "export")
 
 
 # ---- usage

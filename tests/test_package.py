@@ -5,6 +5,10 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
+import zipfile
+from email import message_from_string
+from email.message import Message
 from pathlib import Path
 
 import pytest
@@ -47,15 +51,20 @@ def lend(name: str, site: Path) -> None:
 def wheel(tmp_path_factory) -> Path:
     "The wheel, built from a copy of the sources that has no folder `build` to take old files from."
     copy, out = tmp_path_factory.mktemp("sources"), tmp_path_factory.mktemp("wheel")
-    names = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "tofy", "*.ini", "*.toml", "*.in", "*.py",
-                            "README.md", "LICENSE", "CHANGELOG.md"], cwd=ROOT, capture_output=True, text=True, check=True)
-    for name in names.stdout.split("\n")[:-1]:
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            (copy / name).write_bytes((ROOT / name).read_bytes())
+    for name in known_to_git():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes((ROOT / name).read_bytes())
     done = python(sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", str(out), str(copy))
     assert done.returncode == 0, done.stdout + done.stderr
+    done = python(sys.executable, "setup.py", "-q", "sdist", "-d", str(out), cwd=copy)
+    assert done.returncode == 0, done.stderr
     return next(out.glob("tofy-*.whl"))
+
+
+def known_to_git() -> list[str]:
+    "The files of the checkout that git knows, or would add."
+    done = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
+    return [name for name in done.stdout.splitlines() if (ROOT / name).is_file()]
 
 
 @pytest.fixture(scope="module")
@@ -110,16 +119,81 @@ def test_a_missing_extra_is_named(clean, tmp_path, extra, command):
 
 
 def test_wheel_holds_what_it_should(wheel):
-    import zipfile
     names = zipfile.ZipFile(wheel).namelist()
     assert {"tofy/assets/playground/model.js", "tofy/py.typed", "tofy/runs/healthy/model_latent.safetensors"} <= set(names)
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"tofy", next(n for n in names if ".dist-info" in n).split("/")[0]}
-    assert wheel.stat().st_size < 5e6
+    assert wheel.stat().st_size < 8e6                # the package with its runs, and the book, which takes more than half
+
+
+def test_wheel_holds_the_book(wheel):
+    "Every chapter and what chapters read, as git knows them; the repository itself has them once."
+    names = known_to_git()
+    held = {name.removeprefix("tofy/book/") for name in zipfile.ZipFile(wheel).namelist() if name.startswith("tofy/book/")}
+    assert held >= {n for n in names if n.startswith("nbs/") and n.endswith(".ipynb")}
+    assert held >= {n for n in names if n.startswith("benchmarks/results/")} | {"tools/key.py", "tests/hub_server.py"}
+    assert held <= set(names) and not [n for n in names if n.startswith("tofy/book")]
+
+
+def test_sdist_holds_what_its_tests_need(wheel):
+    (sdist,) = wheel.parent.glob("tofy-*.tar.gz")
+    with tarfile.open(sdist) as file:
+        held = {name.partition("/")[2] for name in file.getnames()}
+    needed = ("nbs/", "tools/", "tests/", "benchmarks/", "site/", "tofy/", ".ci/", "data/", "Makefile", "constraints.txt", "SECURITY.md")
+    assert held >= {name for name in known_to_git() if name.startswith(needed)}
+
+
+def described(wheel: Path) -> Message:
+    "The wheel's metadata."
+    with zipfile.ZipFile(wheel) as file:
+        return message_from_string(next(file.read(n).decode() for n in file.namelist() if n.endswith("/METADATA")))
+
+
+def test_the_page_on_pypi_is_whole(wheel):
+    "No link or picture that only a clone has, no classifier that has been retired, and doors to everything else."
+    about = described(wheel)
+    kinds, text = about.get_all("Classifier"), about.get_payload()
+    assert "Programming Language :: Python :: 3.10" in kinds and "Programming Language :: Python :: 3.14" in kinds
+    assert not [kind for kind in kinds if kind.startswith("License ::")] and about["License"] == "Apache-2.0"
+    assert len({*kinds}) == len(kinds)
+    doors = dict(line.split(", ") for line in about.get_all("Project-URL"))
+    assert {"Documentation", "Source", "Issues", "Changelog"} <= doors.keys() and all(d.startswith("https://") for d in doors.values())
+    assert (about["Description-Content-Type"] or "").startswith("text/markdown")
+    links = re.findall(r"\]\(([^)\s]*)", text) + re.findall(r'(?:src|srcset|href)="([^"]*)"', text)
+    assert len(links) > 60 and not [link for link in links if not link.startswith(("https://", "http://"))]
+    here = "https://github.com/tofy-lab/tofy/"
+    for link in links:                               # what is said to lie in the repository lies there, pictures as files
+        if found := re.match(here + r"(?:blob|raw)/main/([^#]*)", link):
+            assert (ROOT / found[1]).exists(), link
+    assert [link for link in links if link.startswith(here + "raw/main/nbs/readme/")]
+    blocks = [re.findall(r"^```.*?^```", page, re.M | re.S) for page in (text, (ROOT / "README.md").read_text(encoding="utf-8"))]
+    assert blocks[0] == blocks[1]                    # commands and code are as they were
+
+
+def test_users_are_not_bound_by_the_tools_of_contributors(wheel):
+    "fastcore below 2 is what nbdev 2 needs; today's fastai packages need 2."
+    needs = [Requirement(line) for line in described(wheel).get_all("Requires-Dist")]
+    bound = {str(r) for r in needs if r.name == "fastcore" and r.specifier}
+    assert bound == {'fastcore<2; extra == "dev"'}
+    assert [r for r in needs if r.name == "fastcore" and not r.specifier and 'extra == "notebooks"' in str(r.marker)]
+
+
+def test_the_book_comes_out_of_the_wheel(clean, tmp_path):
+    "Into a folder of the user's, the same as the project's; one that is not empty stays as it is."
+    code = "from pathlib import Path; from tofy.cli import find_book; print(find_book({}))"
+    done = python(f"{clean}/python", "-c", code.format("None"), cwd=tmp_path)
+    assert done.stdout == "tofy-book\n", done.stderr
+    (tmp_path / "tofy-book" / "nbs" / "03_masking.ipynb").write_text("{}")
+    done = python(f"{clean}/python", "-c", code.format("None"), cwd=tmp_path / "tofy-book")      # called in the book itself
+    assert done.stdout == ".\n" and "new version" not in done.stderr
+    assert (tmp_path / "tofy-book" / "nbs" / "03_masking.ipynb").read_text() == "{}"
+    for name in ("index.ipynb", "lab/01_decoder.ipynb"):
+        assert (tmp_path / "tofy-book" / "nbs" / name).read_bytes() == (ROOT / "nbs" / name).read_bytes()
+    done = python(f"{clean}/python", "-c", code.format("Path()"), cwd=tmp_path)
+    assert "holds other files, and no book" in done.stderr and [p.name for p in tmp_path.iterdir()] == ["tofy-book"]
 
 
 def test_dev_holds_the_other_extras(wheel):
-    import zipfile
     text = next(zipfile.ZipFile(wheel).read(n).decode() for n in zipfile.ZipFile(wheel).namelist() if n.endswith("METADATA"))
     assert set(re.findall(r"^Provides-Extra: (\w+)", text, re.M)) >= set(EXTRAS)
     held = re.search(r'^Requires-Dist: tofy\[(.*?)\].*extra == "dev"', text, re.M).group(1)

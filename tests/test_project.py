@@ -1,7 +1,10 @@
 "The checkout as a whole: notebooks and package in step, notebooks clean and runnable, code tidy."
+import difflib
 import filecmp
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tools.fold import foldable
+from tools.steady import steadied, steady_picture, steady_table
 
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
@@ -70,6 +74,60 @@ def test_fold_tells_tests_from_what_a_reader_needs():
         ("double(2)", "4", False)]]
     made = [dict(cell_type="code", source=[source], outputs=["an output"] if printed else [], metadata={}) for source, printed, _ in cells]
     assert foldable([dict(cell_type="markdown", source=["# Toy"], metadata={}), *made]) == [False, *(fold for *_, fold in cells)]
+
+
+def painted(colours: list[str]) -> str:
+    "A picture by Matplotlib, with dots of these colours in two frames."
+    from matplotlib.figure import Figure
+    figure, file = Figure(figsize=(2, 1)), io.StringIO()
+    for ax in figure.subplots(1, 2):
+        for x, colour in enumerate(colours):
+            ax.plot([x], [x], "o", color=colour)
+    figure.savefig(file, format="svg")
+    return file.getvalue()
+
+
+def test_a_picture_drawn_twice_is_stored_once():
+    one, other = painted(["#0072B2", "#E69F00"]), painted(["#0072B2", "#E69F00"])
+    assert one != other and steady_picture(one) == steady_picture(other) == steady_picture(steady_picture(one))
+    assert steady_picture(painted(["#0072B2", "#000000"])) != steady_picture(one)
+    kept = [re.sub(r'(id="|#)\w*[0-9a-f]{10}\b|\s*<dc:date>.*', "", text) for text in (one, steady_picture(one))]
+    assert kept[0] == kept[1] and "<dc:date>" in one and "<dc:date>" not in steady_picture(one)
+    for text in (one, steady_picture(one)):                    # as many names, and each that is used is there
+        named = re.findall(r'id="(\w*[0-9a-f]{10})"', text)
+        assert len({*named}) == len(named) == 2 + 2 + 2          # ticks, dots, frames
+        assert {*re.findall(r"#([a-z]\w*[0-9a-f]{10})\b", text)} == {*named}
+    assert steady_picture("<svg class='tofy'><dc:date>1</dc:date></svg>").endswith("<dc:date>1</dc:date></svg>")
+
+
+def test_tables_and_prints_are_steady():
+    table = '<style>#T_{0}_row0_col0 {{color: red}}</style>\n<table id="T_{0}"><td id="T_{0}_row0_col0">{1}</td></table>'
+    assert steady_table(table.format("58524", 1)) == steady_table(table.format("f4d06", 1)) != steady_table(table.format("f4d06", 2))
+    assert steady_table("<p>T_58524</p>") == "<p>T_58524</p>"
+
+    def printed(*parts: tuple[str, str]) -> dict:
+        outputs = [dict(output_type="stream", name=name, text=text.splitlines(keepends=True)) for name, text in parts]
+        return dict(cells=[dict(cell_type="code", source=[], outputs=outputs)])
+
+    pieces = printed(("stdout", "one\n"), ("stdout", "two\nth"), ("stdout", "ree\n"), ("stderr", "oh\n"), ("stdout", "four"))
+    assert json.loads(steadied(json.dumps(pieces))) == printed(("stdout", "one\ntwo\nthree\n"), ("stderr", "oh\n"), ("stdout", "four"))
+
+
+def test_a_rerun_notebook_differs_where_it_was_changed(copy):
+    "One comment in chapter 3."
+    path = copy / "rerun" / "03_masking.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    nb, texts = json.loads((ROOT / "nbs" / "03_masking.ipynb").read_text(encoding="utf-8")), []
+    for comment in ("", "# why not\n"):
+        cell = next(cell for cell in nb["cells"] if "plot_" in "".join(cell["source"]) and cell["cell_type"] == "code")
+        cell["source"].insert(0, comment)
+        path.write_text(json.dumps(nb), encoding="utf-8")
+        done = run(sys.executable, "tools/notebooks.py", str(path), cwd=copy)
+        assert done.returncode == 0, done.stderr
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        texts.append(path.read_text(encoding="utf-8").splitlines())
+    changed = [line for line in difflib.unified_diff(*texts, n=0, lineterm="") if line[0] in "+-"][2:]
+    assert 1 <= len(changed) <= 6, changed
 
 
 def test_readme_is_made_from_the_index():

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tofy import inference, processes
-from tofy.cli import ask_command, can_be_asked, own_notebooks, question_of
+from tofy.cli import BOOK_RECORD, ask_command, can_be_asked, lay_book, own_notebooks, question_of, unchanged
 from tofy.data import load_data
 from tofy.encoder import LatentModel, ModelConfig
 from tofy.errors import TofyError, UsageError, command_line, readable
@@ -545,3 +545,63 @@ def test_without_a_repository_nothing_is_trusted(tmp_path):
     assert own_notebooks(tmp_path / "nbs") == []
 
 
+
+
+def edition(folder: Path, **files: str) -> Path:
+    "A book of these files."
+    for name, text in files.items():
+        (folder / "nbs" / "lab").mkdir(parents=True, exist_ok=True)
+        (folder / "nbs" / f"{name}.ipynb").write_bytes(text.encode())
+    return folder
+
+
+def test_an_update_of_the_book_keeps_what_the_reader_changed(tmp_path):
+    first = edition(tmp_path / "1", index="a", one="b\r\n", two="c", three="ü")
+    mine = tmp_path / "mine" / "book"
+    assert lay_book(first, mine) == lay_book(first, mine) == []
+    assert sorted(p.name for p in unchanged(mine)) == ["index.ipynb", "one.ipynb", "three.ipynb", "two.ipynb"]
+    assert (mine / "nbs" / "one.ipynb").read_bytes() == b"b\r\n"
+    edition(mine, two="my c", three="my ü", own="mine")
+    (mine / "nbs" / "one.ipynb").unlink()                                # what was deleted comes back
+    assert lay_book(first, mine) == []
+    second = edition(tmp_path / "2", index="A", one="B", two="C", three="ü", four="D", own="theirs")
+    beside = lay_book(second, mine)
+    assert sorted(p.name for p in beside) == ["own.new.ipynb", "two.new.ipynb"]
+    held = {p.name: p.read_text(encoding="utf-8") for p in (mine / "nbs").glob("*.ipynb")}
+    assert held == {"index.ipynb": "A", "one.ipynb": "B", "two.ipynb": "my c", "two.new.ipynb": "C", "three.ipynb": "my ü",
+                    "four.ipynb": "D", "own.ipynb": "mine", "own.new.ipynb": "theirs"}
+    assert lay_book(second, mine) == []                                  # said once
+    assert sorted(p.name for p in unchanged(mine)) == ["four.ipynb", "index.ipynb", "one.ipynb", "own.new.ipynb", "two.new.ipynb"]
+
+
+def test_a_new_version_laid_beside_is_not_written_over_either(tmp_path):
+    mine = tmp_path / "mine"
+    lay_book(edition(tmp_path / "1", one="1"), mine)
+    edition(mine, one="my 1")
+    lay_book(edition(tmp_path / "2", one="2"), mine)
+    edition(mine, **{"one.new": "2, and my notes"})
+    assert [p.name for p in lay_book(edition(tmp_path / "3", one="3"), mine)] == ["one.new2.ipynb"]
+    held = {p.name: p.read_text() for p in (mine / "nbs").glob("*.ipynb")}
+    assert held == {"one.ipynb": "my 1", "one.new.ipynb": "2, and my notes", "one.new2.ipynb": "3"}
+
+
+@pytest.mark.parametrize("record", ["", "[]", "null", '{"nbs/one.ipynb": 1}', "\x00"])
+def test_a_damaged_list_of_the_book_loses_nothing(tmp_path, record):
+    mine = edition(tmp_path / "mine", one="mine")
+    (mine / BOOK_RECORD).write_text(record)
+    assert [p.name for p in lay_book(edition(tmp_path / "1", one="1"), mine)] == ["one.new.ipynb"]
+    assert (mine / "nbs" / "one.ipynb").read_text() == "mine"
+
+
+def test_a_book_is_not_laid_among_other_files(tmp_path):
+    (tmp_path / "letter.txt").write_text("dear")
+    for wrong in (tmp_path, tmp_path / "letter.txt"):
+        with pytest.raises(UsageError, match="holds other files, and no book; name a new folder"):
+            lay_book(edition(tmp_path.parent / "book", one="1"), wrong)
+    assert [p.name for p in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_in_a_clone_its_own_notebooks_are_opened(tofy, tmp_path):
+    result = tofy("notebooks", "--no-open")
+    assert (result.code, result.out, result.err) == (0, "", "") and not (tmp_path / "tofy-book").exists()
+    tofy("notebooks", "mine", "--no-open").says(2, "runs from a clone of the project")

@@ -9,6 +9,8 @@ __all__ = ['app', 'main']
 import csv as csv_files
 import errno
 import io
+import itertools
+import json
 import logging
 import math
 import os
@@ -20,6 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -60,10 +63,10 @@ from .vocab import bare
 
 # %% ../nbs/16_cli.ipynb #6f863d72
 # All commands; `main` runs one of them.
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode=None,
                   help="Train small transformers that fill a blank by predicting the hidden word's embedding.\n\n"
                        "Training: train, runs, note, data. Inference: diff, fill, eval. Diagnostics: diagnose, size. "
-                       "Notebooks: notebooks. Decoders: lab.\n\n"
+                       "Notebooks: notebooks. For other programs: export. Decoders: lab.\n\n"
                        "Begin with: tofy train, then: tofy diff runs/latent",
                   epilog="Add --debug to any command for a traceback.\n\nThe original program's spelling works, too, "
                          "its files in the current folder:\n\n"
@@ -702,27 +705,139 @@ def flat_row(row: dict) -> dict:
     known = flat if train else flat | dict(outcome=f"{flat.get('outcome', '?')} (this line of the log is damaged)")
     return model | train | data | budget | known | rounded
 
+# %% ../nbs/16_cli.ipynb #b00c0019
+@app.command()
+def export(
+    folder: Folder = Path("runs/latent"),
+    word2vec: option("Write word vectors to this file, in word2vec's text format.", Path, "no") = None,
+    projector: option("Write word vectors into this folder, for the Embedding Projector and TensorBoard.", Path,
+                      "no") = None,
+) -> None:
+    """Write a model's word vectors for other programs.
+
+    Examples:
+
+      tofy export runs/mine --word2vec words.txt
+
+      tofy export runs/mine --projector projector
+    """
+    from tofy.inference import load
+    from tofy.sharing import save_projector, save_word2vec
+    ways = [(path, save) for path, save in ((word2vec, save_word2vec), (projector, save_projector)) if path]
+    if not ways:
+        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, or both.")
+    for path, _ in ways:
+        if path.exists():
+            raise UsageError(f"{path} is already there, and is left as it is; choose another name.")
+    latent = load(folder)
+    for path, save in ways:
+        save(latent, path)
+        print(readable(f"{len(latent.vocab.words) - 3:,} {latent.vocab.unit} in {path}"))
+
 # %% ../nbs/16_cli.ipynb #39468560
 @app.command()
-def notebooks() -> None:
-    """Open the course in JupyterLab (in a clone of the project).
+def notebooks(
+    folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", show_default=False, help=(
+        "Where to lay the book (default: tofy-book; in a clone of the project, its own notebooks are opened)."))] = None,
+    no_open: flag("--no-open", "Lay the book into the folder, and do not open it.") = False,
+) -> None:
+    """Copy the course into a folder of yours, and open it.
 
-    Example:
+    After an update of tofy, call it again: what you have changed is kept, and its new version is laid beside it.
+
+    Examples:
 
       tofy notebooks
+
+      tofy notebooks ~/tofy-book --no-open
     """
     with extra("notebooks"):
         import jupyterlab  # noqa: F401
         import nbformat
         from nbformat import sign
-    first = Path("nbs/index.ipynb")
-    if not first.is_file():
-        raise UsageError("There is no nbs/index.ipynb here; run this in a clone of the project.")
-    notary = sign.NotebookNotary()
-    for path in own_notebooks(first.parent):                     # else JupyterLab hides pictures until they are run
+    home = find_book(folder)
+    first, notary = home / "nbs" / "index.ipynb", sign.NotebookNotary()
+    for path in own_notebooks(first.parent) + unchanged(home):   # else JupyterLab hides pictures until they are run
         with suppress(ValueError, OSError):                      # skip a broken one
             notary.sign(nbformat.read(path, as_version=4))
-    raise typer.Exit(subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+    raise typer.Exit(0 if no_open else subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+
+# %% ../nbs/16_cli.ipynb #b00c0001
+BOOK_RECORD = ".tofy-book.json"   # in a copy of the book: each file's hash when it was laid there
+
+
+def find_book(folder: Path | None) -> Path:
+    "The folder that holds `nbs/`: a clone of the project, or `folder` with the package's book laid into it."
+    here, package = Path(), Path(__file__).resolve().parent
+    copied = (here / BOOK_RECORD).is_file()
+    if folder is None and not copied and (here / "nbs" / "index.ipynb").is_file():
+        return here
+    book = package / "book"
+    if not book.is_dir():
+        if folder is None and (package.parent / "nbs" / "index.ipynb").is_file():
+            return package.parent
+        raise UsageError("This tofy runs from a clone of the project, whose notebooks are in its folder nbs; run "
+                         "tofy notebooks there, or copy that folder.")
+    folder = folder or (here if copied else Path("tofy-book"))
+    for path in lay_book(book, folder):
+        say(f"{path}: the new version; you have changed the old one, which is kept.")
+    say(f"The book is in {folder.resolve()}.")
+    return folder
+
+# %% ../nbs/16_cli.ipynb #b00c0002
+def lay_book(book: Path, folder: Path) -> list[Path]:
+    "Copy the book's files; returns those laid beside a file that the user has changed, which is never replaced."
+    from tofy.hub import whole
+    if folder.exists() and not (folder.is_dir() and ((folder / BOOK_RECORD).is_file() or not any(folder.iterdir()))):
+        raise UsageError(f"{folder} holds other files, and no book; name a new folder, such as "
+                         f"{command_line('tofy', 'notebooks', folder / 'tofy-book')}")
+    laid, beside = laid_hashes(folder), []
+    with whole(folder / BOOK_RECORD) as file:                    # from now on it is a book, even if we are interrupted
+        json.dump(laid, file)
+    for path in sorted(p for p in book.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        name, new = path.relative_to(book).as_posix(), file_hash(path)
+        place, known = folder / name, laid.get(name)
+        there = file_hash(place) if place.is_file() else None
+        laid[name] = new
+        if there == new or there not in (None, known) and known == new:
+            continue                                             # as it should be; or changed, but not by an update
+        if there not in (None, known):
+            name = beside_name(folder, name, laid)
+            beside.append(place := folder / name)
+            laid[name] = new
+        with whole(place) as file:
+            file.write(path.read_bytes().decode("utf-8"))
+    with whole(folder / BOOK_RECORD) as file:
+        json.dump(laid, file, indent=0)
+    return beside
+
+# %% ../nbs/16_cli.ipynb #b00c0003
+def file_hash(path: Path) -> str:
+    "The SHA-256 of a file's content."
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def beside_name(folder: Path, name: str, laid: dict[str, str]) -> str:
+    "The name for the new version of a file that the user changed, such as `a.new.ipynb`; never that of another such."
+    stem, dot, ending = name.rpartition(".")
+    for number in itertools.count(1):
+        other = f"{stem}.new{number if number > 1 else ''}{dot}{ending}"
+        if not (folder / other).exists() or file_hash(folder / other) == laid.get(other):
+            return other
+    return name                                                  # never reached
+
+
+def laid_hashes(folder: Path) -> dict[str, str]:
+    "The hash that each file of a copied book had when it was laid there; nothing if that cannot be read."
+    with suppress(OSError, ValueError, AttributeError):
+        return {str(k): str(v) for k, v in json.loads((folder / BOOK_RECORD).read_text(encoding="utf-8")).items()}
+    return {}
+
+
+def unchanged(folder: Path) -> list[Path]:
+    "The notebooks of a copied book that are as they were laid there."
+    return [path for name, known in laid_hashes(folder).items()
+            if name.endswith(".ipynb") and (path := folder / name).is_file() and file_hash(path) == known]
 
 # %% ../nbs/16_cli.ipynb #0789c5f0
 def own_notebooks(folder: Path) -> list[Path]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import Tensor
@@ -30,14 +30,14 @@ from .metrics import Bigram, baseline_scorers, judge, measure_baselines, model_s
 from .readout import fit_readout
 from .run_folder import BASELINES, load_baselines, load_model, save_baselines
 from .sources import as_source, read_lines, source_lines
-from .vocab import MASK, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
+from .vocab import MASK, PAD, SPECIALS, UNK, Vocab, bare, nearest_spellings, vocab_hash
 
 # %% ../nbs/10_inference.ipynb #026a50eb
-UNDERSCORES, MASKS = re.compile(r"_+"), re.compile(r"\[MASK\]", re.IGNORECASE)   # how a blank may be written
+UNDERSCORES, MASKS = re.compile(r"_+"), re.compile(r"\[MASK\]|<mask>", re.IGNORECASE)   # how a blank may be written
 
 
 def blank_of(phrase: str) -> re.Pattern:
-    "The regex of a phrase's blanks: [MASK] if the phrase has one (underscores are then text), otherwise underscores."
+    "The regex of a phrase's blanks: [MASK] or <mask> if there is one (underscores are then text), otherwise underscores."
     return MASKS if MASKS.search(phrase) else UNDERSCORES
 
 
@@ -100,10 +100,10 @@ class Latent:
         return self.at_blank(ids)[0][0]
 
     @torch.no_grad()
-    def at_blank(self, ids: list[int]) -> tuple[Tensor, Tensor]:
-        "The prediction `(1,D)` and the hidden vector at the one `<mask>` in `ids`."
-        row = torch.tensor([ids])                                                       # (1,T)
-        pred, hidden = self.model(row, row == MASK)
+    def at_blank(self, *ids: list[int]) -> tuple[Tensor, Tensor]:
+        "The prediction `(B,D)` and the hidden vector at the one `<mask>` in each of `ids`."
+        rows = torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in ids], True, PAD)   # (B,T)
+        pred, hidden = self.model(rows, rows == MASK)
         if not pred.isfinite().all():
             raise RunError("The model's prediction is NaN or infinite, so it has no answer; train it again.")
         return pred, hidden
@@ -192,19 +192,39 @@ class Answer:
         return f"<p>{html.escape(self.phrase)}</p>{table}<p>{'<br>'.join(map(html.escape, self.about()))}</p>"
 
 # %% ../nbs/10_inference.ipynb #4df8e969
-def fill(latent: Latent, phrase: str, top: int = 5) -> Answer:
-    "Fill the blank in a phrase with the `top` words nearest to the model's prediction."
-    return rank_answer(latent, phrase, None, top)
+@overload
+def fill(latent: Latent, phrase: str, top: int = 5, batch: int = 64) -> Answer: ...
+@overload
+def fill(latent: Latent, phrase: Iterable[str], top: int = 5, batch: int = 64) -> "Answers": ...
+
+
+def fill(latent: Latent,
+         phrase: str | Iterable[str],   # or several, each with a blank; they are answered in batches
+         top: int = 5,                  # how many words
+         batch: int = 64,               # phrases to read at a time
+        ) -> "Answer | Answers":
+    "Fill the blank in a phrase, or in each of several, with the `top` words nearest to the model's prediction."
+    if isinstance(phrase, str):
+        return rank_answer(latent, phrase, None, top)
+    phrases, answers = list(phrase), Answers()
+    rows = [read_blank(latent.vocab, one) for one in phrases]                            # a mistake is told at once
+    for start in range(0, len(rows), whole_number("batch", batch)):
+        pred, hidden = latent.at_blank(*rows[start:start + batch])                       # (B,D) each
+        answers += [rank_answer(latent, one, None, top, pair)
+                    for one, *pair in zip(phrases[start:], pred[:, None], hidden[:, None])]
+    return answers
 
 # %% ../nbs/10_inference.ipynb #41384bc5
 PIECES = "these are pieces of words; · stands for a space"
 
 
-def rank_answer(latent: Latent, phrase: str, word: str | None, top: int) -> Answer:
+def rank_answer(latent: Latent, phrase: str, word: str | None, top: int,
+                at_blank: Sequence[Tensor] = (),   # `latent.at_blank` of this phrase, if that is known
+               ) -> Answer:
     "The `top` words nearest to the prediction at the blank and, if `word` is given, the rank of that word among all."
     top = whole_number("top", top)
     vocab, readout = latent.vocab, latent.model.readout
-    pred, hidden = latent.at_blank(read_blank(vocab, phrase))                            # (1,D) each
+    pred, hidden = at_blank or latent.at_blank(read_blank(vocab, phrase))                # (1,D) each
     cosines, words = latent.model.scores(pred, hidden).detach(), vocab.words             # (1,V)
     row = None if word is None or readout else latent.row(word)                          # (D,)
     if row is not None and word not in vocab.ids:                                        # one more candidate

@@ -220,9 +220,9 @@ def numbers_in(build: Callable[[Any], nn.Module],
 # %% ../nbs/08a_processes.ipynb #9a485c16
 def free_memory(device: str = "cpu") -> int | None:
     "Bytes of memory that this process can still take on this device; None if that cannot be found out."
-    if device != "cpu":
+    if device.startswith("cuda"):
         return torch.cuda.mem_get_info(device)[0]
-    found = []
+    found = []                                                         # a Mac's card (mps) shares the machine's memory
     with suppress(OSError, ValueError, IndexError):                    # Linux
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
         found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]

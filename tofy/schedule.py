@@ -6,6 +6,7 @@
 __all__ = ['LoopConfig', 'phases', 'learning_rate']
 
 # %% ../nbs/08b_schedule.ipynb #a6cea854
+import logging
 import math
 from dataclasses import dataclass
 
@@ -42,7 +43,7 @@ class LoopConfig:
     seed: int = setting(0, "Random seed of the held-out phrases, the weights and the batches.", least=0, below=2**31,
                         group="Run")
     threads: int | None = setting(None, "Processor threads.", least=1, group="Run", none="one for each core")
-    device: str = setting("cpu", "Where to compute: cpu or cuda.", group="Run")
+    device: str = setting("cpu", "Where to compute: cpu, cuda, mps, or auto for the best of them.", group="Run")
     bf16: bool | None = setting(None, "Compute in bfloat16 (16-bit numbers).", group="Run", rare=True,
                                 none="on a GPU only")
 
@@ -58,10 +59,19 @@ def check_loop(config: LoopConfig) -> None:
         keep_rule(config.keep)
         config.keep = str(config.keep)                               # 10 and "10" are the same setting
     if config.device != "cpu":
-        import torch  # slow to import, and not needed to list the settings
-        cards = torch.cuda.is_available()
-        if not (cards and config.device.startswith("cuda")):
-            raise UsageError(f"There is no device {config.device!r} here; use cpu" + (", or cuda." if cards else "."))
+        config.device = known_device(config.device)
+
+
+def known_device(device: str) -> str:
+    "The device of this name, which is said if it is chosen here (`auto`); a `UsageError` if there is none."
+    import torch  # slow to import, and not needed to list the settings
+    there = [name for name, has in (("cuda", torch.cuda), ("mps", torch.backends.mps)) if has.is_available()] + ["cpu"]
+    if device == "auto":
+        logging.getLogger("tofy").info("Computing on %s, the best device here.", there[0])
+        return there[0]
+    if device.partition(":")[0] not in there:
+        raise UsageError(f"There is no device {device!r} here; use {' or '.join(reversed(there))}, or auto.")
+    return device
 
 # %% ../nbs/08b_schedule.ipynb #e04405c5
 def keep_rule(keep: int | str) -> tuple[str, int]:   # ("count", 10), ("every", 500) or ("epochs", 1)

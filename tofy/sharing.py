@@ -62,6 +62,26 @@ def save_word2vec(latent: Latent, path: str | Path) -> None:
     lines += [" ".join([word, *(f"{x:.9g}" for x in row)]) for word, row in zip(words, table.tolist())]
     write_whole(path, "".join(line + "\n" for line in lines).encode())
 
+# %% ../nbs/18_sharing.ipynb #b00c0015
+PROJECTOR = """embeddings {
+  tensor_name: "words"
+  tensor_path: "vectors.tsv"
+  metadata_path: "words.tsv"
+}
+"""
+
+
+def save_projector(latent: Latent, folder: str | Path) -> None:
+    "Write the embedding table, without special tokens, as the Embedding Projector and TensorBoard read it."
+    words, table = latent.vocab.words[len(SPECIALS):], latent.model.table[len(SPECIALS):]
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    vectors = "".join("\t".join(f"{x:.9g}" for x in row) + "\n" for row in table.tolist())
+    lines = [" ".join(word.split()) or repr(word) for word in words]              # a piece may be a line's end
+    write_whole(place / "vectors.tsv", vectors.encode())
+    write_whole(place / "words.tsv", "".join(line + "\n" for line in lines).encode())
+    write_whole(place / "projector_config.pbtxt", PROJECTOR.encode())
+
 # %% ../nbs/18_sharing.ipynb #d2855f5e
 COLUMNS = dict(mrr="MRR", top1="top-1", top5="top-5", median_rank="median rank")
 

@@ -1,4 +1,5 @@
-"""Run the notebooks top to bottom and keep their outputs, then clean their metadata and fold what only tests.
+"""Run the notebooks top to bottom and keep their outputs, then clean their metadata, fold what only tests, and make the
+outputs steady, so that a diff shows what was changed and nothing else.
 
 usage: python tools/notebooks.py [--slow] [nbs/03_masking.ipynb …]      (default: all of them)
 
@@ -13,6 +14,7 @@ import nbformat
 from fold import ROOT, all_notebooks, fold
 from nbclient import NotebookClient
 from nbdev.clean import nbdev_clean
+from steady import steady
 
 os.environ["PYTHONPATH"] = str(ROOT)                       # the kernels import this checkout
 
@@ -48,3 +50,4 @@ if __name__ == "__main__":
         print(f"{path.relative_to(ROOT)}: {run(path, args.slow):.1f} s", flush=True)
         nbdev_clean(str(path))
         fold(path)
+        steady(path)

@@ -368,7 +368,7 @@ class TextRun(Run):
     @property
     def half(self) -> bool:
         "Whether to compute in bfloat16."
-        return self.config.device != "cpu" if self.config.bf16 is None else self.config.bf16
+        return self.config.device.startswith("cuda") if self.config.bf16 is None else self.config.bf16
 
     @cached_property
     def reader(self) -> Callable[[Tensor], Tensor]:

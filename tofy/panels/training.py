@@ -494,7 +494,7 @@ class TrainingPanel(Panel):
     def take_recipe(self) -> None:
         "Set all controls as in the chosen recipe and size."
         with self.quietly():
-            self.settings.show(plan(self.recipe.value, threads=THREADS, **SIZES[self.size.value]))
+            self.settings.show(plan(self.recipe.value, threads=THREADS, device="auto", **SIZES[self.size.value]))
         self.tell_size()
 
     def take_upload(self) -> None:
