@@ -16,7 +16,7 @@ setup(
     long_description_content_type="text/markdown",
     classifiers=["Development Status :: 3 - Alpha", "Intended Audience :: Education",
                  "Programming Language :: Python :: 3", "License :: OSI Approved :: Apache Software License"],
-    packages=find_packages(include=["tofy", "tofy.*"]), package_data={"tofy": ["py.typed", "runs/*/*"]},
+    packages=find_packages(include=["tofy", "tofy.*"]), package_data={"tofy": ["py.typed", "runs/*/*", "assets/*/*"]},
     python_requires=">=" + cfg["min_python"], install_requires=cfg["requirements"].split(),
     extras_require=extras,
     entry_points={"console_scripts": cfg["console_scripts"].split("\n"),

@@ -60,7 +60,7 @@ class FilesTogether(LoadScopeScheduling):
         file, name = nodeid.split("::", 1)
         if name.startswith("test_notebook_runs["):
             return nodeid
-        return "browser" if Path(file).stem in ("test_browser", "test_live", "test_site") else file
+        return "browser" if Path(file).stem in ("test_browser", "test_explain_browser", "test_live", "test_site") else file
 
 
 def make_text(rows: int = 300) -> str:

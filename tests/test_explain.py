@@ -1,5 +1,6 @@
 """One step in slow motion: each of its numbers beside the library's own model, loss and optimizer, and each traced in Node."""
 import base64
+import copy
 import json
 import shutil
 import subprocess
@@ -29,11 +30,11 @@ from tofy.vocab import MASK, PAD
 TOY = "cat drinks _ => milk"
 
 
-def close(name: str, shown, own) -> None:
+def close(name: str, shown, own, most: float = 1e-5) -> None:
     "Equal to 1e-5, of a number's size where it is larger than 1."
     own = torch.as_tensor(own).detach()
     assert shown.shape == own.shape, (name, shown.shape, own.shape)
-    assert torch.allclose(shown.double(), own.double(), rtol=1e-5, atol=1e-5), (name, (shown - own).abs().max())
+    assert torch.allclose(shown.double(), own.double(), rtol=most, atol=most), (name, (shown - own).abs().max())
 
 
 def run_of(model, vocab, config) -> LatentRun:
@@ -124,7 +125,7 @@ def expected(step, latent: Latent, config: TrainConfig) -> dict[str, torch.Tenso
              "state at the blank": last[place], "gradient of loss": torch.ones(())}
     upstream = own[f"gradient of stream {len(model.encoder.blocks)}"]
     want["gradient of state at the blank"] = upstream[place]
-    assert float(upstream.abs().sum() - upstream[place].abs().sum()) == 0
+    assert not upstream[[i for i in range(len(upstream)) if i != place]].any()
     return want
 
 
@@ -207,10 +208,15 @@ def stepped(run: LatentRun, step, ids, rivals, own: dict) -> dict[str, torch.Ten
     run.next_batch = lambda: batch
     model.eval()
     rate = loop.learning_rate(c, run.progress) if started else c.lr
-    loss, figures = run.batch_loss(batch, True)
+    if model.table.dtype is torch.double:               # training makes single precision of predictions
+        loss, figures = latent_loss(*model(ids, ids == MASK), batch.masked.targets, target_table(run), model.log_temperature.exp(), rivals,
+                                    (c.mse_weight, c.rank_weight, c.aux_weight), c.reduction, 1 if c.unk_targets else 3, smoothing=c.smoothing)
+        figures["loss"] = loss
+    else:
+        loss, figures = run.batch_loss(batch, True)
     loop.optimizer_step(run, loss, rate)
     for name, told in dict(loss="loss", mse="direction", rank="rank", aux="auxiliary").items():
-        close(name, step[told].tensor, figures[name])
+        close(name, step[told].tensor, figures[name], 1e-5)
     length = torch.stack([own[f"gradient of {n}"].norm() for n, p in model.named_parameters() if f"gradient of {n}" in own]).norm()
     share = (c.clip / (length + 1e-6)).clamp(max=1) if c.clip else torch.ones(())
     state, after, zero = run.optimizer.state[model.table], model.table.detach(), torch.zeros_like(before)
@@ -231,11 +237,16 @@ def stepped(run: LatentRun, step, ids, rivals, own: dict) -> dict[str, torch.Ten
 def check(source, question: str, latent: Latent, config: TrainConfig) -> None:
     "Every stage of a step is what the library computes."
     step = explain_step(source, question)
+    single, latent.model = copy.deepcopy(latent.model), latent.model.double()
     want = expected(step, latent, config)
     missing = set(step.stages) - set(want)
     assert not missing, f"not compared: {sorted(missing)}"
     for stage in step:
         close(stage.name, stage.tensor, want[stage.name])
+    latent.model = single                              # as it is trained; a step of AdamW enlarges the rounding
+    want = expected(step, latent, config)
+    for stage in step:
+        close(stage.name, stage.tensor, want[stage.name], 1e-4 if stage.part == "next" else 1e-5)
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -258,7 +269,7 @@ def test_every_number_is_torchs_for_other_settings(changes):
 def test_a_run_under_way_brings_its_moments_and_its_rate():
     data = load_data([f"{who} drinks {what}" for who in ("cat", "dog", "cow") for what in ("milk", "water", "tea", "juice")], valid=0)
     for optimizer in ("muon", "adamw"):
-        run = new_run(data, ModelConfig(dim=8, layers=1, heads=2, dropout=0.), TrainConfig(steps=20, batch=4, optimizer=optimizer))
+        run = new_run(data, ModelConfig(dim=8, layers=1, heads=2, dropout=0.), TrainConfig(steps=20, seconds=None, batch=4, optimizer=optimizer))
         for _ in range(3):
             loop.training_step(run, False)
             run.progress += 1 / 20

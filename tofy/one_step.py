@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['explain_step', 'five_words']
 
-# %% ../nbs/10b_one_step.ipynb #66e9e7bf
+# %% ../nbs/10b_one_step.ipynb #561ed55b
 import base64
 import copy
 import json
@@ -31,7 +31,7 @@ from .vocab import MASK, PAD, SPECIALS, Vocab
 if TYPE_CHECKING:
     from anywidget import AnyWidget
 
-# %% ../nbs/10b_one_step.ipynb #a4623e3f
+# %% ../nbs/10b_one_step.ipynb #415cf337
 @dataclass
 class Stage:
     "A tensor on the way of a step: what it is called, what it is made from, and how."
@@ -51,7 +51,7 @@ class Stage:
     def __repr__(self) -> str:
         return f"{self.name} {self.shape}: {self.formula}"
 
-# %% ../nbs/10b_one_step.ipynb #29b02ca1
+# %% ../nbs/10b_one_step.ipynb #a5dba675
 TOKENS = "token", "word", "reader", "seen"   # axes that count the tokens of a phrase
 
 
@@ -103,7 +103,7 @@ class OneStep:
         "A widget; of what has more than `most` numbers, it shows the lines of the blank, the answer and its rivals."
         return widget(page_data([self], most))
 
-# %% ../nbs/10b_one_step.ipynb #311858aa
+# %% ../nbs/10b_one_step.ipynb #91c035e3
 def source_of(source: Any) -> tuple[LatentModel, Vocab, TrainConfig]:
     "The model, the words and the training settings of a run, a model that was loaded, or a run folder."
     if isinstance(source, LatentRun):
@@ -122,7 +122,7 @@ def check_explained(model: LatentModel, config: TrainConfig) -> None:
         raise UsageError(f"A step is explained for models that predict a row of the table, and this one has {said[0]}; "
                          "give another run.")
 
-# %% ../nbs/10b_one_step.ipynb #fc76cf6c
+# %% ../nbs/10b_one_step.ipynb #0be358c4
 def forward(step: OneStep, model: LatentModel, config: TrainConfig, ids: list[int],
             teacher: EMATeacher | None) -> Tensor:   # the loss
     "The stages from the ids to the loss."
@@ -173,7 +173,7 @@ def linear(step: OneStep, name: str, w: Tensor, b: Tensor, x: Tensor, of: str, a
     return step.add(name, F.linear(x, w, b), "Σ weight · input + bias", (of, f"{name}: weights", f"{name}: bias"), axes,
                     op, small=small)
 
-# %% ../nbs/10b_one_step.ipynb #4f1164b5
+# %% ../nbs/10b_one_step.ipynb #939a8bf3
 def attend(step: OneStep, i: str, block: Block, x: Tensor) -> Tensor:   # (T,D) → (T,D)
     "The stages of a block's first half: what each head reads, and where."
     layer, before = block.attention, f"stream {int(i) - 1}"
@@ -240,7 +240,7 @@ def predict(step: OneStep, model: LatentModel, hidden: Tensor) -> Tensor:   # (D
     return linear(step, "prediction", layer[2].weight, layer[2].bias, step["predictor, ReLU"].tensor, "predictor, ReLU",
                   ("number",))
 
-# %% ../nbs/10b_one_step.ipynb #dcef8e61
+# %% ../nbs/10b_one_step.ipynb #a3a09978
 def candidates_of(config: TrainConfig, words: int, target: int) -> Tensor:   # int64 (C,)
     "The ids that a prediction is compared with: every word, or the answer and words drawn at random."
     negatives = config.negatives or (SHARED_NEGATIVES if words > WHOLE_TABLE_LIMIT else 0)
@@ -255,7 +255,7 @@ def teacher_of(run: LatentRun | None, model: LatentModel, config: TrainConfig) -
     if config.target != "ema":
         return None
     own = run.teacher if run else None
-    return copy.deepcopy(own).cpu() if isinstance(own, EMATeacher) else EMATeacher(model.table, config.ema_decay)
+    return copy.deepcopy(own).cpu().double() if isinstance(own, EMATeacher) else EMATeacher(model.table, config.ema_decay)
 
 
 def optimizer_of(run: LatentRun | None, model: LatentModel, config: TrainConfig) -> tuple[torch.optim.Optimizer, float]:
@@ -267,10 +267,11 @@ def optimizer_of(run: LatentRun | None, model: LatentModel, config: TrainConfig)
         return optimizer, config.lr
     for own, new in zip(run.model.parameters(), model.parameters()):
         if own in run.optimizer.state:
-            optimizer.state[new] = {k: v.detach().clone().cpu() for k, v in run.optimizer.state[own].items()}
+            state = {key: value.detach().clone().cpu() for key, value in run.optimizer.state[own].items()}
+            optimizer.state[new] = {key: value if key == "step" else value.double() for key, value in state.items()}
     return optimizer, learning_rate(config, run.progress)
 
-# %% ../nbs/10b_one_step.ipynb #7d4927b0
+# %% ../nbs/10b_one_step.ipynb #a9522523
 def compare(step: OneStep, prefix: str, rows: Tensor, of: str, pred: Tensor, by: str, temperature: Tensor,
             heat: str, part: str) -> Tensor:   # (C,) scores
     "The stages from a prediction and a table to the shares of all candidates."
@@ -278,7 +279,7 @@ def compare(step: OneStep, prefix: str, rows: Tensor, of: str, pred: Tensor, by:
     step.add(f"{prefix}candidate ids", step.candidates, "the answer and what it competes with", axes=("candidate",),
              part="weights", small=False)
     found = step.add(name, rows[step.candidates], "row of each candidate", (of, f"{prefix}candidate ids"),
-                     ("candidate", "number"), "row", part)
+                     ("candidate", "number"), "row", part, not prefix)
     cosines = F.normalize(found, dim=-1) @ F.normalize(pred, dim=-1)
     cosines = step.add(f"{prefix}cosines", cosines, "prediction · row / (‖prediction‖ ‖row‖)", (by, name),
                        ("candidate",), "cosine", part)
@@ -315,7 +316,7 @@ def losses(step: OneStep, model: LatentModel, config: TrainConfig, hidden: Tenso
     return step.add("loss", total, " + ".join(f"{weights[name]:g} · {name}" for name in used), tuple(used), (), "scale",
                     "loss", scales=[weights[name] for name in used])
 
-# %% ../nbs/10b_one_step.ipynb #2a853f4a
+# %% ../nbs/10b_one_step.ipynb #d1235afc
 SMALL = "scores", "cosines", "prediction", "hidden", "table"   # stages whose gradient a small page shows
 
 
@@ -367,7 +368,7 @@ def move(step: OneStep, model: LatentModel, config: TrainConfig, optimizer: torc
     step.add("table after", model.table.clone(), "table + move", ("table", "move of the table"), ("vocab", "number"),
              "add", "step", small=False)
 
-# %% ../nbs/10b_one_step.ipynb #2beca466
+# %% ../nbs/10b_one_step.ipynb #b505b8b0
 def adam_stages(step: OneStep, model: LatentModel, optimizer: torch.optim.Optimizer, started: dict[str, Tensor],
                 factor: Tensor, rate: float) -> None:
     "The stages of AdamW for the rows (Loshchilov and Hutter 2019, algorithm 2)."
@@ -416,7 +417,7 @@ def look_again(step: OneStep, model: LatentModel, config: TrainConfig, ids: list
     for stage in step:
         stage.tensor = stage.tensor.detach()
 
-# %% ../nbs/10b_one_step.ipynb #c8bf098d
+# %% ../nbs/10b_one_step.ipynb #ac6320e7
 def explain_step(source: Any,       # a run folder, a model loaded from one, or a `LatentRun`
                  question: str,     # "phrase with _ => answer"
                  title: str = "",   # what the run is called; by default, as its folder
@@ -429,7 +430,8 @@ def explain_step(source: Any,       # a run folder, a model loaded from one, or 
         raise UsageError(f'{question!r} has no answer to learn; write it as "phrase with _ => answer".')
     phrase, answer = one_token(vocab, phrase, answer)
     check_answer(Latent(model, vocab, {}), answer)
-    run, model = source if isinstance(source, LatentRun) else None, copy.deepcopy(model).cpu().float().eval()
+    # in double precision: the first step of AdamW divides gradients by their own size, however small
+    run, model = source if isinstance(source, LatentRun) else None, copy.deepcopy(model).cpu().double().eval()
     ids, target = read_blank(vocab, phrase), vocab.ids[answer]
     title = title or (Path(source).name if isinstance(source, (str, Path)) else "")
     step = OneStep(title, f"{phrase.strip()} => {answer}", [], vocab.words,
@@ -443,7 +445,7 @@ def explain_step(source: Any,       # a run folder, a model loaded from one, or 
     look_again(step, model, config, ids, teacher)
     return step
 
-# %% ../nbs/10b_one_step.ipynb #4289714e
+# %% ../nbs/10b_one_step.ipynb #64116f44
 def five_words(seed: int = 0) -> Latent:
     "An untrained model of five words at D=8, one block and two heads, so small that all its numbers can be checked."
     words = (*SPECIALS, "cat", "dog", "drinks", "milk", "water")
@@ -453,7 +455,7 @@ def five_words(seed: int = 0) -> Latent:
         model = LatentModel(shape).eval()
     return Latent(model, Vocab(words, (0,) * len(SPECIALS) + (1,) * 5), {})
 
-# %% ../nbs/10b_one_step.ipynb #cab8b86c
+# %% ../nbs/10b_one_step.ipynb #16032798
 HOME = Path(__file__).parent if "__file__" in globals() else Path("../tofy")
 ASSETS = HOME / "assets" / "one_step"
 
@@ -466,7 +468,7 @@ def script() -> str:   # an ES module
         parts += [line for line in lines if line.strip() and not line.startswith("import ")]
     return "\n".join([*parts, "export default widget;", ""])
 
-# %% ../nbs/10b_one_step.ipynb #1b205b99
+# %% ../nbs/10b_one_step.ipynb #0669d01b
 def widget(page: dict[str, Any]) -> "AnyWidget":   # see `page_data`
     "A widget that shows steps."
     with extra("notebooks"):
@@ -482,7 +484,7 @@ def widget(page: dict[str, Any]) -> "AnyWidget":   # see `page_data`
 
     return SlowMotion(page=page)
 
-# %% ../nbs/10b_one_step.ipynb #a1c079f0
+# %% ../nbs/10b_one_step.ipynb #26304f38
 def page_data(steps: list[OneStep], most: int = 0) -> dict[str, Any]:
     "What the widget shows, as JSON: stages of up to `most` numbers whole; 0: the fewest lines, and no weights."
     heads: dict[str, int] = {}                     # what is said of a stage, once for all steps
@@ -516,7 +518,7 @@ def packed(numbers: Tensor) -> str:
     "Numbers as a text: their 32 bits each, in base64."
     return base64.b64encode(numbers.float().contiguous().numpy().astype("<f4").tobytes()).decode()
 
-# %% ../nbs/10b_one_step.ipynb #f2449939
+# %% ../nbs/10b_one_step.ipynb #0b1892a3
 RUNS = "healthy", "crowded", "collapsed", "notes"
 QUESTIONS = ("i read until _ . => dawn", "ines has returned to _ . => lisbon", "our parents want to _ our tomatoes . => cut")
 

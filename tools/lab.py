@@ -28,7 +28,8 @@ def jupyterlab(home: Path) -> Iterator[str]:
     news = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
     news.parent.mkdir(parents=True)
     news.write_text('{"fetchNews":"false","checkForUpdates":false}')
-    env = os.environ | {name: str(home / place) for name, place in FOLDERS.items()} | {"PYTHONPATH": str(ROOT)}
+    env = os.environ | {name: str(home / place) for name, place in FOLDERS.items()} | {
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))}
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

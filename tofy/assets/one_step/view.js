@@ -46,6 +46,7 @@ const digits = value => value === 0 ? "0" : Number.isInteger(value) ? String(val
 class SlowMotion {
   constructor(place, data) {
     this.steps = readSteps(data);
+    place.dataset.full = "yes";
     this.root = place.attachShadow({mode: "open"});
     this.root.innerHTML = `<style>${STYLE}</style><section class="tofy-step" aria-label="One step in slow motion"></section>`;
     this.box = this.root.querySelector("section");
@@ -171,9 +172,9 @@ class SlowMotion {
 
   explain() {
     const box = this.at(".trace"), {stage, marked} = this;
-    for (const cell of this.box.querySelectorAll("td[aria-selected]")) cell.removeAttribute("aria-selected");
+    for (const cell of this.box.querySelectorAll("td[aria-current]")) cell.removeAttribute("aria-current");
     if (marked === null) { box.innerHTML = "Choose a number, and see what it comes from."; return; }
-    this.at(`td[data-place="${marked}"]`)?.setAttribute("aria-selected", "true");
+    this.at(`td[data-place="${marked}"]`)?.setAttribute("aria-current", "true");
     const where = this.called(stage, marked), found = trace(this.step, stage.name, marked);
     const head = `<b>${escapeText(stage.name)}${where && ` [${escapeText(where)}]`} = ${digits(stage.numbers[marked])}</b>`;
     if (!found) {
@@ -210,7 +211,7 @@ class SlowMotion {
   on_jump({name, mark}) {
     this.open(this.step.list.findIndex(stage => stage.name === name), mark === undefined ? null : +mark);
     this.at(".numbers").focus({preventScroll: true});
-    this.at("td[aria-selected]")?.scrollIntoView({block: "nearest", inline: "nearest"});
+    this.at("td[aria-current]")?.scrollIntoView({block: "nearest", inline: "nearest"});
   }
   go(by) {
     const next = this.order[this.order.indexOf(this.place) + by];
@@ -227,7 +228,7 @@ class SlowMotion {
     const inside = (value, size) => Math.max(0, Math.min(size - 1, value));
     this.marked = now < 0 ? all[0] : place(inside(row + move[0], height), inside(column + move[1], width));
     this.explain();
-    this.at("td[aria-selected]").scrollIntoView({block: "nearest", inline: "nearest"});
+    this.at("td[aria-current]").scrollIntoView({block: "nearest", inline: "nearest"});
   }
   say(text) { this.at(".aloud").textContent = text; }
 
