@@ -65,7 +65,7 @@ def test_every_stage_of_every_step_opens_forwards_and_back(show):
             if there.is_disabled():
                 break
             there.click()
-        assert {"rows", "attention 1", "hidden", "prediction", "cosines", "softmax", "rank", "loss", "gradient of scores", "move of the table",
+        assert {"rows", "attention 1", "hidden", "prediction", "cosines", "softmax", "rank", "loss", "gradient of cosines", "move of the table",
                 "how far each row moved", "next prediction", "next softmax"} <= set(names) and len(names) == len(set(names)) > 25
         page.locator("[data-do=back]").click()
         assert stage(page) == names[-2]
