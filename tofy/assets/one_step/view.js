@@ -135,7 +135,7 @@ class SlowMotion {
 
   table() {
     const {height, width, place, rowLabel, columnLabel, isAnswer, deep} = this.plane(), {numbers} = this.stage;
-    const head = deep > 1 ? `<thead><tr><td class="bar"></td>${Array.from({length: width}, (_, i) => `<th scope="col">${escapeText(columnLabel(i))}</th>`).join("")}</tr></thead>` : "";
+    const head = deep > 1 ? `<thead><tr><td class="corner"></td>${Array.from({length: width}, (_, i) => `<th scope="col">${escapeText(columnLabel(i))}</th>`).join("")}</tr></thead>` : "";
     const body = Array.from({length: height}, (_, row) => {
       const cells = Array.from({length: width}, (_, column) => {
         const at = place(row, column), [tone, much] = this.tone(numbers[at]);
@@ -152,7 +152,7 @@ class SlowMotion {
     if (!canvas) return;
     const {height, width, place} = this.plane(), {numbers} = this.stage, flat = width === 1;
     [canvas.width, canvas.height] = flat ? [height, 1] : [width, height];
-    canvas.style.aspectRatio = `${canvas.width} / ${Math.max(canvas.height, canvas.width / 24)}`;
+    canvas.style.aspectRatio = `${canvas.width} / ${Math.max(canvas.height, canvas.width / (flat ? 24 : 9))}`;
     const pen = canvas.getContext("2d"), style = getComputedStyle(this.box);
     for (let row = 0; row < height; row++) for (let column = 0; column < width; column++) {
       const [tone, much] = this.tone(numbers[place(row, column)]);
