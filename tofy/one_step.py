@@ -161,8 +161,9 @@ def norm(step: OneStep, name: str, layer: nn.LayerNorm, x: Tensor, of: str, axes
     "A LayerNorm."
     w = weight(step, f"{name}: scale", layer.weight, ("number",))
     b = weight(step, f"{name}: shift", layer.bias, ("number",))
-    return step.add(name, F.layer_norm(x, x.shape[-1:], w, b, layer.eps), "(x − mean) / √(variance + ε) · scale + shift",
-                    (of, f"{name}: scale", f"{name}: shift"), axes, "norm", small=small, eps=layer.eps)
+    value, formula = F.layer_norm(x, x.shape[-1:], w, b, layer.eps), "(x − mean) / √(variance + ε) · scale + shift"
+    return step.add(name, value, formula, (of, f"{name}: scale", f"{name}: shift"), axes, "norm",
+                    small=small, eps=layer.eps)
 
 
 def linear(step: OneStep, name: str, w: Tensor, b: Tensor, x: Tensor, of: str, axes: tuple[str, ...],
@@ -254,8 +255,9 @@ def teacher_of(run: LatentRun | None, model: LatentModel, config: TrainConfig) -
     "The slow copy of the table, if targets come from one: the run's, or a new one."
     if config.target != "ema":
         return None
-    own = run.teacher if run else None
-    return copy.deepcopy(own).cpu().double() if isinstance(own, EMATeacher) else EMATeacher(model.table, config.ema_decay)
+    if run and isinstance(run.teacher, EMATeacher):
+        return copy.deepcopy(run.teacher).cpu().double()
+    return EMATeacher(model.table, config.ema_decay)
 
 
 def optimizer_of(run: LatentRun | None, model: LatentModel, config: TrainConfig) -> tuple[torch.optim.Optimizer, float]:
@@ -381,11 +383,12 @@ def adam_stages(step: OneStep, model: LatentModel, optimizer: torch.optim.Optimi
         step.add(name, value, "of the steps before" if started else "0: no step was taken before", axes=axes,
                  part="weights", small=False)
     used = step.add("clipped gradient", step["gradient of table"].tensor * factor, "gradient · clipping",
-                    ("gradient of table", *["clipping"][:"clipping" in step.stages]), axes, "times", "step", small=False)
+                    ("gradient of table", *["clipping"][:"clipping" in step.stages]), axes, "times", "step", False)
     mean = step.add("mean of gradients", b1 * old[0] + (1 - b1) * used, f"{b1:g} · before + {1 - b1:.3g} · gradient",
                     ("mean before", "clipped gradient"), axes, "scale", "step", small=False, scales=[b1, 1 - b1])
-    squares = step.add("mean of squares", b2 * old[1] + (1 - b2) * used**2, f"{b2:g} · before + {1 - b2:.3g} · gradient²",
-                       ("squares before", "clipped gradient"), axes, "square", "step", small=False, scales=[b2, 1 - b2])
+    squares = step.add("mean of squares", b2 * old[1] + (1 - b2) * used**2,
+                       f"{b2:g} · before + {1 - b2:.3g} · gradient²", ("squares before", "clipped gradient"), axes,
+                       "square", "step", False, scales=[b2, 1 - b2])
     way = (mean / (1 - b1**t)) / ((squares / (1 - b2**t)).sqrt() + eps)
     step.add("move of the table", -rate * (way + decay * table), f"AdamW: −rate · (m̂ / (√v̂ + ε) + {decay:g} · row), "
              f"rate {rate:g}, step {t}", ("mean of gradients", "mean of squares", "table"), axes, "adam", "step",
@@ -520,7 +523,8 @@ def packed(numbers: Tensor) -> str:
 
 # %% ../nbs/10b_one_step.ipynb #0b1892a3
 RUNS = "healthy", "crowded", "collapsed", "notes"
-QUESTIONS = ("i read until _ . => dawn", "ines has returned to _ . => lisbon", "our parents want to _ our tomatoes . => cut")
+QUESTIONS = ("i read until _ . => dawn", "ines has returned to _ . => lisbon",
+             "our parents want to _ our tomatoes . => cut")
 
 
 def ready_data() -> dict[str, Any]:
