@@ -19,12 +19,12 @@ from benchmarks.report import gpu_table, latest, load, plot_gpu, ratio, seconds_
 from tofy import encoder, layers, loop, training
 from tofy.causes import Disguise
 from tofy.data import load_data
-from tofy.masking import all_blanks
+from tofy.masking import Masked, all_blanks
 from tofy.memory import Memory
 from tofy.metrics import judge
 from tofy.probes import labelled, word_features
 from tofy.readout import blank_features
-from tofy.vocab import SPECIALS
+from tofy.vocab import MASK, SPECIALS
 
 ROOT, DATA = Path(__file__).parents[1], load_data("builtin:200")
 SMALL = dict(dim=16, layers=1, heads=2, batch=16)
@@ -227,3 +227,37 @@ def test_the_command(tmp_path):
     runs = [json.loads(line) for line in (tmp_path / "runs.jsonl").read_text().splitlines()]
     assert [r["arm"] for r in runs] == ["tofy", "plain"] and (tmp_path / "runs.png").stat().st_size > 5000
     assert all({"mrr", "examples_per_second", "peak_mb", "baselines", "flops_per_example"} <= r.keys() for r in runs)
+
+
+@pytest.mark.parametrize("arm", ["modern", "electra", "hybrid"])
+def test_a_rival_reports_to_its_end_and_a_pair_only_reorders_its_short_list(arm):
+    from benchmarks import rivals
+
+    pytest.importorskip("transformers")
+    seen = []
+    rivals.ARMS[arm](DATA, 0.3, 0, lambda *told: seen.append(told), dim=16, layers=1, heads=2)
+    seconds, examples, score = seen[-1]
+    assert seconds >= 0.3 and examples > 0 and [told[0] for told in seen] == sorted(told[0] for told in seen)
+    ids = DATA.valid.batch(torch.arange(3))
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    mask[:, 1] = True
+    questions = Masked(ids.masked_fill(mask, MASK), mask, ids[mask])
+    scores = score(questions)
+    assert scores.shape == (3, len(DATA.vocab))
+    if arm == "electra":
+        plain, moved = score.func(0.0, questions), score.func(1.0, questions)
+        assert plain.topk(10).indices.sort().values.equal(moved.topk(10).indices.sort().values)
+        assert plain.topk(10).values[:, -1].lt(moved.topk(10).values[:, -1]).all()
+
+
+def test_from_left_to_right_nothing_is_seen_of_what_comes_later():
+    from benchmarks.peers import make_model
+
+    pytest.importorskip("transformers")
+    model = make_model("modern", 20, 8, 16, 2, 2, 0.0).eval()
+    keep = torch.ones(1, 1, 6, 6, dtype=torch.bool).tril()
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
+    with torch.no_grad():
+        a, b = (model.model(input_ids=x, attention_mask=dict(full_attention=keep, sliding_attention=keep)).last_hidden_state
+                for x in (ids, ids.clone().index_fill_(1, torch.tensor([4, 5]), 9)))
+    assert torch.allclose(a[:, :4], b[:, :4], atol=1e-6) and not torch.allclose(a[:, 4:], b[:, 4:], atol=1e-3)

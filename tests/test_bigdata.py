@@ -479,3 +479,165 @@ def test_the_table_of_the_benchmark():
     ]
     assert len({(r["lines"], r["phrases"]) for r in table}) == 2
     assert all(r["load_us"] > 0 and r["train_us"] > 0 and r["peak_MB"] > 50 for r in table)
+
+
+# A long text, shard by shard
+
+
+@pytest.fixture
+def short_shards(monkeypatch):
+    "A text of more than twenty phrases is long, and is shuffled in runs of four."
+    monkeypatch.setattr(module, "SHARD", 20)
+    monkeypatch.setattr(module, "RUN", 4)
+
+
+@settings(max_examples=40, **QUICK)
+@given(st.integers(21, 200), st.integers(1, 9), st.integers(0, 2**31 - 1), st.integers(0, 3), st.integers(1, 3))
+def test_an_epoch_of_a_long_text_has_every_phrase_once(short_shards, n, batch, seed, epoch, pool):
+    lengths = torch.randint(2, 9, (n,), generator=torch.Generator().manual_seed(n))
+    found = epoch_batches(lengths, batch, seed, epoch, pool)
+    batches = [found[i].tolist() for i in range(len(found))]
+    assert sorted(sum(batches, [])) == list(range(n)) and len(batches) == -(-n // batch)
+    for i in reversed(range(len(batches))):                                 # worked out anew, from anywhere
+        assert epoch_batches(lengths, batch, seed, epoch, pool)[i].tolist() == batches[i]
+    phrases = Phrases(torch.zeros(int(lengths.sum()), dtype=torch.int32), torch.cat([torch.zeros(1), lengths]).long().cumsum(0))
+    assert [b.tolist() for b in epoch_batches(phrases, batch, seed, epoch, pool)] == batches
+    other = epoch_batches(lengths, batch, seed, epoch + 1, pool)
+    assert n < 40 or [b.tolist() for b in other] != batches
+    with pytest.raises(IndexError):
+        found[len(found)]
+
+
+def test_a_shard_holds_phrases_from_all_over_the_text(short_shards):
+    "And a run of phrases that follow each other stays together in it."
+    of = torch.full((400,), 5)
+    long = epoch_batches(of, 2, seed=1)
+    shards = [torch.cat([long[i] for i in range(10 * k, 10 * k + 10)]).sort().values for k in range(20)]
+    assert all(len((shard // 4).unique()) == 5 for shard in shards)
+    assert sum(int(shard.max() - shard.min()) > 200 for shard in shards) > 10
+
+
+@given(st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 40), min_size=21, max_size=120))
+@settings(**QUICK)
+def test_duplicates_of_a_long_text_are_found_in_files(tmp_path_factory, short_shards, digests):
+    folder, digests = tmp_path_factory.mktemp("digests"), np.array(digests, np.uint64)
+    assert first_of_each(digests, folder).tolist() == first_of_each(digests).tolist()
+    assert [path.name for path in folder.iterdir()] == ["first"]
+
+
+@settings(max_examples=30, **QUICK)
+@given(st.lists(st.booleans(), min_size=50, max_size=120), st.integers(0, 20), st.integers(0, 5), st.booleans())
+def test_held_out_phrases_of_a_long_text(short_shards, marks, valid, seed, by_rows):
+    first = torch.tensor([*marks, *[True] * 41])
+    rows = torch.arange(len(first)).div(3, rounding_mode="floor").numpy() if by_rows else None
+    held = module.draw_heldout(first, valid, seed, rows)
+    assert not (held & ~first).any() and held.equal(module.draw_heldout(first, valid, seed, rows))
+    if not by_rows:
+        assert int(held.sum()) == valid
+        return
+    drawn = {int(r) for r, chosen in zip(rows, held, strict=True) if chosen}
+    assert len(drawn) == valid and all(bool(h) == (int(r) in drawn) for r, h, f in zip(rows, held, first, strict=True) if f)
+
+
+def test_numbers_are_drawn_evenly(short_shards):
+    counts = sum(torch.bincount(module.some_of(30, 7, seed), minlength=30) for seed in range(600))
+    assert counts.sum() == 600 * 7 and (counts - 140).abs().max() < 60
+
+
+@pytest.mark.parametrize("how", [dict(valid=9), dict(valid=3, split="windows", max_seq=4), dict(valid=0.1, seed=5)])
+def test_the_cache_of_a_long_text_changes_nothing(tmp_path, small_pieces, short_shards, how):
+    draw = random.Random(1)
+    lines = [" ".join(draw.choices("a b c d e f".split(), k=draw.randint(1, 7))) for _ in range(150)]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    plain = outcome(tmp_path / "text.txt", **how)
+    assert len(plain[1]) > 60 and plain[3]
+    assert outcome(tmp_path / "text.txt", cache=tmp_path / "cache", **how) == plain
+    assert outcome(tmp_path / "text.txt", cache=tmp_path / "cache", **how) == plain
+    (place,) = (tmp_path / "cache").iterdir()
+    assert sorted(path.name for path in place.iterdir()) == sorted([module.SUMS, *module.PARTS_OF_CACHE])
+
+
+def peak_of(function) -> int:
+    "The most memory that Python and NumPy held, in bytes, and the largest tensor that is no view of something mapped."
+    import tracemalloc
+
+    class New(Largest):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor) and not result._is_view():
+                self.numel = max(self.numel, result.numel())
+            return result
+
+    tracemalloc.start()
+    try:
+        with New() as largest:
+            function()
+        return tracemalloc.get_traced_memory()[1], largest.numel
+    finally:
+        tracemalloc.stop()
+
+
+def test_reading_and_training_take_no_more_memory_for_four_times_the_phrases(tmp_path, monkeypatch):
+    "From reading the lines to the second epoch: Python objects, NumPy arrays and tensors."
+    for name, size in (("SHARD", 500), ("RUN", 50), ("SPILL", 500)):
+        monkeypatch.setattr(module, name, size)
+    monkeypatch.setattr(Phrases.pieces, "__defaults__", (None, 500))
+    peaks = {}
+    for n in (3_000, 12_000):
+        words = [f"w{i}" for i in range(24)]
+        with (tmp_path / f"{n}.txt").open("w") as file:
+            for i in range(n):                                              # a twelfth of the lines are copies
+                j = i % (n - n // 12)
+                file.write(" ".join(words[j // 24**k % 24] for k in range(4)) + "\n")
+
+        def go(n=n):
+            data = load_data(tmp_path / f"{n}.txt", valid=50, cache=tmp_path / "cache")
+            assert len(data.train) == n - n // 12 - 50
+            run = training.new_run(data, *recipe(steps=10**6, dim=16, layers=1, heads=2, batch=25, threads=1))
+            for step in (*range(0, n // 25, 7), 2 * n // 25):
+                run.step = step
+                training.next_batch(run)
+
+        peaks[n] = peak_of(go)
+    (few, small), (many, large) = peaks.values()
+    assert large <= 1.2 * small and large < 3000, peaks
+    assert many < 1.2 * few + 20_000, peaks
+
+
+# Several files
+
+
+def test_a_pattern_names_several_files(tofy, tmp_path, monkeypatch):
+    "One door: what a folder would give, without the files that do not fit; a run finds them again, from elsewhere too."
+    (tmp_path / "shards").mkdir()
+    from conftest import make_text
+    lines = make_text().splitlines()
+    for k in range(3):
+        (tmp_path / f"shards/part{k}.txt").write_text("\n".join(lines[k::3]))
+    whole = outcome(tmp_path / "shards")
+    (tmp_path / "shards/table.csv").write_text("text\nno part of it\n")
+    assert outcome(tmp_path / "shards/*.txt") == outcome(str(tmp_path / "shards/part[0-2].txt")) == whole
+    assert outcome(tmp_path / "shards/*.txt", cache=tmp_path / "cache") == whole
+    assert "No file fits the pattern" in outcome(tmp_path / "shards/*.md")
+    data = load_data(tmp_path / "shards/*.txt")
+    assert data.origin["source"]["bytes"] == sum(p.stat().st_size for p in tmp_path.glob("shards/*.txt"))
+    command = ["train", "shards/*.txt", 4, "8", "16", "12", "1", "2", "--out", "run", "--threads", 1]
+    assert tofy(*command).code == 0
+    assert tofy("train", "--resume", "--out", "run", "--steps", 6).code == 0
+    tofy("train", "no/*.txt", 4, "--out", "new").says(2, "No file fits the pattern no/*.txt", "'shards/*.txt'")
+    (tmp_path / "shards/part3.txt").write_text("another one came\n")
+    tofy("train", "--resume", "--out", "run", "--steps", 8).says(1, "cannot be read again")
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_a_file(tmp_path):
+    (tmp_path / "a[1].txt").write_text("the cat sat\nthe dog ran\n")
+    (tmp_path / "a1.txt").write_text("no no\n")
+    assert rows(load_data(tmp_path / "a[1].txt", valid=0).train) == rows(load_data(["the cat sat", "the dog ran"], valid=0).train)
+
+
+def test_the_laboratory_reads_a_pattern_as_documents(tmp_path):
+    from tofy.lab.training import read_documents
+
+    for name in ("b.txt", "a.txt", "c.py"):
+        (tmp_path / name).write_text(f"text of {name}\n")
+    assert read_documents(tmp_path / "*.txt") == {"a.txt": "text of a.txt\n", "b.txt": "text of b.txt\n"}

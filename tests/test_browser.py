@@ -187,7 +187,7 @@ def test_the_crowding_map(show):
     picture(page, "crowding-before-training")
 
 
-def test_the_playground_writes_and_grows(show, lab):
+def test_the_growth_panel_writes_and_grows(show, lab):
     "Insert a layer and a head by buttons: the text stays, the tree grows; another prompt; back to the parent."
     from tofy.lab import surgery
     from tofy.lab.decoder import preset
@@ -196,18 +196,18 @@ def test_the_playground_writes_and_grows(show, lab):
     tokenizer = train_tokenizer(["we saw the old dog"], "character")
     first = surgery.drawn(preset("nano", vocab_size=len(tokenizer), layers=1))
     surgery.save_writer(lab[1] / "nbs" / "toys" / "first", Writer(first, tokenizer))
-    page = show(None, "from tofy.panels.playground import PlaygroundPanel\nPlaygroundPanel('toys')", wait=".tofy-playground")
+    page = show(None, "from tofy.panels.growth import GrowthPanel\nGrowthPanel('toys')", wait=".tofy-growth")
 
     def part(name):
-        return page.locator(f".tofy-playground-{name}")
+        return page.locator(f".tofy-growth-{name}")
 
     def shape_and_text():
         return part("text").inner_text().split("\n", 1)
 
     wait_for(page, lambda: "one layer, 2 heads" in part("text").inner_text() and part("tree").is_visible())
-    written, tree = shape_and_text()[1], source_of(page, ".tofy-playground-tree")
+    written, tree = shape_and_text()[1], source_of(page, ".tofy-growth-tree")
     part("layer").click()
-    wait_for(page, lambda: "2 layers" in shape_and_text()[0] and source_of(page, ".tofy-playground-tree") != tree)
+    wait_for(page, lambda: "2 layers" in shape_and_text()[0] and source_of(page, ".tofy-growth-tree") != tree)
     part("head").click()
     wait_for(page, lambda: "2 layers, 3 heads" in shape_and_text()[0])
     assert shape_and_text()[1] == written                                      # silent layers and heads
@@ -217,8 +217,8 @@ def test_the_playground_writes_and_grows(show, lab):
     part("back").click()
     wait_for(page, lambda: "2 layers, 2 heads" in shape_and_text()[0])
     part("generate").click()
-    picture(page, "playground")
-    assert not page.locator('.tofy-playground [role="alert"]').count()
+    picture(page, "growth")
+    assert not page.locator('.tofy-growth [role="alert"]').count()
     assert {f.name for f in (lab[1] / "nbs" / "toys").iterdir()} == {"first", "first-layer", "first-layer-head"}
 
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from tofy.errors import UsageError
 from tofy.lab.decoder import IGNORED, Decoder, DecoderConfig, next_loss
 from tofy.lab.exams import COURSES, Course, continue_texts, sit_exam, take_course
+from tofy.lab.prefixes import show_middle
 from tofy.lab.stretches import ask_by, documents_of, fill_middle, loss_by_place, middle_marks
 from tofy.lab.synthetic import SETS
-from tofy.lab.tokenizers import train_tokenizer, with_size
+from tofy.lab.tokenizers import load_tokenizer, train_tokenizer, with_size
 from tofy.lab.training import TextConfig, TextData, join, load_texts, new_run, side_by_side, train, window_losses
 from tofy.lab.vocabulary import slide
 from tofy.lab.writing import Sampling, Writer, load_decoder, write_grid
@@ -128,6 +129,42 @@ def test_hidden_middles_lose_nothing_and_fit_the_model():
         run.step = step
         assert math.isfinite(run.batch_loss(run.next_batch(), False)[0].item())
     assert middle_marks(data.tokenizer) == (2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("how", [dict(), dict(stride=3), dict(examples="prefixes")], ids=str)
+@pytest.mark.parametrize("geometric_p", [0.2, 0.7])
+def test_with_hidden_middles_an_epoch_still_asks_for_every_token(how, geometric_p):
+    "And what comes on top is what was hidden, and the mark at its end."
+    data = ask_by(text_data([30, 12, 7, 1], reserved=4), 9, geometric_p=geometric_p, **how)
+    asked, on_top = Counter(), Counter()
+    for step in range(len(data.index)):
+        inputs, targets = data.draw(1, 9, 0, step)
+        assert inputs.shape == targets.shape and inputs.shape[1] <= 9
+        read, wanted = inputs[0].tolist(), targets[0].tolist()
+        asked.update(token for token in wanted if token != IGNORED)
+        if data.marks.middle in read:                                  # all behind ⟨mid⟩ is asked for
+            at = read.index(data.marks.middle)
+            assert IGNORED not in wanted[at:] and wanted[-1] == data.marks.end
+            if IGNORED in wanted:
+                on_top.update(wanted[at:])
+            else:                                                      # all is asked for, the first token as well
+                row = show_middle(torch.tensor([*read[:1], *wanted]), data.marks)
+                on_top.update([*data.marks[1:], int(row[0])])
+    text = Counter(data.train[1:].tolist())
+    assert not text - asked and on_top and not asked - text - on_top
+
+
+def test_the_loss_by_length_is_the_loss(tofy, tmp_path):
+    assert tofy("lab", "train", "builtin:60", "--preset", "nano", "--context", 16, "--batch", 4, "--sample", 0, "--steps", 4,
+                "--threads", 1, "--out", "run").code == 0
+    told = tofy("lab", "loss", "run", "--by-length", "--json").json
+    bins = told["by_length"]
+    assert sum(b["n"] for b in bins) == told["tokens"] and [b["shortest"] for b in bins[:4]] == [1, 2, 3, 4]
+    assert sum(b["n"] * b["mean"] for b in bins) / told["tokens"] == pytest.approx(told["loss"], rel=1e-5)
+    assert "by_length" not in tofy("lab", "loss", "run", "--json").json
+    (tmp_path / "short.txt").write_text("we like tea .")                # one window: no spread, and no error
+    short = tofy("lab", "loss", "run", "short.txt", "--by-length", "--limit", 1)
+    assert short.code == 0 and "nan" not in short.out and "tokens before" in short.out
 
 
 @pytest.mark.parametrize("wrong", [dict(examples="both"), dict(examples="prefixes", stride=2), dict(geometric_p=0.0),
@@ -308,8 +345,19 @@ def test_a_text_with_a_known_answer_from_the_command_line(tofy, tmp_path):
     assert marks.code == 1 and not json.loads(marks.out)["passed"]
     assert tofy("lab", "train", *options, "--out", "p", "--examples", "prefixes").code == 0
     assert tofy("lab", "train", "--resume", "--out", "p", "--steps", 8).code == 0
-    assert "improvement" in tofy("lab", "train", *options, "--out", "w", "--stride", 4).err
-    tofy("lab", "train", *options, "--out", "f", "--geometric-p", 0.5).says(2, "--reserved 4")
+    told = tofy("lab", "train", *options, "--out", "w", "--stride", 4).err
+    assert "on the last    on bigram" in told and "of the bigram baseline" in told
+    for how in ([], ["--examples", "prefixes"], ["--stride", 4]):          # nobody has to know of reserved tokens
+        made = tofy("lab", "train", *options, "--out", "f", "--geometric-p", 0.5, "--overwrite", *how)
+        assert made.code == 0 and "bytes number)" in made.err
+    assert tofy("lab", "train", "--resume", "--out", "f", "--steps", 8).code == 0
+    assert tofy("lab", "tokenizer", "train", "words.txt", "--kind", "character").code == 0          # without marks
+    given = [*options, "--tokenizer", "tokenizer.json", "--geometric-p", 0.5, "--out", "g"]
+    assert tofy("lab", "train", *given).code == 0
+    assert len(load_decoder(tmp_path / "g").tokenizer) == len(load_tokenizer(tmp_path / "tokenizer.json")) + 4
+    assert tofy("lab", "train", "--resume", "--out", "g", "--tokenizer", "tokenizer.json", "--steps", 8).code == 0
+    assert tofy("lab", "generate", "g", "b", "--suffix", ";", "--tokens", 3).code == 0
+    tofy("lab", "train", "--from", "run", "--geometric-p", 0.5, "--out", "h").says(2, "--reserved 4")
     assert tofy("lab", "exam", "words", "--steps", 3, "--out", "e").code == 1
 
 

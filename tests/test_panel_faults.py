@@ -27,9 +27,9 @@ from tofy.lab.lineage import read_family
 from tofy.lab.training import TextConfig, load_texts
 from tofy.lab.training import train as train_decoder
 from tofy.lab.writing import DECODER
+from tofy.panels.growth import GrowthPanel
 from tofy.panels.ideas import SizingPanel
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
-from tofy.panels.playground import PlaygroundPanel
 from tofy.panels.training import TrainingPanel, too_large
 from tofy.plan import plan
 from tofy.run_folder import LOG, LogRecord, read_log
@@ -171,7 +171,7 @@ def test_damaged_decoders_are_listed_beside_the_family(tofy, decoders):
     for name in ("cut", "a-header", "empty"):
         assert f"{name}: not in the tree: " in result.out
     assert [m.name for m in read_family(decoders)] == ["good"]
-    panel = PlaygroundPanel(decoders)
+    panel = GrowthPanel(decoders)
     assert panel.run.value == decoders / "good" and "alert" not in panel.notice.value
     assert "cut: not in the tree" in panel.faults.value and panel.tree.value[:4] == b"\x89PNG"
     panel.run.value = decoders / "cut"
@@ -213,14 +213,14 @@ def test_the_gap_of_a_run_trained_again_is_measured_again(tmp_path):
     assert panel.work is not first and panel.measured[run]["where"]["heldout"].words != before
 
 
-def test_the_playground_reads_a_decoder_that_was_trained_again(tmp_path):
+def test_the_growth_panel_reads_a_decoder_that_was_trained_again(tmp_path):
     (tmp_path / "text.txt").write_text("the cat sat on the mat and the dog ran to the cat\n" * 60)
     how = dict(seconds=None, batch=4, sample=0, threads=1)
     for seed in (0, 5):
         data, shape = load_texts(tmp_path / "text.txt"), DecoderConfig(dim=16, layers=1, heads=2, context=16)
         list(train_decoder(data, shape, TextConfig(steps=2, seed=seed, **how), tmp_path / "runs" / "a", overwrite=True))
         if seed == 0:
-            panel = PlaygroundPanel(tmp_path / "runs")
+            panel = GrowthPanel(tmp_path / "runs")
             first = panel.chosen()
             assert panel.chosen() is first
     assert panel.chosen() is not first
@@ -327,7 +327,7 @@ def test_an_ended_run_holds_no_file(tmp_path):
 
 
 @pytest.mark.parametrize("code", [
-    "from tofy.panels.playground import Training; process = Training(Path('first'), 600, threads=1).process",
+    "from tofy.panels.growth import Training; process = Training(Path('first'), 600, threads=1).process",
     "from tofy.background import start_python; process = start_python('from tofy.background import end_with_parent; "
     "import time; end_with_parent(); print(1, flush=True); time.sleep(600)', subprocess.DEVNULL)",
 ], ids=["training", "any"])

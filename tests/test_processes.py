@@ -481,3 +481,73 @@ def test_ctrl_c_at_torchrun_saves_the_run(tofy, text):
     assert step >= 20
     result = tofy("train", "--resume", "--steps", step + 10, "--out", "run")
     assert result.code == 0 and f"Going on from step {step}." in result.err
+
+
+# ---- a long text, shard by shard
+
+
+def shard_text(folder: Path, files: int = 5, lines: int = 42) -> str:
+    "Five files of 42 phrases that all differ, and the pattern that names them."
+    (folder / "shards").mkdir()
+    words = "the a cat dog bird sat ran flew on in mat park tree old new".split()
+    for f in range(files):
+        rows = (f"{words[f]} {words[5 + i % 7]} {words[i // 7 % 15]} {'very ' * (i % 4)}{words[(i + f) % 15]}" for i in range(lines))
+        (folder / f"shards/part{f}.txt").write_text("".join(f"{row} {i // 15}\n" for i, row in enumerate(rows)))
+    (folder / "shards/notes.csv").write_text("this,is\nno,part\n")
+    return "shards/*.txt"
+
+
+def noting(folder: Path, name: str, wait_at: int | None = None):
+    "Shards of 40 phrases, and the ids that each step reads in a file; from `wait_at` on the second process waits."
+    from tofy import data as module
+
+    def patch(r):
+        from conftest import hurry
+
+        if wait_at is not None:
+            hurry(setattr)
+        module.SHARD, module.RUN, module.SPILL = 40, 8, 50
+        real = training.LatentRun.rows
+
+        def rows(run):
+            chosen = real(run)
+            with (folder / f"{name}{r}.jsonl").open("a") as file:
+                file.write(json.dumps([run.step, run.epoch[1].now, run.data.train.batch(chosen).tolist()]) + "\n")
+            return chosen
+
+        training.LatentRun.rows = rows
+        if wait_at is not None:
+            hold(wait_at)(r)
+
+    return patch
+
+
+def noted_steps(path: Path) -> dict:
+    "step → shard and ids."
+    return {step: (number, ids) for step, number, ids in map(json.loads, path.read_text().splitlines())}
+
+
+def test_killed_in_shard_3_of_5_two_processes_go_on_with_the_next_phrase(pair, tmp_path, step=12):
+    "SIGKILL for both: the same ids as a run that nobody broke, in the next epoch as well, and the same weights."
+    from test_resume import same
+
+    command = ["train", shard_text(tmp_path), 30, *SIZES, "--valid", 10, "--cache", "cache", "--log-every", 20]
+    whole = ends(pair(*command, "--out", "whole", before=noting(tmp_path, "whole")))
+    assert [r.code for r in whole] == [0, 0], whole
+    children = pair(*command, "--out", "parts", before=noting(tmp_path, "parts", wait_at=step))
+    children[0].wait_for(f"[{step}, 2", tmp_path / "parts0.jsonl")
+    for child in children:
+        child.kill(signal.SIGKILL)
+    assert [r.code for r in ends(children)] == [-signal.SIGKILL] * 2
+    reached = int(load_tensors(tmp_path / "parts" / STATE)[1]["step"])
+    assert step - 1 <= reached <= step
+    again = ends(pair("train", "--resume", "--out", "parts", before=noting(tmp_path, "again")))
+    assert [r.code for r in again] == [0, 0] and f"Going on from step {reached}." in again[0].err, again
+    for r in (0, 1):
+        unbroken, parts, rest = (noted_steps(tmp_path / f"{name}{r}.jsonl") for name in ("whole", "parts", "again"))
+        assert sorted(unbroken) == list(range(30)) and min(rest) == reached and max(rest) == 29
+        assert {i: unbroken[i] for i in parts} == parts and {i: unbroken[i] for i in rest} == rest
+        assert [number for number, _ in list(unbroken.values())[:25]] == [s for s in range(5) for _ in range(5)]
+        read = [tuple(filter(None, row)) for _, ids in list(unbroken.values())[:25] for row in ids]
+        assert len(read) == len(set(read)) == 200                                  # every phrase once an epoch
+    same(tmp_path / "whole", tmp_path / "parts")

@@ -2,6 +2,12 @@
 
 import json
 import math
+import re
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -194,3 +200,49 @@ def test_weights_and_biases_offline(data, tmp_path, monkeypatch):
     kept, = folder.glob("wandb/offline-run-*/*.wandb")
     content = kept.read_bytes()
     assert b"valid/mrr" in content and b"train/loss" in content
+
+
+def recipe_in_the_chapter(word):
+    "The code block of chapter 8e that names the word, as it is printed."
+    chapter = json.loads((Path(__file__).parents[1] / "nbs" / "08e_reporting.ipynb").read_text(encoding="utf-8"))
+    blocks = [block for cell in chapter["cells"] if cell["cell_type"] == "markdown"
+              for block in re.findall(r"```python\n(.*?)```", "".join(cell["source"]), re.S)]
+    return next(block for block in blocks if word in block)
+
+
+@pytest.mark.parametrize("real", [False, True], ids=["stand-in", "mlflow"])
+def test_the_recipe_for_mlflow_begins_and_ends_each_run(data, tmp_path, monkeypatch, real):
+    told = []
+    if real:
+        mlflow = pytest.importorskip("mlflow")
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        mlflow.set_tracking_uri((tmp_path / "mlruns").as_uri())
+    else:
+        stand_in = SimpleNamespace(
+            start_run=lambda run_name: told.append(run_name), log_params=lambda settings: told.append(settings["dim"]),
+            log_metrics=lambda figures, step: told.append((step, "loss" in figures)), end_run=lambda: told.append("end"))
+        monkeypatch.setitem(sys.modules, "mlflow", stand_in)
+    exec(recipe_in_the_chapter("mlflow"), space := {})
+    for name in ("one", "two"):
+        fit(data, *small(), tmp_path / name, quiet=True, report_to=space["MLflow"]())
+    if not real:
+        lines = [(step, True) for step in (0, 5, 10, 15, 20)]
+        assert told == ["one", 16, *lines, "end", "two", 16, *lines, "end"]
+        return
+    client = mlflow.MlflowClient()
+    for run in client.search_runs(["0"]):
+        assert run.info.run_name in ("one", "two") and run.info.status == "FINISHED" and run.data.params["dim"] == "16"
+        logged = {m.step: m.value for m in client.get_metric_history(run.info.run_id, "loss")}
+        assert logged == pytest.approx({r.step: r.loss for r in read_log(tmp_path / run.info.run_name)}, rel=1e-4)
+
+
+def test_the_recipe_for_trackio_reads_back_what_was_logged(data, tmp_path, monkeypatch):
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    pytest.importorskip("trackio")
+    exec(recipe_in_the_chapter("trackio"), space := {})
+    fit(data, *small(), tmp_path / "run", quiet=True, report_to=space["Trackio"]())
+    with closing(sqlite3.connect(tmp_path / "trackio" / "tofy.db")) as database:
+        rows = database.execute("select step, metrics from metrics where run_name = 'run' order by step").fetchall()
+    logged = {step: json.loads(told)["train/loss"] for step, told in rows}
+    assert logged == pytest.approx({r.step: r.loss for r in read_log(tmp_path / "run")}, rel=1e-4)

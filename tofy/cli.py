@@ -84,8 +84,8 @@ DataConfig, ModelConfig, TrainConfig = (light_class(*home) for home in (   # for
 SIZES = ("steps", "batch", "dim", "max_seq", "layers", "heads", "max_vocab")   # arguments too, in the notes' order
 Recipe = option("Settings to start from: tofy, jepa (targets in context), or notes (the original program).", str,
                 "tofy")
-Data = word("DATA", "A text file or table, a folder of them, hub:<id>[:config][:split+split], builtin[:N[:NAMES]] "
-            "(default: builtin), or - for standard input.")
+Data = word("DATA", "A text file or table, a folder or a 'pattern*' of them, hub:<id>[:config][:split+split], "
+            "builtin[:N[:NAMES]] (default: builtin), or - for standard input.")
 Tokenizer = option("A tokenizer.json: read its pieces instead of words. Replaces --tokens.", Path)
 
 
@@ -159,6 +159,8 @@ def train(
 
       tofy train my.txt --tokenizer tokenizer.json    # subword pieces
 
+      tofy train 'shards/*.txt' --cache cache --valid 10000    # larger than memory
+
       tofy train --resume --out runs/mine       # after Ctrl-C or a crash
 
       tofy train my.txt --epochs 5 --keep epochs    # eval runs/latent@STEP
@@ -191,10 +193,10 @@ def say_model(data: Any, plan: Any) -> None:
     from tofy.processes import check_room
     from tofy.sizing import learns_temperature, memory, parameters
     from tofy.training import SMALLER, suited_batch
-    shape, lengths = replace(plan.model, vocab_size=len(data.vocab)), data.train.lengths.double()
+    shape, n = replace(plan.model, vocab_size=len(data.vocab)), len(data.train)
     wanted = plan.train.batch or suited_batch(data.train)
-    batch = wanted if plan.train.replacement else max(min(wanted, len(lengths)), 1)
-    mean = max(round(lengths.mean().item()), 1) if len(lengths) else 1
+    batch = wanted if plan.train.replacement else max(min(wanted, n), 1)
+    mean = max(round(len(data.train.flat) / max(n, 1)), 1)
     count = sum(parameters(shape, learns_temperature(plan.train)).values())
     needed = sum(memory(shape, replace(plan.train, batch=batch), mean).values())
     if plan.train.device == "cpu":                               # a card computes in half precision, which takes less
@@ -821,6 +823,8 @@ def size(
     config: ConfigFile = None,
     tokenizer: Tokenizer = None,
     probe: option("Train this many seconds to estimate the time; 0: no estimate.", float, "2") = 2.,
+    decoder: flag("--decoder", "Foretell the laboratory's decoders instead; --max-vocab is the number of tokens, "
+                               "--max-seq the context.") = False,
     as_json: AsJson = False,
     given: dict[str, Any] = {},  # noqa: B006
 ) -> None:
@@ -833,12 +837,37 @@ def size(
       tofy size my.txt
 
       tofy size my.txt --dim 256 --layers 4 --steps 20000 --json
+
+      tofy size --decoder --batch 32 --max-vocab 8192     every preset of tofy lab train
     """
+    if decoder:
+        return size_decoders(dict(data=data, recipe=recipe, config=config, tokenizer=tokenizer), given, probe, as_json)
     from tofy.hub import source_data
     from tofy.sizing import advise
     plan = plan_for(recipe, config, named(given, data, tokenizer))
     advice = advise(source_data(plan.data), plan.model, plan.train, probe)
     show(advice.to_dict(), as_json, repr(advice))
+
+
+def size_decoders(beside: dict[str, Any], given: dict[str, Any], probe: float, as_json: bool) -> None:
+    "Print what each preset of a decoder needs, and last the shape that the options give."
+    from tofy.lab.decoder import PRESETS, preset
+    from tofy.lab.study import forecast_table, foretell
+    from tofy.lab.training import TextConfig
+    own = {"dim", "layers", "heads", "dropout", "positions", "rotary_base", "max_seq"}
+    of_steps = {"batch", "threads"}
+    if wrong := [name for name in (*(name for name, value in beside.items() if value is not None), *given)
+                 if name not in own | of_steps | {"max_vocab"}]:
+        raise UsageError(f"--decoder reads no text, so {', '.join(wrong)} cannot be given; "
+                         f"give {', '.join(sorted(own))}, max_vocab, batch or threads.")
+    changes = {dict(max_seq="context").get(name, name): value for name, value in given.items() if name in own}
+    vocab_size = given.get("max_vocab") or 8192
+    shapes = {name: preset(name, vocab_size=vocab_size) for name in PRESETS}
+    if changes:
+        shapes["yours"] = preset(vocab_size=vocab_size, **changes)
+    config = TextConfig(**dict(batch=32) | {name: given[name] for name in of_steps & given.keys()})
+    rows = foretell(shapes, config, probe)
+    show(dict(decoders=rows), as_json, forecast_table(rows))
 
 # %% ../nbs/16_cli.ipynb #36bb86ef
 def translate(argv: list[str]) -> list[str]:

@@ -34,7 +34,7 @@ from torch import Tensor
 from . import __file__ as package_file
 from .errors import RunError, UsageError
 from .settings import check, setting, settings_of, takes
-from .sources import as_source, exists, file_hash, fingerprint, folder_files, is_folder, kind_of, source_lines
+from .sources import as_source, exists, file_hash, fingerprint, folder_files, kind_of, several, source_lines
 from .vocab import NEWEST, PAD, SPECIALS, UNK, PieceRule, Vocab, make_vocab, token_rule, tokenize, vocab_hash
 
 # %% ../nbs/02_data.ipynb #5488274c
@@ -204,6 +204,17 @@ class _Intern(dict):
 # %% ../nbs/02_data.ipynb #4e07c140
 COLUMNS = dict(flat=np.int32, lengths=np.int32, rows=np.int64, digests=np.uint64)
 SPILL = 2**19   # with a folder: about the most tokens that are kept in memory
+SHARD = 2**20   # a text of more phrases is long: it is worked on shard by shard, each of so many phrases
+
+
+def shards(n: int) -> Iterator[slice]:
+    "Slices of at most SHARD that cover 0 … n."
+    yield from (slice(begin, min(begin + SHARD, n)) for begin in range(0, n, SHARD))
+
+
+def zeros(n: int, dtype: type, place: Path | None) -> np.ndarray:
+    "n zeros, in memory or mapped from a new file."
+    return np.zeros(n, dtype) if place is None or not n else np.memmap(place, dtype, "w+", shape=(n,))
 
 # %% ../nbs/02_data.ipynb #8b06728a
 @dataclass
@@ -278,20 +289,45 @@ def read_phrases(lines: Iterable[str],       # the rows of a phrase file
     return reading
 
 # %% ../nbs/02_data.ipynb #69c3d781
-def first_of_each(digests: np.ndarray,   # uint64 (phrases,)
-                 ) -> np.ndarray:        # bool (phrases,)
+PLACED = np.dtype([("digest", np.uint64), ("place", np.int64)])   # a digest, and which phrase has it
+
+
+def in_parts(digests: np.ndarray, folder: Path | None) -> Iterator[np.ndarray]:   # of PLACED
+    "The digests with their places, in parts; equal digests are in the same part, in their order."
+    n, many = len(digests), 16
+    if folder is None or n <= SHARD:
+        part = digests.view(np.uint8)[::8] % many
+        for k in range(many):
+            here = np.flatnonzero(part == k)
+            yield np.rec.fromarrays([digests[here], here], dtype=PLACED)
+        return
+    many = -(-2 * n // SHARD)
+    for block in shards(n):
+        part = (digests[block] % many).astype(np.int64)
+        here = part.argsort(kind="stable")
+        placed = np.rec.fromarrays([digests[block][here], here + block.start], dtype=PLACED)
+        for k, found in enumerate(np.split(placed, part[here].searchsorted(range(1, many)))):
+            with (folder / f"digests-{k}").open("ab") as file:
+                file.write(found.tobytes())
+    for k in range(many):
+        yield np.fromfile(path := folder / f"digests-{k}", PLACED)
+        path.unlink()
+
+
+def first_of_each(digests: np.ndarray,           # uint64 (phrases,)
+                  folder: Path | None = None,    # keep the marks of a long text in this folder; None: in memory
+                 ) -> np.ndarray:                # bool (phrases,)
     "True where a digest occurs for the first time."
-    first, part = np.zeros(len(digests), bool), digests.view(np.uint8)[::8] % 16
-    for k in range(16):
-        here = np.flatnonzero(part == k)
-        first[here[np.unique(digests[here], return_index=True)[1]]] = True
+    first = zeros(len(digests), bool, folder and folder / "first")
+    for part in in_parts(digests, folder):
+        first[part["place"][np.unique(part["digest"], return_index=True)[1]]] = True
     return first
 
 # %% ../nbs/02_data.ipynb #6e440f8d
 @dataclass
 class DataConfig:
     "Where phrases come from, and how they are read."
-    source: str | Path | Iterable = setting("builtin", "A text file or table, a folder of them, "
+    source: str | Path | Iterable = setting("builtin", "A text file or table, a folder or a 'pattern*' of them, "
                                             "hub:<id>[:config][:split+split], builtin[:N[:NAMES]], - for standard "
                                             "input, or (in Python) phrases.", group="Text")
     max_vocab: int = setting(4000, "Maximum size of the vocabulary, with the three special tokens.",
@@ -371,19 +407,43 @@ def n_heldout(n: int, valid: float) -> int:
     return min(max(round(n * valid), 100 if n >= 1000 else 1), n - 1)
 
 # %% ../nbs/02_data.ipynb #8b51a385
+def some_of(n: int, k: int, seed: int) -> Tensor:   # int64 (k,)
+    "k different numbers below n, in ascending order."
+    generator = torch.Generator().manual_seed(seed)
+    if n <= SHARD or 2 * k > n:
+        return torch.randperm(n, generator=generator)[:k].sort().values
+    found = torch.zeros(0, dtype=torch.long)
+    while len(found) < k:
+        found = torch.cat([found, torch.randint(n, (k - len(found),), generator=generator)]).unique()
+    return found
+
+
+def units(first: Tensor, rows: np.ndarray | None) -> Iterator[tuple[Tensor, Tensor]]:
+    "Shard by shard: the places of the marked phrases, and the number of the phrase or, with `rows`, of its row."
+    before, last = 0, -1
+    for block in shards(len(first)):
+        place = block.start + first[block].nonzero()[:, 0]
+        row = place if rows is None else torch.from_numpy(rows[place.numpy()])
+        number = before - 1 + row.diff(prepend=torch.tensor([last])).bool().cumsum(0)
+        if len(row):
+            before, last = int(number[-1]) + 1, int(row[-1])
+            yield place, number
+
+
 def draw_heldout(first: Tensor,                    # bool (phrases,): not a duplicate
                  valid: float,                     # share or count
                  seed: int = 0,
-                 rows: np.ndarray | None = None,   # int64 (phrases,): phrases of one row stay together
+                 rows: np.ndarray | None = None,   # int64 (phrases,), ascending: phrases of one row stay together
+                 folder: Path | None = None,       # keep the mask in this folder; None: in memory
                 ) -> Tensor:                       # bool (phrases,)
     "Draw phrases to hold out from those marked in `first`, and return their mask; phrases of one row stay together."
-    n, of = int(first.sum()), slice(None)
-    if rows is not None:
-        found, of = torch.from_numpy(rows[first.numpy()]).unique(return_inverse=True)
-        n = len(found)
-    chosen = torch.zeros(n, dtype=torch.bool)
-    chosen[torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_heldout(n, valid)]] = True
-    return torch.zeros(len(first), dtype=torch.bool).masked_scatter_(first, chosen[of])
+    n = int(first.sum()) if rows is None else max((int(number[-1]) for _, number in units(first, rows)), default=-1) + 1
+    chosen = some_of(n, n_heldout(n, valid), seed)
+    held = as_tensor(zeros(len(first), bool, folder and folder / "held"))
+    for place, number in units(first, rows):
+        nearest = torch.searchsorted(chosen, number).clamp(max=max(len(chosen) - 1, 0))
+        held[place[chosen[nearest] == number] if len(chosen) else place[:0]] = True
+    return held
 
 # %% ../nbs/02_data.ipynb #1a4eec6b
 def with_responses(lines: Iterable[str],
@@ -434,18 +494,21 @@ def read_data(settings: dict,               # the arguments of `load_data`
     n_own, n_said = len(reading.column("lengths")), len(said.lengths) if said else 0
     reading.report.clear()                                       # the report is about the training text only
     read_phrases(with_responses(source_lines(source, column=column), said, how), into=reading, **how)
-    first = torch.from_numpy(first_of_each(reading.column("digests")))
+    first = as_tensor(first_of_each(reading.column("digests"), folder))
     found = int(first[n_own:].sum())
     if not found:
         raise UsageError(nothing_to_learn(source, reading.report))
     reading.report["duplicates"] = len(first) - n_own - found
     if own_file:
-        is_valid = first & (torch.arange(len(first)) < n_own)
+        is_valid = as_tensor(zeros(len(first), bool, folder and folder / "held"))
+        is_valid[:n_own] = first[:n_own]
     else:
         rows = reading.column("rows") if how["split"] == "windows" else None
-        is_valid = draw_heldout(first, valid, settings["seed"], rows)
+        is_valid = draw_heldout(first, valid, settings["seed"], rows, folder)
+    for block in shards(len(first)):
+        first[block] &= ~is_valid[block]                         # from here on: those to train on
     answers = said and a_phrase(said, reading, n_own, n_said)
-    return number(reading, first & ~is_valid, is_valid, settings, folder, answers)
+    return number(reading, first, is_valid, settings, folder, answers)
 
 # %% ../nbs/02_data.ipynb #09299762
 def numbered(reading: Reading, vocab: Vocab) -> Phrases:
@@ -455,12 +518,19 @@ def numbered(reading: Reading, vocab: Vocab) -> Phrases:
     return Phrases(ids[torch.tensor(reading.flat, dtype=torch.long)], offsets)
 
 # %% ../nbs/02_data.ipynb #562a153b
+def begins(lengths: np.ndarray, folder: Path | None) -> Tensor:   # int64 (phrases + 1,)
+    "Where each phrase begins, and where the last one ends."
+    found = zeros(len(lengths) + 1, np.int64, folder and folder / "begins")
+    for block in shards(len(lengths)):
+        found[block.start + 1:block.stop + 1] = found[block.start] + lengths[block].cumsum(dtype=np.int64)
+    return as_tensor(found)
+
+
 def number(reading: Reading, is_train: Tensor, is_valid: Tensor, settings: dict, folder: Path | None = None,
            said: Phrases | None = None) -> Data:
     "Count the training words, give every word its final id, and separate training from held-out phrases."
-    offsets = torch.zeros(len(is_train) + 1, dtype=torch.long)
-    torch.cumsum(as_tensor(reading.column("lengths")), 0, out=offsets[1:])
-    raw, words = Phrases(as_tensor(reading.column("flat")), offsets), list(reading.words)
+    raw = Phrases(as_tensor(reading.column("flat")), begins(reading.column("lengths"), folder))
+    words = list(reading.words)
     counts = torch.zeros(len(words), dtype=torch.long)
     for piece in chain(raw.pieces(is_train), said.pieces(is_train) if said is not None else ()):
         counts.index_add_(0, piece.flat, torch.ones(len(piece.flat), dtype=torch.long))
@@ -487,13 +557,13 @@ def load_data(*args: Any, **settings: Any) -> Data:
 
 # %% ../nbs/02_data.ipynb #ee8d68b8
 def text_bytes(path: Path) -> int:
-    "The size of a text file, or of all text files in a folder, in bytes."
-    return sum(file.stat().st_size for file in (folder_files(path) if is_folder(path) else [path]))
+    "The size of a text file, or of all text files in a folder or of a pattern, in bytes."
+    return sum(file.stat().st_size for file in (folder_files(path) if several(path) else [path]))
 
 
 def origin_of(source: object) -> dict | None:
     "Where a text file or folder lies, its size in bytes, and its SHA-256; None for any other source."
-    if not isinstance(source, (str, Path)) or not (exists(Path(source)) or is_folder(Path(source))):
+    if not isinstance(source, (str, Path)) or not (exists(Path(source)) or several(Path(source))):
         return None
     path = Path(source).resolve()
     return dict(path=str(path), bytes=text_bytes(path), sha256=fingerprint(path))
@@ -502,7 +572,7 @@ def origin_of(source: object) -> dict | None:
 def is_text_of(path: Path, told: Mapping[str, Any]) -> bool:   # told: from `origin_of`
     "Whether a path holds the text that a run was trained on."
     with suppress(UsageError):
-        there = exists(path) or is_folder(path)
+        there = exists(path) or several(path)
         return there and text_bytes(path) == told["bytes"] and fingerprint(path) == told["sha256"]
     return False
 
@@ -565,6 +635,9 @@ def data_warnings(data: Data) -> list[str]:
         found.append(f"There is too little to learn from ({len(data.train)} phrases); a model needs thousands.")
     if not (data.valid.flat >= len(SPECIALS)).any():
         found.append("No held-out phrase has a known word, so nothing will show whether the model learns or memorises.")
+    if len(data.heldout) > SHARD:
+        found.append(f"{len(data.heldout):,} held-out phrases are kept in memory as text; a count such as --valid "
+                     "10000 is enough.")
     if n_words < 2:
         found.append("The text has only one distinct word: every blank has the same answer; there is nothing to learn.")
     if data.vocab.unit == "pieces" and len(data.vocab) == data.settings["max_vocab"] and data.vocab.counts[UNK]:
@@ -587,17 +660,59 @@ class Epoch(Sequence):
             rows = rows[self.lengths[rows].argsort(stable=True)]
         return rows[place * self.batch:(place + 1) * self.batch]
 
-# %% ../nbs/02_data.ipynb #bba73039
-def epoch_batches(lengths: Tensor,      # (phrases,)
-                  batch: int,           # phrases per batch
-                  seed: int = 0,
-                  epoch: int = 0,
-                  pool: int = 32,       # batches that are sorted together; 1 = no bucketing
-                 ) -> Epoch:            # phrase numbers of each batch
-    "Batches of phrase numbers: every phrase once, with others of similar length; (seed, epoch) fixes the order."
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+
+def shuffled(lengths: Tensor, batch: int, key: int, pool: int) -> Epoch:
+    "The batches of phrases with these lengths, in an order that `key` fixes."
+    generator = torch.Generator().manual_seed(key)
     order = torch.randperm(len(lengths), generator=generator)
     return Epoch(lengths.int(), order, torch.randperm(-(-len(order) // batch), generator=generator), batch, pool)
+
+# %% ../nbs/02_data.ipynb #9e136fcc
+RUN = 2**14   # phrases of a long text that follow each other and stay together in a shard
+
+
+class LongEpoch(Sequence):
+    "The batches of an epoch of a long text, shard by shard; only the order of the current shard is in memory."
+    def __init__(self, phrases: Phrases | Tensor, batch: int, key: int, pool: int):
+        n, self.run = len(phrases), batch * -(-RUN // batch)                # whole batches
+        self.phrases, self.batch, self.key, self.pool, self.now = phrases, batch, key, pool, -1
+        order = torch.randperm(-(-n // self.run), generator=torch.Generator().manual_seed(key))
+        self.parts = order.split(max(SHARD // self.run, 1))                 # the runs of each shard
+        last = (n - 1) % self.run + 1 - self.run                            # what the last run lacks, at most 0
+        sizes = [len(part) * self.run + last * int((part == len(order) - 1).any()) for part in self.parts]
+        self.ends = torch.tensor([-(-size // batch) for size in sizes]).cumsum(0)
+
+    def __len__(self) -> int: return int(self.ends[-1])
+
+    def __getitem__(self, i: int) -> Tensor:
+        if not 0 <= i < len(self):
+            raise IndexError(i)
+        shard = int(torch.searchsorted(self.ends, i, right=True))
+        if shard != self.now:
+            self.open(shard)
+        return self.rows[self.batches[i - (int(self.ends[shard - 1]) if shard else 0)]]
+
+    def open(self, number: int) -> None:
+        "Work out the phrases of a shard and their order."
+        n = len(self.phrases)
+        self.rows = torch.cat([torch.arange(r, min(r + self.run, n)) for r in (self.parts[number] * self.run).tolist()])
+        of = self.phrases
+        lengths = of.lengths_of(self.rows) if isinstance(of, Phrases) else of[self.rows]
+        self.batches = shuffled(lengths, self.batch, (self.key * 1_000_003 + number + 1) % 2**63, self.pool)
+        self.now = number
+
+# %% ../nbs/02_data.ipynb #bba73039
+def epoch_batches(phrases: Phrases | Tensor,   # or their lengths, (phrases,)
+                  batch: int,                  # phrases per batch
+                  seed: int = 0,
+                  epoch: int = 0,
+                  pool: int = 32,              # batches that are sorted together; 1 = no bucketing
+                 ) -> Sequence[Tensor]:        # phrase numbers of each batch
+    "Batches of phrase numbers: every phrase once, with others of similar length; (seed, epoch) fixes the order."
+    key = seed * 1_000_003 + epoch
+    if len(phrases) > SHARD:
+        return LongEpoch(phrases, batch, key, pool)
+    return shuffled(phrases.lengths if isinstance(phrases, Phrases) else phrases, batch, key, pool)
 
 # %% ../nbs/02_data.ipynb #2f8cda68
 def padding_share(lengths: Tensor, batches: Sequence[Tensor]) -> float:
@@ -617,7 +732,7 @@ def cache_place(cache: Path,      # the folder of all caches
     code = [file_hash(Path(package_file).with_name(f"{name}.py")) for name in sources]
     key = hashlib.sha256(json.dumps([code, kinds, settings | texts], default=repr).encode()).hexdigest()
     name = re.sub(r"[^\w.-]+", "-", Path(settings["source"]).stem).strip("-")
-    return cache / f"{name[:40]}-{key[:16]}"
+    return cache / f"{name[:40] or 'text'}-{key[:16]}"
 
 # %% ../nbs/02_data.ipynb #c726bc2c
 SUMS = "SHA256SUMS"
@@ -697,8 +812,8 @@ def cached_data(cache: Path, settings: dict) -> Data:
             whole = Path(work) / "whole"
             whole.mkdir()
             save_data(read_data(settings, whole), whole)
-            for name in COLUMNS:
-                (whole / name).unlink()
+            for path in set(whole.iterdir()) - {whole / name for name in (SUMS, *PARTS_OF_CACHE)}:
+                path.unlink()
             if not place.is_dir():                               # or another process was faster
                 whole.rename(place)
     except OSError as error:

@@ -6,6 +6,8 @@
 __all__ = ['whole', 'rows', 'fetch', 'resolve', 'load_source']
 
 # %% ../nbs/02a_hub.ipynb #111ad5fc
+import json
+import logging
 import os
 import re
 import shutil
@@ -72,6 +74,7 @@ def parse_hub(
 def cache_file(
     hub: HubId,                  # what is asked for
     folder: str | Path = "data", # where the phrase files are kept
+    ending: str = ".txt",        # of the file's name
 ) -> Path:                       # `folder/cached_<id>….txt`
     "The path of the local phrase file of a data set; each choice of configuration, splits and column has its own."
     name = f"cached_{hub.id.replace('/', '--')}"
@@ -84,7 +87,7 @@ def cache_file(
     if len(name) > 200:
         raise UsageError(f"The file name {name[:40]}… would be too long: "
                          "choose fewer splits, or a column with a shorter name.")
-    return Path(folder) / f"{name}.txt"
+    return Path(folder) / f"{name}{ending}"
 
 # %% ../nbs/02a_hub.ipynb #b389c59e
 def one_line(
@@ -109,6 +112,7 @@ class Counts:
 def write_lines(
     cells: Iterable[object],  # the column: texts, lists of texts, or anything else
     out: TextIO,              # where the lines go
+    form: Callable[[str], str] = one_line,   # makes the line of a text, or an empty one
 ) -> Counts:
     "Write each text on a line of its own, and count rows, lines and skipped values."
     rows = lines = skipped = 0
@@ -116,7 +120,7 @@ def write_lines(
         rows += 1
         values = cell if isinstance(cell, (list, tuple)) and cell else [cell]
         for value in values:
-            line = one_line(value) if isinstance(value, str) else ""
+            line = form(value) if isinstance(value, str) else ""
             if line:
                 out.write(line + "\n")
                 lines += 1
@@ -435,11 +439,12 @@ def fetch(
     root: str | Path | None = None, # a folder to use instead of the Hub; None: the Hub
     process_rank: int = 0,                  # the number of this process, if there are several
     all_gather: Callable[[object], list] = lambda value: [value],   # for several processes: see `write_together`
+    form: Callable[[str], str] = one_line,  # makes the line of a text; `as_json` keeps its line breaks
 ) -> Path:                          # the phrase file, one phrase per line
     "The path of a data set's phrase file; the file is made if it does not exist yet."
     hub = source if isinstance(source, HubId) else parse_hub(source)
     hub = hub if column is None else replace(hub, column=column)
-    path = cache_file(hub, folder)
+    path = cache_file(hub, folder, ".txt" if form is one_line else ".jsonl")
     there = all_gather(path.is_file() and path.stat().st_size > 0)    # the first process decides
     if there[0]:
         return path
@@ -451,7 +456,7 @@ def fetch(
             _must_hold_text(counts, hub, columns[0])
         else:
             with whole(path) as out:
-                counts = write_lines((cell for cell, in rows(parts, columns, progress)), out)
+                counts = write_lines((cell for cell, in rows(parts, columns, progress)), out, form)
                 _must_hold_text(counts, hub, columns[0])
     except OSError as err:
         why = err.strerror or err
@@ -460,6 +465,24 @@ def fetch(
         read = f"configuration {parts[0].config_name!r}, column {columns[0]!r}"
         print(f"{hub} ({read}): {counts} → {path.name}", file=sys.stderr)
     return path
+
+# %% ../nbs/02a_hub.ipynb #d0c50001
+def as_json(text: str) -> str:
+    "The text as a line of JSON, which keeps its line breaks; empty for a blank text."
+    return json.dumps(text, ensure_ascii=False) if text.strip() else ""
+
+
+def fetch_documents(source: str, column: str | None = None) -> Path:
+    "The path of a data set's documents, a line of JSON each; its phrases, if the Hub is away and only they are there."
+    try:
+        return fetch(source, column, form=as_json)
+    except RunError:
+        hub = parse_hub(source)
+        phrases = cache_file(hub if column is None else replace(hub, column=column))
+        if not phrases.is_file():
+            raise
+        logging.getLogger("tofy").warning("The Hub does not answer; %s is read, which has a line a text.", phrases)
+        return phrases
 
 # %% ../nbs/02a_hub.ipynb #42cc2624
 def resolve(

@@ -79,6 +79,13 @@ class Muon(torch.optim.Optimizer):
             for (piece, _), way in zip(moves, orthogonal(torch.stack([way for _, way in moves]))):
                 piece.sub_(way, alpha=self.SIZE * lr * max(shape)**.5)
 
+    def add_param_group(self, param_group: dict) -> None:
+        "Weights that are added later are moved by AdamW."
+        if not self.param_groups:
+            return super().add_param_group(param_group)
+        self.adamw.add_param_group(param_group)
+        self.param_groups.append(self.adamw.param_groups[-1])
+
     def ahead(self, weight: Tensor) -> Tensor:
         "The way that the mean of the last gradients goes, a little further on."
         gradient, state = weight.grad, self.state[weight]

@@ -61,7 +61,8 @@ def in_matrices(dim: int, config: ModelConfig) -> int:
 def moved_by_muon(config: ModelConfig, train: TrainConfig) -> int:
     "Weights of which the optimizer keeps one mean, not two: the matrices, if Muon moves them."
     D, W = config.dim, query_width(config)
-    predictor = 2 * D * W + in_matrices(W, config) if W else {"identity": 0, "linear": 1, "mlp": 2}[config.predictor] * D * D
+    square = {"identity": 0, "linear": 1, "mlp": 2, "queries": 0}[config.predictor] * D * D
+    predictor = square + (2 * D * W + in_matrices(W, config)) * bool(W)
     return (config.layers * in_matrices(D, config) + predictor) * (train.optimizer == "muon")
 
 

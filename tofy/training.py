@@ -203,7 +203,7 @@ class LatentRun(Run):
             return torch.randint(len(phrases), (c.batch,), generator=self.generator)
         number, place = divmod(self.step, -(-len(phrases) // c.batch))
         if self.epoch[0] != number:
-            self.epoch = number, epoch_batches(phrases.lengths, c.batch, c.seed, number)
+            self.epoch = number, epoch_batches(phrases, c.batch, c.seed, number)
         return self.epoch[1][place]
 
     @cached_property

@@ -187,7 +187,7 @@ def train(
 
       tofy lab train stdlib --tokenizer bpe --vocab-size 2000 --preset small --steps 5000
 
-      tofy lab train --config runs/book/run.toml --out runs/again
+      tofy lab train --config runs/book/run.toml --out runs/again    in [train] it may say epochs = 5
 
       tofy lab train --resume --out runs/book           after Ctrl-C or a crash
 
@@ -198,7 +198,7 @@ def train(
     Stands for, in the notes: init --embedding-degree 64 --num-layers 4, then train --steps 5000; train.py --config FILE
     """
     from tofy.checkpoint import make_run_folder, no_empty_folder
-    from tofy.lab.training import TextRun
+    from tofy.lab.training import TextRun, epochs_in
     given = given | (dict(source=data) if data else {})
     named = {name: value for name, value in dict(preset=preset, start_from=start_from, config=config).items() if value}
     with no_empty_folder(out):
@@ -210,7 +210,9 @@ def train(
             job = begun_with(start_from, given, named)
         else:
             job = planned(preset, config, given)
-        if epochs:
+        if epochs is None and config and not given.keys() & {"steps", "seconds"}:
+            epochs = epochs_in(config)
+        if epochs is not None:
             texts, model, settings = job
             job = texts, model, in_epochs(settings, texts, shape_of(model), epochs, given)
         with noted(out, note):
@@ -308,9 +310,10 @@ def check_resume(given: dict[str, Any], named: dict[str, Any], out: Path) -> Non
 
 def same_tokenizer(path: str, out: Path) -> bool:
     "Whether a tokenizer file is the run's own."
-    from tofy.lab.tokenizers import fingerprint, load_tokenizer
+    from tofy.lab.tokenizers import fingerprint, load_tokenizer, reserved_tokens
     try:
-        return fingerprint(load_tokenizer(path)) == fingerprint(load_tokenizer(out))
+        own = load_tokenizer(out)                                # the run may have added marks to the file's tokens
+        return fingerprint(load_tokenizer(path, len(reserved_tokens(own)))) == fingerprint(own)
     except (TofyError, OSError):                                 # the name of a kind, for one
         return False
 
@@ -339,10 +342,11 @@ def show_run(data, config, out: Path, as_json: bool, epochs: float | None = None
     from tofy.checkpoint import measured, read_records
     from tofy.lab.training import TextRecord, text_baselines, validation_table
     log = read_records(out, TextRecord)
-    say(validation_table(log))
+    baselines = text_baselines(data)
+    say(validation_table(log, baselines))
     say_epochs(log, epochs, config.keep)
     best = min(measured(log, "valid_loss"), key=lambda r: r.valid_loss, default=None)
-    result = dict(out=str(out), baselines=text_baselines(data))
+    result = dict(out=str(out), baselines=baselines)
     if best:
         result |= {k: getattr(best, k) for k in ("step", "seconds", "valid_loss", "perplexity", "bits_per_byte")}
         add_verdict(out, result["baselines"] | dict(model=best.valid_loss))
@@ -395,6 +399,7 @@ def loss(
     folder: Folder = RUN,
     data: Annotated[str | None, typer.Argument(metavar="[DATA]", help="Default: the run's held-out text.")] = None,
     limit: option("Measure at most this many windows, evenly spread.", default="all", least=1) = None,
+    by_length: flag("--by-length", "Also print the loss by the number of tokens read before.") = False,
     delimiter: Delimiter = None,
     column: Column = None,
     as_json: AsJson = False,
@@ -407,6 +412,8 @@ def loss(
 
       tofy lab loss runs/book other.txt --limit 500 --json
 
+      tofy lab loss runs/book --by-length
+
     Stands for, in the notes: loss --limit 500
     """
     from tofy.lab.training import load_run, measure_loss, read_documents
@@ -414,7 +421,7 @@ def loss(
     writer = load_decoder(folder)
     if data is None:
         texts = load_run(folder, vouched=True)[0]
-        figures = measure_loss(writer, texts.valid, texts.valid_bytes, limit)
+        stream, size = texts.valid, texts.valid_bytes
         text = f"the run's own held-out text, from {texts.settings['source']}"
         if "path" in texts.origin:
             text += f" ({writer.about.get('text', texts.origin)['path']} when it was trained)"
@@ -423,12 +430,32 @@ def loss(
         from tofy.lab.training import join
         found = list(read_documents(data, delimiter, column).values())
         size = sum(len(text.encode()) for text in found)
-        figures = measure_loss(writer, join(encode_texts(writer.tokenizer, found)), size, limit)
-        text = data
-    show(figures | dict(text=text), as_json,
-         f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
-                           f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\n"
-                           f"measured on {text}")
+        stream, text = join(encode_texts(writer.tokenizer, found)), data
+    figures = measure_loss(writer, stream, size, limit) | dict(text=text)
+    words = (f"loss {figures['loss']:.4f} nats a token over {figures['tokens']:,} tokens, "
+             f"perplexity {figures['perplexity']:.2f}, {figures['bits_per_byte']:.3f} bits a byte\nmeasured on {text}")
+    if by_length:
+        figures |= dict(by_length=(bins := lengths_of(writer, stream, limit)))
+        words += length_table(bins)
+    show(figures, as_json, words)
+
+
+def lengths_of(writer: Any, stream: Any, limit: int | None) -> list[dict[str, float]]:
+    "The mean loss by the number of tokens read before the predicted one, a dict for each range of lengths."
+    from tofy.lab.stretches import loss_by_place
+    found = [part._asdict() for part in loss_by_place(writer.model, stream, None, limit)]
+    return [part | dict(error=None if math.isnan(part["error"]) else part["error"]) for part in found]
+
+
+def length_table(bins: list[dict[str, float]]) -> str:
+    "These losses as a text table; an error of one prediction alone is not known."
+    rows = [f"\n{'tokens before':>15} {'loss':>10} {'+-':>8} {'predictions':>12}"]
+    for part in bins:
+        shortest, longest = part["shortest"], part["longest"]
+        span = str(shortest) if shortest == longest else f"{shortest} to {longest}"
+        error = "" if part["error"] is None else f"{2 * part['error']:.4f}"
+        rows.append(f"{span:>15} {part['mean']:10.4f} {error:>8} {part['n']:12,}")
+    return "\n".join([*rows, "+-: two standard errors; the places of one window are counted as if independent."])
 
 
 @app.command()
@@ -501,13 +528,8 @@ def grid(
 
     Stands for, in the notes: infer, once for each checkpoint
     """
-    from tofy.history import checkpoints
     from tofy.lab.writing import Sampling, load_decoder, write_grid
-    every = [name for folder in folders for name in (
-        checkpoints(str(folder)[:-4]) if str(folder).endswith("@all") and not folder.is_dir() else [str(folder)])]
-    if not every:
-        raise UsageError(f"{folders[0]} names no kept checkpoint; train with --keep.")
-    writers = {name: load_decoder(name) for name in every}
+    writers = {name: load_decoder(name) for name in every_checkpoint(folders)}
     made = write_grid(writers, prompt or ["\n"], tokens, Sampling(temperature, seed=seed))
     rows = [dict(prompt=row[0].prompt) | {name: w.text for name, w in zip(made.names, row)} for row in made.rows]
     show(dict(rows=rows), as_json, repr(made))
@@ -537,8 +559,19 @@ def flat(table: dict) -> dict:
     rows = {k: v for k, v in table.items() if not isinstance(v, dict)}
     return rows | {k: v for nested in table.values() if isinstance(nested, dict) for k, v in nested.items()}
 
+
+def every_checkpoint(folders: list[Path]) -> list[str]:
+    "The names of the decoders in these folders, with all kept checkpoints of RUN in place of RUN@all."
+    from tofy.history import checkpoints
+    every = [name for folder in folders for name in (
+        checkpoints(str(folder)[:-4]) if str(folder).endswith("@all") and not folder.is_dir() else [str(folder)])]
+    if not every:
+        raise UsageError(f"{folders[0]} names no kept checkpoint; train with --keep.")
+    return every
+
 # %% ../../nbs/lab/09_lab_cli.ipynb #7c6e9dd5
-Name = Annotated[str, typer.Argument(metavar="NAME", help="words, actions, addition, sequence, sequence2 or stories.")]
+Name = Annotated[str, typer.Argument(metavar="NAME",
+                                     help="words, actions, addition, sequence, sequence2, stories or tales.")]
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #79c231b1
 @app.command()
@@ -552,20 +585,25 @@ def data(
 ) -> None:
     """Write a synthetic text that follows a rule, and print the lowest loss that a model can reach on it.
 
-    Example:
+    Of tales, a story with a title, --lines counts the stories.
+
+    Examples:
 
       tofy lab data words --lines 10000 --output words.txt
+
+      tofy lab data tales --lines 12000                 enough for a tokenizer of 10,000 tokens
     """
     from tofy.checkpoint import write_new
-    from tofy.lab.synthetic import data_set
-    task, path = data_set(name), output or Path(f"{name}.txt")
+    from tofy.lab.synthetic import SETS
+    from tofy.lab.tales import text_named
+    task, path = text_named(name), output or Path(f"{name}.txt")
     write_new(path, task.text(lines, seed).encode(), overwrite)
     law = task.law()
     show(dict(output=str(path), lines=lines, characters=path.stat().st_size, unigram=law.unigram, floor=law.floor),
          as_json, f"{lines:,} lines in {path}. Letter frequencies alone give a loss of {law.unigram:.3f} nats a "
                   f"character, the rule {law.floor:.3f}.\nTrain on it: "
-                  f"{command_line('tofy', 'lab', 'train', path, '--out', Path('runs') / name)}\n"
-                  f"or with settings that work: tofy lab exam {name}")
+                  f"{command_line('tofy', 'lab', 'train', path, '--out', Path('runs') / name)}"
+                  + (f"\nor with settings that work: tofy lab exam {name}" if name in SETS else ""))
 
 
 @app.command()
@@ -601,22 +639,38 @@ def score(
 ) -> None:
     """Check what a decoder writes against the rule of the synthetic text it was trained on; exit code 1 if it fails.
 
-    Example:
+    RUN@all marks each kept checkpoint, a line each; the last one decides.
+
+    Examples:
 
       tofy lab score words runs/words --lines 1000
+
+      tofy lab score tales runs/tales@all
 
     Stands for, in the notes: the tables of right and wrong per action, each passed above 70%
     """
     from tofy.lab.exams import COURSES, sit_exam
-    from tofy.lab.synthetic import data_set
+    from tofy.lab.tales import text_named
     from tofy.lab.writing import Sampling, load_decoder
-    data_set(name)
-    how = COURSES[name].how if temperature is None else Sampling(temperature)
-    found = sit_exam(load_decoder(folder), name, lines, how=how)
-    rows = {row: dict(right=right, asked=asked, passed=found.passes(row)) for row, (right, asked) in found.rows.items()}
-    show(dict(passed=found.passed, rows=rows), as_json, f"{found}\n{'Passed' if found.passed else 'Not passed'}.")
+    task, names = text_named(name), every_checkpoint([folder])
+    own = COURSES[name].how if name in COURSES else None
+    how = own if temperature is None else Sampling(temperature)
+    marks = {one: sit_exam(load_decoder(one), task, lines, how=how) for one in names}
+    found = marks[names[-1]]
+    rows = [{row: dict(right=right, asked=asked, passed=one.passes(row)) for row, (right, asked) in one.rows.items()}
+            for one in marks.values()]
+    result = dict(passed=found.passed, rows=rows[-1]) | (dict(checkpoints=dict(zip(names, rows))) if rows[1:] else {})
+    text = str(found) if len(names) == 1 else marks_table(marks)
+    show(result, as_json, f"{text}\n{'Passed' if found.passed else 'Not passed'}.")
     if not found.passed:
         raise typer.Exit(1)
+
+
+def marks_table(marks: dict[str, Any]) -> str:
+    "The shares of several decoders that were right, a line for each decoder and a column for each row of its marks."
+    wide, rows = max(map(len, marks)), list(next(iter(marks.values())).rows)
+    lines = [f"{name:{wide}}" + "".join(f"{found.share(row):14.1%}" for row in rows) for name, found in marks.items()]
+    return "\n".join([" " * wide + "".join(f"{row:>14}" for row in rows), *lines])
 
 # %% ../../nbs/lab/09_lab_cli.ipynb #fabf9470
 Start = Annotated[str, typer.Option(help="identity: the outputs stay as they are at first; or random.")]

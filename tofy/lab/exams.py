@@ -15,7 +15,7 @@ import torch
 from .. import checkpoint as store
 from ..errors import UsageError
 from .decoder import DecoderConfig
-from .synthetic import Score, data_set
+from .synthetic import DataSet, Score, data_set
 from .training import TextConfig, TextRecord, TextRun, load_texts, train
 from .writing import Sampling, Writer, continue_rows
 
@@ -36,14 +36,14 @@ def continue_texts(writer: Writer,
 
 # %% ../../nbs/lab/03a_exams.ipynb #60aee611
 def sit_exam(writer: Writer,
-             name: str,                      # of the text: words, actions, …
+             name: str | DataSet,            # the text, or its name: words, actions, …
              lines: int = 1000,              # mark about this many lines, if the text is marked by lines
              rows: int = 50,                 # number of prompts
              how: Sampling | None = None,    # default: temperature 1, the model's own probabilities
              seed: int = 1,                  # draws the prompts
             ) -> Score:
     "Let a decoder continue prompts from the synthetic text `name`, and score what it writes by that text's rule."
-    task = data_set(name)
+    task = name if isinstance(name, DataSet) else data_set(name)
     prompts = task.prompts(rows, seed)
     text = "".join(prompts)
     line = task.law().length * len(writer.tokenizer.encode(text)) / len(text)              # tokens, on average

@@ -242,15 +242,19 @@ def show_middle(ids: Tensor, marks: Marks) -> Tensor:
 def batch_with_middles(documents: Phrases, examples: Examples,
                        geometric_p: float, marks: Marks, generator: Generator,
                       ) -> tuple[Tensor, Tensor]:   # inputs, targets int64 (B,T): up to four tokens longer
-    "Like `batch`, but in some of the windows a random middle is hidden: it is moved to the end."
-    if bool((examples.asked < examples.length).any()):
-        raise UsageError("With hidden middles, all tokens of a window are predicted; choose windows that don't overlap "
-                         "(stride = context).")
-    begins = documents.offsets[examples.document] + examples.start
-    rows = [hide_middle(documents.flat[i:i + n + 1].long(), geometric_p, marks, generator)
-            for i, n in zip(begins.tolist(), examples.length.tolist())]
-    inputs = torch.nn.utils.rnn.pad_sequence([row[:-1] for row in rows], batch_first=True)
-    return inputs, torch.nn.utils.rnn.pad_sequence([row[1:] for row in rows], batch_first=True, padding_value=IGNORED)
+    "Like `batch`, but in some of the examples a random middle is hidden: it is moved to the end, and asked for, too."
+    begins, inputs, targets = documents.offsets[examples.document] + examples.start, [], []
+    signs = Marks(-1, -2, -3, -4)
+    for i, n, asked in zip(begins.tolist(), examples.length.tolist(), examples.asked.tolist()):
+        places = hide_middle(torch.arange(n + 1), geometric_p, signs, generator)           # where each token stood
+        row = torch.where(places < 0, torch.tensor([0, *marks])[-places.clamp(max=0)],
+                          documents.flat[i:i + n + 1].long()[places.clamp(min=0)])
+        middle = (places == signs.middle).cumsum(0) - (places == signs.middle).long()       # 1 behind the mark
+        wanted = (places > n - asked) | (middle > 0) | torch.tensor(asked == n)             # as before, and the middle
+        inputs.append(row[:-1])
+        targets.append(row.masked_fill(~wanted, IGNORED)[1:])
+    pad = torch.nn.utils.rnn.pad_sequence
+    return pad(inputs, batch_first=True), pad(targets, batch_first=True, padding_value=IGNORED)
 
 # %% ../../nbs/lab/04_prefixes.ipynb #ae052d55
 class Bin(NamedTuple):

@@ -35,6 +35,11 @@ class Stretches(TextData):
     geometric_p: float = 1.        # the probability that no middle is hidden; 1.0 = never hide one
     marks: Marks | None = None     # the tokens around a hidden middle
 
+    def __repr__(self) -> str:
+        index = self.index.lengths.nbytes + self.index.first.nbytes
+        return (f"{super().__repr__()[:-1]}, cut into {len(self.index):,} {type(self.index).__name__.lower()}, which "
+                f"{index:,} bytes number)")
+
     @cached_property
     def documents(self) -> Phrases: return documents_of(self.train)[0]
 
@@ -69,9 +74,8 @@ def ask_by(data: TextData,
            geometric_p: float = 1.,      # the probability that no middle is hidden; 1.0 = never hide one
           ) -> Stretches:
     "Cut the training text into numbered windows or prefixes; with `geometric_p` < 1, some have a hidden middle."
-    if examples not in ("windows", "prefixes") or examples == "prefixes" and (stride or geometric_p < 1):
-        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes without stride "
-                         "and with geometric_p 1.")
+    if examples not in ("windows", "prefixes") or examples == "prefixes" and stride:
+        raise UsageError(f"examples is {examples!r}; choose windows, or prefixes without stride.")
     if not 0 < geometric_p <= 1 or geometric_p < 1 and context < 8:
         raise UsageError(f"geometric_p is {geometric_p}; it must be above 0 and at most 1, "
                          "and a value below 1 needs a context of at least 8.")
@@ -96,8 +100,9 @@ def middle_marks(tokenizer: Tokenizer) -> Marks:
     "The ids of the first four reserved tokens, which mark a hidden middle."
     found = reserved_tokens(tokenizer)[:4]
     if len(found) < 4:
-        raise UsageError(f"Hidden middles need four reserved tokens, but this tokenizer has {len(found)}; "
-                         "train one with tofy lab tokenizer train --reserved 4.")
+        raise UsageError(f"Hidden middles need four reserved tokens, but this tokenizer has {len(found)}. A new run "
+                         "with --geometric-p (load_texts with geometric_p) adds them; for a trained decoder, see "
+                         "tofy lab init-with, with a tokenizer made with --reserved 4.")
     ids = {token: i for i, token in tokenizer.inner.get_added_tokens_decoder().items() for token in [token.content]}
     return Marks(*(ids[name] for name in found))
 

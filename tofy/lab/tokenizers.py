@@ -9,6 +9,7 @@ __all__ = ['Tokenizer', 'TextTokenizer', 'train_tokenizer', 'cut', 'count_tokens
 # %% ../../nbs/lab/00_tokenizers.ipynb #2db13706
 import hashlib
 import html
+import itertools
 import json
 import logging
 import random
@@ -226,20 +227,34 @@ def reserved_tokens(tokenizer: TextTokenizer) -> list[str]:
     added = tokenizer.inner.get_added_tokens_decoder()
     return [t.content for _, t in sorted(added.items()) if t.content not in (END, UNKNOWN)]
 
+
+# %% ../../nbs/lab/00_tokenizers.ipynb #0b630bbe
+def with_reserved(tokenizer: TextTokenizer, least: int) -> TextTokenizer:
+    "The same tokenizer with at least so many reserved tokens; what is missing is added, and all other ids stay."
+    there = reserved_tokens(tokenizer)
+    if len(there) >= least:
+        return tokenizer
+    inner, free = tokenizers.Tokenizer.from_str(tokenizer.json), (f"<reserved_{i}>" for i in itertools.count())
+    fresh = itertools.islice((name for name in free if inner.token_to_id(name) is None), least - len(there))
+    inner.add_special_tokens(list(fresh))
+    return TextTokenizer(inner)
+
 # %% ../../nbs/lab/00_tokenizers.ipynb #9120a82a
 def save_tokenizer(tokenizer: TextTokenizer, path: str | Path) -> None:
     "Write a tokenizer as JSON; a crash leaves the complete file or none."
     store.write_whole(path, tokenizer.json.encode())
 
 
-def load_tokenizer(path: str | Path) -> TextTokenizer:
+def load_tokenizer(path: str | Path,
+                   reserved: int = 0,    # if it has fewer reserved tokens, some are added
+                  ) -> TextTokenizer:
     "Read a tokenizer from its file, or from a run folder."
     path = history.run_of(path)
     path = path / TOKENIZER if path.is_dir() else path
     if not path.is_file():
         raise UsageError(f"There is no file {path}; make one with tofy lab tokenizer train, or name a run folder.")
     with faults_of_tokenizers(f"{path} is not a tokenizer file", "copy it again or train it again.", RunError):
-        return TextTokenizer(open_tokenizer(path.read_text(encoding="utf-8")))
+        return with_reserved(TextTokenizer(open_tokenizer(path.read_text(encoding="utf-8"))), reserved)
 
 
 def fingerprint(tokenizer: Tokenizer) -> str:

@@ -12,8 +12,13 @@ import hashlib
 import json
 import logging
 import math
+import os
 import random
+import re
+import shutil
 import sysconfig
+import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -26,7 +31,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from .. import checkpoint as store
-from .. import history, loop, reporting
+from .. import history, loop, reporting, sources
 from ..checkpoint import NAN
 from ..errors import RunError, UsageError, memory_advice
 from ..loop import Run, diverged, progress_record
@@ -34,7 +39,7 @@ from ..optimizer import Muon, pieces
 from ..processes import check_ready
 from ..schedule import LoopConfig, learning_rate
 from ..settings import again, check, check_tables, one_length, setting
-from ..sources import as_source, hidden, is_folder, refuse_gone, source_lines, whole_text
+from ..sources import as_source, hidden, home_of, matching_files, refuse_gone, several, source_lines
 from .decoder import IGNORED, Decoder, DecoderConfig, at_rest, bits_per_byte, next_loss, perplexity
 from .tokenizers import KINDS, Tokenizer, encode_texts, fingerprint, load_tokenizer, text_hash, train_tokenizer
 from .writing import DECODER, STATE, Sampling, Writer, generate, load_decoder, save_decoder
@@ -56,13 +61,13 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     elif source == "stdlib":
         home = Path(sysconfig.get_path("stdlib"))
         found = read_files(home, home.glob("*.py"))
-    elif is_folder(Path(source)):
-        home = Path(source)
-        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE)
-        found = read_files(home, (p for p in texts if not hidden(p.relative_to(home))))
+    elif several(Path(source)):
+        home = home_of(Path(source))
+        texts = (p for p in home.glob("**/*") if p.suffix in SOURCE_CODE and not hidden(p.relative_to(home)))
+        found = read_files(home, texts if home == Path(source) else matching_files(Path(source)))
     else:
-        text = whole_text(source, column)
-        parts = source_lines(source, column=column) if text is None else text.split(delimiter) if delimiter else [text]
+        text = sources.whole_text(source, column)
+        parts = sources.whole_rows(source, column) if text is None else split_text(text, delimiter)
         found = {f"document {i}": part for i, part in enumerate(parts)}
     unique = {text: name for name, text in reversed(found.items()) if text and text.strip()}
     if not unique:
@@ -71,6 +76,14 @@ def read_documents(source: str | Path | Iterable,  # a file, a folder, stdlib, o
     return {name: text for text, name in reversed(unique.items())}
 
 # %% ../../nbs/lab/02_training.ipynb #3f729121
+def split_text(text: str, delimiter: str | None = None) -> list[str]:
+    "The documents of a text: between the delimiters, or between lines of <|endoftext|>, or all of it."
+    if delimiter:
+        return text.split(delimiter)
+    parts = re.split(r"(?m)^<\|endoftext\|>[ \t]*\r?$", text)
+    return [part.strip("\r\n") + "\n" for part in parts] if len(parts) > 1 else parts
+
+
 def read_files(folder: Path, paths: Iterable[Path]) -> dict[str, str]:
     "The texts of some files of a folder by name, their line ends unchanged; warns of those that are not UTF-8."
     found, odd = {}, []
@@ -115,7 +128,7 @@ class TextDataConfig:
     vocab_size: int = setting(1024, "Tokens of the bpe tokenizer to train.", unit="tokens", least=1, group="Text")
     valid: float = setting(.1, "Share of the text to hold out.", above=0, below=1, group="Text")
     delimiter: str | None = setting(None, "The string between the documents of one file, such as '<|endoftext|>'.",
-                                    group="Text", none="one document")
+                                    group="Text", none="lines of <|endoftext|>, if there are any")
     seed: int = setting(0, "Random seed for the held-out documents, the weights and the windows.", least=0, below=2**31,
                         group="Run")
     examples: str = setting("anywhere", "Train on windows that begin anywhere, or on numbered windows or prefixes, "
@@ -220,9 +233,10 @@ def own_documents(folder: str | Path,
 # %% ../../nbs/lab/02_training.ipynb #afe81c4f
 def find_tokenizer(config: TextDataConfig, texts: Sequence[str]) -> Tokenizer:
     "The tokenizer that a config names: trained on the texts if it is a kind such as bpe, loaded if it is a file."
+    marks = 4 if config.geometric_p < 1 else 0           # around hidden middles
     if config.tokenizer in KINDS:
-        return train_tokenizer(texts, config.tokenizer, config.vocab_size)
-    return load_tokenizer(config.tokenizer)
+        return train_tokenizer(texts, config.tokenizer, config.vocab_size, marks)
+    return load_tokenizer(config.tokenizer, marks)
 
 # %% ../../nbs/lab/02_training.ipynb #e1f92875
 def join(documents: Sequence[Tensor]) -> Tensor:
@@ -381,7 +395,7 @@ def accumulated_loss(run: TextRun, batch: TextBatch) -> Tensor:
         torch.manual_seed(c.seed * 1_000_003 + run.step)
         for i, (inputs, targets) in enumerate(parts):
             with torch.autocast(inputs.device.type, torch.bfloat16, run.half):
-                logits = run.reader(inputs)                                                 # (B,T,V)
+                logits = (run.reader if torch.is_grad_enabled() else run.model)(inputs)     # (B,T,V)
             loss = next_loss(logits, targets, run.weights) * (targets != IGNORED).sum() / asked
             if i < len(parts) - 1 and loss.requires_grad:
                 loss.backward()
@@ -399,6 +413,52 @@ def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str 
         raise UsageError(f"Only single tokens can have a weight, and these are not: {', '.join(missing)}; "
                          "see tofy lab tokenizer check.")
     return torch.tensor([float(given.get(word, 1.)) for word in spelt], device=device)
+
+# %% ../../nbs/lab/02_training.ipynb #c0de0001
+COMPILERS = "g++", "clang++", "cl"   # of which torch.compile needs one, on a CPU
+
+
+def compiling(run: TextRun) -> Iterator[TextRecord]:
+    "Compile a run's kernels, if its config says so, before its first step; yields progress records meanwhile."
+    c, failed = run.config, list[BaseException]()
+    if not c.compile or run.progress >= 1:
+        return
+    if c.device == "cpu" and not any(map(shutil.which, filter(None, [os.environ.get("CXX"), *COMPILERS]))):
+        raise UsageError("torch.compile needs a C++ compiler, and there is none here; leave out --compile, or install "
+                         "one, such as g++.")
+    os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")    # a pool of workers would outlive Ctrl-C
+    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), daemon=True)
+    worker.start()
+    while worker.is_alive():
+        worker.join(.2)
+        if c.seconds and run.clock.seconds > c.seconds:
+            raise UsageError(f"Compiling took more than all {c.seconds:g} seconds of the run; give it more time, or "
+                             "leave out --compile.")
+        yield from progress_record(run)
+    if failed:
+        yield run.record()                                     # Ctrl-C ends the compiler, too: a watcher stops here
+        raise UsageError(f"torch.compile fails here ({reason(failed[0])}); leave out --compile.") from failed[0]
+
+
+def try_kernels(run: TextRun, threads: int, failed: list[BaseException]) -> None:
+    "Compute the gradients of a first batch and forget them; an error is appended to `failed`."
+    c = run.config
+    try:
+        torch.set_num_threads(threads)                         # a thread has its own number, and the kernels are for it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            drawn = run.data.draw(c.batch * c.accumulate, run.model.config.context, c.seed, run.step)
+            accumulated_loss(run, TextBatch(*drawn)).backward()
+    except BaseException as error:                             # the main thread says what it was
+        failed.append(error)
+    run.optimizer.zero_grad()
+
+
+def reason(error: BaseException) -> str:
+    "What a compiler complains about, in one line."
+    text = str(error)
+    found = re.search(r"error: [^\n]+", text)
+    return (found[0] if found else next(iter(text.splitlines()), "") or type(error).__name__)[:150]
 
 # %% ../../nbs/lab/02_training.ipynb #099d3d21
 def validate(run: TextRun, record: TextRecord) -> Iterator[TextRecord]:
@@ -510,7 +570,9 @@ def train(data: TextData,
         run = new_run(data, model or DecoderConfig(), config, folder)
         if resume and (folder / DECODER).is_file():                # the settings file does not tell its origin
             run.about |= {name: about for name, about in load_decoder(folder).about.items() if name == "origin"}
-        yield from loop.run(loop.begin(run, resume))
+        run = loop.begin(run, resume)
+        yield from compiling(run)
+        yield from loop.run(run)
 
 
 def fit(data: TextData,
@@ -534,11 +596,27 @@ def read_configs(path: str | Path,             # a settings file, or a run folde
     path = history.run_of(path)
     path = path / store.SETTINGS if path.is_dir() else path
     tables = store.load_tables(path)
-    if isinstance(train := tables.get("train"), dict) and train.pop("recipe", None):
-        train.setdefault("optimizer", "adamw")                      # a file of tofy's from before there was a choice
+    if isinstance(train := tables.get("train"), dict):
+        train.pop("epochs", None)                                  # see `epochs_in`
+        if train.pop("recipe", None):
+            train.setdefault("optimizer", "adamw")                 # a file of tofy's from before there was a choice
     check_tables(tables, dict(data=TextDataConfig, model=DecoderConfig, train=TextConfig), path)
     data, model, train = (tables.get(name, {}) for name in ("data", "model", "train"))
     return TextDataConfig(**data), DecoderConfig(**model), TextConfig(**one_length(train))
+
+
+def epochs_in(path: str | Path) -> float | None:
+    "The epochs that a settings file asks for, in its table `train`, in place of steps or seconds; None if it does not."
+    path = Path(path) / store.SETTINGS if Path(path).is_dir() else path
+    train = store.load_tables(path).get("train", {})
+    epochs = train.get("epochs") if isinstance(train, dict) else None
+    if epochs is None:
+        return None
+    if isinstance(epochs, bool) or not isinstance(epochs, (int, float)) or not epochs > 0:
+        raise UsageError(f"epochs is {epochs!r} in {path}; it must be a number above 0.")
+    if other := [name for name in ("steps", "seconds") if train.get(name) is not None]:
+        raise UsageError(f"{path} has both epochs and {other[0]}; leave one of them out.")
+    return float(epochs)
 
 # %% ../../nbs/lab/02_training.ipynb #54ef5900
 def load_run(folder: str | Path,
@@ -586,10 +664,15 @@ def text_baselines(data: TextData) -> dict[str, float]:
     return dict(uniform=math.log(V)) | {name: -p.log().mean().item() for name, p in losses.items()}
 
 
-def validation_table(records: Sequence[TextRecord]) -> str:
-    "The validations as a text table: step, held-out loss, perplexity, and by how many per cent the loss fell."
-    checked, rows = store.measured(records, "valid_loss"), []
+def validation_table(records: Sequence[TextRecord],
+                     baselines: Mapping[str, float] | None = None,   # from `text_baselines`
+                    ) -> str:
+    "The validations as a text table: step, held-out loss, perplexity, improvement on the last and on the bigram."
+    checked, known = store.measured(records, "valid_loss"), (baselines or {}).get("bigram")
+    rows = [f"{'step':>8} {'loss':>10} {'perplexity':>12} {'on the last':>12}" + f" {'on bigram':>12}" * bool(known)]
     for before, r in zip([None, *checked], checked):
-        better = f"{(before.valid_loss - r.valid_loss) / before.valid_loss:12.1%}" if before else f"{'':12}"
+        others = [before and before.valid_loss, *[known] * bool(known)]
+        better = " ".join(f"{(other - r.valid_loss) / other:12.1%}" if other else f"{'':12}" for other in others)
         rows.append(f"{r.step:8,} {r.valid_loss:10.4f} {r.perplexity:12.2f} {better}")
-    return "\n".join([f"{'step':>8} {'loss':>10} {'perplexity':>12} {'improvement':>12}", *rows])
+    beside = f", and than the {known:.4f} of the bigram baseline, a negative share: higher" if known else ""
+    return "\n".join([*rows, f"Improvement: how much lower the loss is than at the validation before{beside}."])

@@ -14,6 +14,7 @@ from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, str
 
 from tofy import one_step
 from tofy.architecture import tall
+from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
 from tools.order import reading_order
@@ -144,7 +145,7 @@ def write(book: list[Chapter], pages: Path, live: bool) -> None:
     for chapter in book:
         cells = [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)]
         if chapter.page == "index":
-            cells.insert(1, markdown(welcome(live)))
+            cells[1:1] = [shown_html(in_the_page(moving=True)), markdown(welcome(live))]
             cells.append(markdown(contents(book)))
         save(pages / f"{chapter.page}.ipynb", cells)
     (pages / "scopes.json").write_text(json.dumps({c.page: c.scope for c in book}))
@@ -180,6 +181,12 @@ def markdown(text: str):
     return nbformat.v4.new_markdown_cell(text)
 
 
+def shown_html(text: str):
+    "A cell that shows nothing but this."
+    output = nbformat.v4.new_output("display_data", {"text/html": text})
+    return nbformat.v4.new_code_cell("", outputs=[output], metadata=dict(tags=["remove-input"]))
+
+
 def code(cell, words: str):
     "A code cell with its outputs; its pictures say what they show to those who cannot see them."
     source, tags = cell.source.strip(), []
@@ -198,6 +205,8 @@ def code(cell, words: str):
             output["data"] = {"text/html": drawing}
         if steps := re.match(r"Slow motion, steps: (\d+)", "".join(output.get("data", {}).get("text/plain", ""))):
             output["data"] = {"text/html": step_in_the_page(int(steps[1]))}
+        if "".join(output.get("data", {}).get("text/plain", "")).startswith("Playground:"):
+            output["data"] = {"text/html": in_the_page()}
     what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
@@ -209,6 +218,13 @@ def step_in_the_page(steps: int) -> str:
     page = json.dumps(one_step.page_data([toy], 4000) if toy else one_step.ready_data(), ensure_ascii=False).replace("</", "<\\/")
     return (f'<div class="tofy-slow"></div>\n<script type="module">\n{one_step.script()}'
             f'mountStep(document.querySelector(".tofy-slow:not([data-full])"), {page});\n</script>')
+
+
+def in_the_page(moving: bool = False) -> str:
+    "The playground, which needs no Python: the script that JupyterLab runs, in the page itself, so that it works from a file as well."
+    options = "{linked: true, moving: true}" if moving else "{linked: true}"
+    return (f'<div class="tofy-playground"></div>\n<script type="module">\n{script()}'
+            f'mount(document.querySelector(".tofy-playground"), {options});\n</script>')
 
 
 def drawn_here(data: dict) -> str:

@@ -1,4 +1,4 @@
-"The playground, moved by hand without a browser."
+"The panel that lets a decoder grow, moved by hand without a browser."
 import html
 
 import pytest
@@ -8,7 +8,7 @@ from tofy.lab.decoder import DecoderConfig
 from tofy.lab.lineage import read_family, tree_text
 from tofy.lab.training import TextConfig, load_texts, train
 from tofy.lab.writing import Sampling, load_decoder
-from tofy.panels.playground import PlaygroundPanel, Training, free_name
+from tofy.panels.growth import GrowthPanel, Training, free_name
 
 BRIEF = TextConfig(steps=4, seconds=None, batch=4, sample=0, threads=1)
 
@@ -22,7 +22,7 @@ def home(tmp_path):
 
 
 def test_what_it_writes_is_what_the_decoder_writes(home):
-    panel = PlaygroundPanel(home)
+    panel = GrowthPanel(home)
     panel.prompt.value, panel.tokens.value, panel.temperature.value, panel.seed.value = "the ", 12, .5, 3
     wanted = load_decoder(home / "a").write("the ", 12, Sampling(.5, seed=3))
     assert html.escape(wanted.words()) in panel.words.value and wanted._repr_html_() in panel.text.value
@@ -31,7 +31,7 @@ def test_what_it_writes_is_what_the_decoder_writes(home):
 
 
 def test_buttons_make_children_that_write_the_same(home):
-    panel = PlaygroundPanel(home)
+    panel = GrowthPanel(home)
     before = panel.words.value
     panel.layer.click()
     assert panel.run.value == home / "a-layer" and panel.words.value == before and not panel.notice.value
@@ -44,7 +44,7 @@ def test_buttons_make_children_that_write_the_same(home):
 
 
 def test_training_is_a_child_and_is_picked_when_it_is_done(home):
-    panel = PlaygroundPanel(home)
+    panel = GrowthPanel(home)
     panel.seconds.value = 1
     panel.train.click()
     assert panel.train.disabled
@@ -62,7 +62,7 @@ def test_a_folder_that_is_taken_is_refused_in_one_sentence(home):
 
 
 def test_without_a_decoder_it_says_what_to_do(tmp_path):
-    panel = PlaygroundPanel(tmp_path)
+    panel = GrowthPanel(tmp_path)
     assert "press the button to train a small one" in panel.notice.value and panel.train.description == "train a first one"
     assert panel.layer.disabled and panel.head.disabled and panel.generate.disabled
     panel.seed.value = 3
@@ -70,7 +70,7 @@ def test_without_a_decoder_it_says_what_to_do(tmp_path):
 
 
 def test_every_control_says_what_it_is(home):
-    panel = PlaygroundPanel(home)
+    panel = GrowthPanel(home)
     for control in (panel.run, panel.prompt, panel.temperature, panel.top_k, panel.top_p, panel.seed,
                     panel.tokens, panel.generate, panel.layer, panel.head, panel.train, panel.seconds):
-        assert control.description and control.tooltip and [c for c in control._dom_classes if c.startswith("tofy-playground-")]
+        assert control.description and control.tooltip and [c for c in control._dom_classes if c.startswith("tofy-growth-")]
