@@ -60,7 +60,8 @@ class FilesTogether(LoadScopeScheduling):
         file, name = nodeid.split("::", 1)
         if name.startswith("test_notebook_runs["):
             return nodeid
-        return "browser" if Path(file).stem in ("test_browser", "test_live", "test_playground_browser", "test_site") else file
+        alone = "test_browser", "test_explain_browser", "test_live", "test_playground_browser", "test_site"
+        return "browser" if Path(file).stem in alone else file
 
 
 def make_text(rows: int = 300) -> str:

@@ -107,6 +107,7 @@ def test_ready_made_runs_come_along(clean, tmp_path):
 @pytest.mark.parametrize("extra, command", [
     ("notebooks", ["tofy", "notebooks"]),
     ("notebooks", ["python", "-c", "from tofy.panels.training import TrainingPanel"]),
+    ("notebooks", ["python", "-c", "from tofy.one_step import *; explain_step(five_words(), 'cat drinks _ => milk').show()"]),
     ("notebooks", ["python", "-c", "from tofy.playground import playground; playground()"]),
     ("hub", ["tofy", "train", "hub:a/b"]),
     ("hub", ["tofy", "data", "casual", "--output", "x.txt"]),
@@ -120,7 +121,8 @@ def test_a_missing_extra_is_named(clean, tmp_path, extra, command):
 
 def test_wheel_holds_what_it_should(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"tofy/assets/playground/model.js", "tofy/py.typed", "tofy/runs/healthy/model_latent.safetensors"} <= set(names)
+    assert {"tofy/assets/one_step/view.js", "tofy/assets/playground/model.js", "tofy/py.typed"} <= set(names)
+    assert "tofy/runs/healthy/model_latent.safetensors" in names
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"tofy", next(n for n in names if ".dist-info" in n).split("/")[0]}
     assert wheel.stat().st_size < 8e6                # the package with its runs, and the book, which takes more than half

@@ -12,6 +12,7 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
+from tofy import one_step
 from tofy.architecture import tall
 from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
@@ -202,11 +203,21 @@ def code(cell, words: str):
     for output in outputs:                                        # a drawing of ours takes the colours of the page
         if drawing := drawn_here(output.get("data", {})):
             output["data"] = {"text/html": drawing}
+        if steps := re.match(r"Slow motion, steps: (\d+)", "".join(output.get("data", {}).get("text/plain", ""))):
+            output["data"] = {"text/html": step_in_the_page(int(steps[1]))}
         if "".join(output.get("data", {}).get("text/plain", "")).startswith("Playground:"):
             output["data"] = {"text/html": in_the_page()}
     what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
+
+
+def step_in_the_page(steps: int) -> str:
+    "One step in slow motion, without Python: that of the five words, or those of the ready-made runs, computed when the site is made."
+    toy = one_step.explain_step(one_step.five_words(), "cat drinks _ => milk") if steps == 1 else None
+    page = json.dumps(one_step.page_data([toy], 4000) if toy else one_step.ready_data(), ensure_ascii=False).replace("</", "<\\/")
+    return (f'<div class="tofy-slow"></div>\n<script type="module">\n{one_step.script()}'
+            f'mountStep(document.querySelector(".tofy-slow:not([data-full])"), {page});\n</script>')
 
 
 def in_the_page(moving: bool = False) -> str:
