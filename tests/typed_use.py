@@ -88,8 +88,8 @@ def beside() -> None:
 
 def wrong(latent: Latent) -> None:
     "What a checker must refuse; an ignore that is not needed is an error."
-    fill(latent, 3)  # type: ignore[arg-type]
-    fill("runs/latent", "how are _ ?")  # type: ignore[arg-type]
+    fill(latent, 3)  # type: ignore[call-overload]
+    fill("runs/latent", "how are _ ?")  # type: ignore[call-overload]
     load_data(max_vocab="many")  # type: ignore[arg-type]
     ModelConfig(width=3)  # type: ignore[call-arg]
     tofy.trian  # type: ignore[attr-defined]  # noqa: B018

@@ -193,7 +193,7 @@ class Answer:
 
 # %% ../nbs/10_inference.ipynb #4df8e969
 @overload
-def fill(latent: Latent, phrase: str, top: int = 5, batch: int = 64) -> Answer: ...
+def fill(latent: Latent, phrase: str, top: int = 5, batch: int = 64) -> Answer: ...   # type: ignore[overload-overlap]
 @overload
 def fill(latent: Latent, phrase: Iterable[str], top: int = 5, batch: int = 64) -> "Answers": ...
 

@@ -142,6 +142,7 @@ def forward(step: OneStep, model: LatentModel, config: TrainConfig, ids: list[in
     x = step.add("stream 0", x, "√D · row" + (" + scale · position" if encoder.place_scale else ""), inputs,
                  ("word", "number"), "scale", scales=[shape.dim**.5, encoder.place_scale][:len(inputs)])
     for i, block in enumerate(encoder.blocks, 1):
+        assert isinstance(block, Block)                    # as all in this list are
         x = attend(step, str(i), block, x)
         x = feed(step, str(i), block, x)
     last = f"stream {len(encoder.blocks)}"
@@ -234,12 +235,12 @@ def predict(step: OneStep, model: LatentModel, hidden: Tensor) -> Tensor:   # (D
     kind, layer = model.config.predictor, model.predictor
     if kind == "identity":
         return step.add("prediction", hidden.clone(), "hidden", ("hidden",), ("number",), "scale", scales=[1.])
+    weight, bias, *second = layer.parameters()
     if kind == "linear":
-        return linear(step, "prediction", layer.weight, layer.bias, hidden, "hidden", ("number",))
-    first = linear(step, "predictor, first layer", layer[0].weight, layer[0].bias, hidden, "hidden", ("number",))
+        return linear(step, "prediction", weight, bias, hidden, "hidden", ("number",))
+    first = linear(step, "predictor, first layer", weight, bias, hidden, "hidden", ("number",))
     step.add("predictor, ReLU", first.relu(), "max(0, x)", ("predictor, first layer",), ("number",), "relu")
-    return linear(step, "prediction", layer[2].weight, layer[2].bias, step["predictor, ReLU"].tensor, "predictor, ReLU",
-                  ("number",))
+    return linear(step, "prediction", *second, step["predictor, ReLU"].tensor, "predictor, ReLU", ("number",))
 
 # %% ../nbs/10b_one_step.ipynb #a3a09978
 def candidates_of(config: TrainConfig, words: int, target: int) -> Tensor:   # int64 (C,)
