@@ -240,7 +240,8 @@ def predict(step: OneStep, model: LatentModel, hidden: Tensor) -> Tensor:   # (D
         return linear(step, "prediction", weight, bias, hidden, "hidden", ("number",))
     first = linear(step, "predictor, first layer", weight, bias, hidden, "hidden", ("number",))
     step.add("predictor, ReLU", first.relu(), "max(0, x)", ("predictor, first layer",), ("number",), "relu")
-    return linear(step, "prediction", *second, step["predictor, ReLU"].tensor, "predictor, ReLU", ("number",))
+    weight, bias = second
+    return linear(step, "prediction", weight, bias, step["predictor, ReLU"].tensor, "predictor, ReLU", ("number",))
 
 # %% ../nbs/10b_one_step.ipynb #a3a09978
 def candidates_of(config: TrainConfig, words: int, target: int) -> Tensor:   # int64 (C,)
