@@ -97,8 +97,8 @@ def table(runs: list[dict]) -> str:
         return [r for r in runs if r["arm"] == arm]
 
     name, peer = best_peer(runs)
-    lines = [f"{'arm':12}{'MRR':>17}{'top-1':>17}{'examples/s':>12}{'of sgemm':>10}{'peak MB':>9}{'MRR/' + name:>12}"
-             f"{'s to ' + name:>12}"]
+    lines = [f"{'arm':12}{'MRR':>17}{'top-1':>17}{'examples/s':>12}{'of sgemm':>10}{'peak MB':>9}  {'MRR/' + name:>15}"
+             f"  {'s to ' + name:>16}"]
     for arm in arms:
         mine = of(arm)
         share = mean(r["examples_per_second"] * r["flops_per_example"] / r["matmul_gflops"] / 1e9 for r in mine)
@@ -106,8 +106,8 @@ def table(runs: list[dict]) -> str:
         lines.append(f"{arm:12}{spread(mine, 'mrr'):>17}{spread(mine, 'top1'):>17}"
                      f"{mean(r['examples_per_second'] for r in mine):12,.0f}{share:10.0%}"
                      f"{max(r['peak_mb'] for r in mine):9,}"
-                     f"{mean(r['mrr'] for r in mine) / peer if peer < math.inf else math.nan:12.3f}"
-                     f"{reached if reached < math.inf else math.nan:12.0f}")
+                     f"{mean(r['mrr'] for r in mine) / peer if peer < math.inf else math.nan:17.3f}"
+                     f"{reached if reached < math.inf else math.nan:18.0f}")
     return "\n".join(lines)
 
 

@@ -34,7 +34,9 @@ PAIRS = [  # notebook, in its prose, in the outputs, perhaps of another notebook
     ("index", r"the ratio is \d\.\d+ ± (\.\d+) over", r"[\d.]+ ± ([\d.]+), 5 seeds", "17_benchmark"),
     ("index", r"\| casual, 100 \| (\.\d+) ±", r"casual: \d,\d+ phrases[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
     ("index", r"\| casual, 100 \| \.\d+ ± \.\d+ \| (\.\d+) ±", r"casual: \d,\d+ phrases[^\0]*?modern +([\d.]+) ±", "17_benchmark"),
-    ("index", r"150 \| (\.\d+) ± \.\d+ \| \.\d+ ± \.\d+ \| 1\.07 \| 95 s", r"shakespeare: \d+,\d+ phrases[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
+    ("index", r"15 to 40 words, 150 \| (\.\d+) ±", r"addresses: \d+,\d+ phrases[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
+    ("index", r"15 to 40 words, 150 \| \.\d+ ± \.\d+ \| \.\d+ ± \.\d+ \| 1\.13 \| (\.\d+) ±",
+     r"addresses: \d+,\d+ phrases[^\0]*?modern-muon +([\d.]+) ±", "17_benchmark"),
 ]
 
 
