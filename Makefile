@@ -13,7 +13,7 @@ help:  ## show the targets
 	@touch $@
 
 demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-in corpus and fill three blanks
-	$(BIN)/tofy train builtin --seconds 80 --device auto --out runs/demo --overwrite
+	$(BIN)/tofy train builtin --seconds 80 --out runs/demo --overwrite --device auto
 	@echo; echo "Three held-out phrases, each with the word that was hidden:"
 	@$(BIN)/tofy diff runs/demo --top 3 \
 	  "david has _ to london . => moved" \
