@@ -284,6 +284,8 @@ def test_an_answer_shown_in_a_terminal_moves_no_cursor():
 def test_a_phrase_must_be_a_text(phrase):
     latent = inference.load(inference.READY / "healthy")
     for ask in (inference.fill, inference.diff, inference.attention):
+        if ask is inference.fill and isinstance(phrase, list):       # it takes several, and each must be a text
+            phrase = [*phrase, 3]
         with pytest.raises(TofyError, match="text"):
             ask(latent, phrase)
     with pytest.raises(UsageError, match="text"):

@@ -204,7 +204,7 @@ def fill(latent: Latent,
          batch: int = 64,               # phrases to read at a time
         ) -> "Answer | Answers":
     "Fill the blank in a phrase, or in each of several, with the `top` words nearest to the model's prediction."
-    if isinstance(phrase, str):
+    if isinstance(phrase, str | bytes) or not isinstance(phrase, Iterable):      # what is no text is refused
         return rank_answer(latent, phrase, None, top)
     phrases, answers = list(phrase), Answers()
     rows = [read_blank(latent.vocab, one) for one in phrases]                            # a mistake is told at once
