@@ -182,7 +182,9 @@ def test_by_keyboard_and_by_touch(show):
     page.locator("[data-knob=temperature]").focus()
     page.keyboard.press("ArrowRight")
     assert page.locator("[data-value=temperature]").inner_text() == "0.21"
-    spot = page.evaluate("""() => { const box = document.querySelector('.tofy-playground').shadowRoot.querySelector('canvas').getBoundingClientRect();
+    spot = page.evaluate("""() => { const canvas = document.querySelector('.tofy-playground').shadowRoot.querySelector('canvas');
+                                    canvas.scrollIntoView({block: 'center'});      // what is off the screen cannot be touched
+                                    const box = canvas.getBoundingClientRect();
                                     return [box.x, box.y, box.width, box.height] }""")
     before = {page.locator("[data-do=blank]").input_value()}
     for i in range(24):                                              # around the circle: each touch picks the word that is there

@@ -738,7 +738,7 @@ def export(
 @app.command()
 def notebooks(
     folder: Annotated[Path | None, typer.Argument(metavar="[FOLDER]", show_default=False, help=(
-        "Where to lay the book (default: tofy-book; in a clone of the project, its own notebooks are opened)."))] = None,
+        "Where to lay the book (default: tofy-book; in a clone of the project, its notebooks are opened)."))] = None,
     no_open: flag("--no-open", "Lay the book into the folder, and do not open it.") = False,
 ) -> None:
     """Copy the course into a folder of yours, and open it.

@@ -37,7 +37,7 @@ UNDERSCORES, MASKS = re.compile(r"_+"), re.compile(r"\[MASK\]|<mask>", re.IGNORE
 
 
 def blank_of(phrase: str) -> re.Pattern:
-    "The regex of a phrase's blanks: [MASK] or <mask> if there is one (underscores are then text), otherwise underscores."
+    "The regex of a phrase's blanks: [MASK] or <mask> if there is one (underscores are then text), or else underscores."
     return MASKS if MASKS.search(phrase) else UNDERSCORES
 
 

@@ -57,7 +57,8 @@ class Module:
 def names_of(node: ast.stmt) -> list[str]:
     "What a statement at the top of a module defines."
     if isinstance(node, FUNCTION | ast.ClassDef):
-        return [node.name]
+        overload = any(ast.unparse(d) == "overload" for d in node.decorator_list)      # a form of the function below it
+        return [] if overload else [node.name]
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     return [e.id for t in targets for e in (t.elts if isinstance(t, ast.Tuple) else [t]) if isinstance(e, ast.Name)]
 
