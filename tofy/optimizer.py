@@ -25,17 +25,11 @@ def orthogonal(matrix: Tensor,   # (…,a,b)
     "The same directions with singular values near 1, by a Newton–Schulz iteration (Jordan et al. 2024)."
     wide = matrix.shape[-2] <= matrix.shape[-1]
     x = matrix if wide else matrix.mT
-    x = (x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)).to(fast_type(x.device))   # no singular value above 1
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)                             # no singular value above 1
     for _ in range(ROUNDS):
         squares = x @ x.mT                                                                 # (…,a,a)
         x = LIFT[0] * x + (LIFT[1] * squares + LIFT[2] * squares @ squares) @ x
-    return (x if wide else x.mT).to(matrix.dtype)
-
-
-def fast_type(device: torch.device) -> torch.dtype:
-    "Sixteen bits, which are enough here, where matrix products are faster in them; otherwise single precision."
-    able = getattr(torch.cpu, "get_capabilities", dict)()          # torch before 2.10 does not say
-    return torch.bfloat16 if device.type == "cuda" or able.get("amx_bf16") else torch.float32
+    return x if wide else x.mT
 
 # %% ../nbs/08bb_optimizer.ipynb #b2f2374d
 def pieces(model: nn.Module) -> dict[Tensor, int]:
