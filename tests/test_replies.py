@@ -187,7 +187,7 @@ def test_a_run_learns_which_answer_it_is(data, changes, tmp_path):
 
 def test_infonce_finds_the_right_answer(data):
     "Six things, six answers: chance is .41."
-    run = a_run(data, target_loss="infonce", steps=150, ema_decay=.9, mask_rate=0., eval_every=150, log_every=150)
+    run = a_run(data, target_loss="infonce", steps=150, lr=.01, ema_decay=.9, mask_rate=0., eval_every=150, log_every=150)
     *_, last = training.loop.run(run)
     assert last.response_mrr > .8
 
