@@ -195,6 +195,7 @@ def test_every_chapter_has_its_page_and_its_notebook(site):
 def test_chapters_follow_the_table_of_the_index(site):
     from tools.site.chapters import page_of
     page = (site / "index.html").read_text()
+    assert 'class="tofy-playground"' in page and page.index("tofy-playground") < page.index("on-this-site")   # first of all
     links = re.findall(r'toctree-l1[^>]*><a class="reference internal" href="([\w/]+)\.html"', page)
     order = [page_of(path.as_posix()) for path in reading_order()]
     assert [name for name in links if name in order] == order and order[0] == "sixty_lines"

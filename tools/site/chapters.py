@@ -184,7 +184,7 @@ def markdown(text: str):
 def shown_html(text: str):
     "A cell that shows nothing but this."
     output = nbformat.v4.new_output("display_data", {"text/html": text})
-    return nbformat.v4.new_code_cell("", outputs=[output], metadata=dict(tags=["remove-input"]))
+    return nbformat.v4.new_code_cell("shown", outputs=[output], metadata=dict(tags=["remove-input"]))   # MyST-NB drops empty cells
 
 
 def code(cell, words: str):
