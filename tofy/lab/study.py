@@ -46,7 +46,7 @@ def step_memory(shape: DecoderConfig, config: TextConfig) -> dict[str, int]:
     P, muon = count_parameters(model), sum(p.numel() for p in pieces(model)) * (config.optimizer == "muon")
     kept = N * (layers + (2 + wet) * D)                                     # freed when the optimizer moves the weights
     numbers = dict(weights=P, moments=2 * P - muon, activations=kept,
-                   workspace=max(3 * N * shape.vocab_size, P + again, P + 2 * muon - kept))
+                   workspace=max(3 * N * shape.vocab_size, P + again, P + 3 * muon - kept))
     return {name: 4 * n for name, n in numbers.items()}                     # four bytes a number
 
 # %% ../../nbs/lab/04b_prefix_study.ipynb #bcd9750a
