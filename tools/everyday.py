@@ -1,28 +1,40 @@
 """Everyday English by rule: the text from which the third model of the live page learns.
 
-usage: python -m tools.everyday [PHRASES]            prints that many phrases (default 20)
-       python -m tools.everyday --known FILE         which share of the words of 100 phrases of FILE (fixed seed) the model knows
+usage: python -m tools.everyday [PHRASES]       print that many phrases (default 20)
+       python -m tools.everyday --train         train the model again (about six minutes of one core)
+       python -m tools.everyday --known FILE    say which share of the words of 100 phrases of FILE (a fixed sample) it knows
 
 The words and the sentences stand in everyday.txt. A phrase is a free one (`says`), or somebody or something that does
 something (a subject, a frame and a verb phrase), put into the frame's tense and person.
 """
 import argparse
+import contextlib
 import math
+import os
 import re
+import tempfile
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from random import Random
 
+import torch
+
+from tofy.data import load_data
+from tofy.inference import load
 from tofy.lab.tales import _verb, _with_s, an
-from tofy.vocab import tokenize
+from tofy.vocab import Vocab, tokenize
 
 GRAMMAR = Path(__file__).with_suffix(".txt")
-SHARES = dict(says=.36, do=.36, state=.1, happen=.08, things=.1)
+ROOT = Path(__file__).resolve().parents[1]
+MODEL = ROOT / "site" / "live" / "everyday"
+PHRASES, STEPS = 150_000, 2400
+SHARES = dict(says=.5, do=.3, state=.06, happen=.06, things=.08)
 _PIECE = re.compile(r"[(|)]|\{[\w.]+\}|[^(|){}]+")
 _OF = dict(i="my", we="our", you="your", he="his", she="her", they="their", me="my", us="our", him="his", them="their",
            everybody="their", nobody="their")   # whose it is
-_AUX = "i i'm i'd i'll i've we we're you he he's she she's they me us him her them everybody nobody let's".split()
+_NOT_BE = set("DO DON'T DIDN'T did Ving often always usually sometimes never rarely".split())   # with *be*, other words stand here
 
 
 def parsed(text: str) -> tuple:
@@ -192,13 +204,15 @@ def _deed(kind: str, rng: Random) -> str:
         deed = does.draw(rng)
     else:
         subject, deed = _subject(rng), bag(kind).draw(rng)
+    verb, _, rest = deed.partition(" ")
     frame = bag(f"frames {kind}").draw(rng)
+    while verb == "be" and _NOT_BE & set(frame.split()):
+        frame = bag(f"frames {kind}").draw(rng)
     while subject[0] == "who" and not frame.startswith("S"):
         subject = _subject(rng)
     if subject[0] == "who":
         frame = frame.replace(" .", " ?")
     whose = subject[3] if re.search(r"\bS\b", frame) else _owner(frame, rng)
-    verb, _, rest = deed.partition(" ")
     text = re.sub(r"(?<!\S)(V(?:s|ed|ing|en)?)(?!\S)", lambda v: f"{v[0]} {rest}", frame, count=1)
     return _owned(_inflected(text, subject, verb), whose if whose in _OF.values() else "his", rng)
 
@@ -206,7 +220,8 @@ def _deed(kind: str, rng: Random) -> str:
 def phrase(rng: Random) -> str:
     "An everyday phrase."
     kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
-    words = tokenize(bag("says").draw(rng) if kind == "says" else _deed(kind, rng))
+    said = bag("says").draw(rng) if kind == "says" else _deed(kind, rng)
+    words = tokenize(re.sub(r"\s+(?='(?:ll|d|s|m|re|ve)\b)", "", said))
     for i, word in enumerate(words[:-1]):
         if word in ("a", "an"):
             words[i] = "an" if an(words[i + 1]) else "a"
@@ -220,12 +235,46 @@ def phrases(seed: int = 0) -> Iterator[str]:
         yield phrase(rng)
 
 
+def train(steps: int, place: Path) -> None:
+    "Train the model on phrases of seed 0, in one thread, and keep it in half precision."
+    from tofy.inference import run_baselines
+    from tofy.training import fit, recipe
+    from tools.ready_runs import keep
+    torch.set_num_threads(1)
+    before = Path.cwd()
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as after:
+        after.callback(os.chdir, before)
+        os.chdir(name)                                         # a relative path: the run names no machine's folder
+        Path("everyday.txt").write_text("\n".join(islice(phrases(), PHRASES)) + "\n", encoding="utf-8")
+        data = load_data("everyday.txt", valid=2000, max_seq=32)
+        fit(data, *recipe(steps=steps, dim=96, layers=2, threads=1, log_every=200, max_seq=32), out="run")
+        run_baselines("run", data)
+        print(f"{keep(Path('run'), place) / 1e6:.2f} MB in {place}")
+
+
+def known(lines: list[str], vocab: Vocab, n: int = 100, seed: int = 0) -> tuple[int, int, list[str]]:
+    "Of the words in `n` of these phrases (a sample by seed): how many are known, how many there are, and the unknown ones."
+    chosen = Random(seed).sample(sorted(set(lines)), min(n, len(set(lines))))
+    words = [word for line in chosen for word in vocab.tokenize(line) if word[0].isalnum()]
+    unknown = [word for word in words if word not in vocab.ids]
+    return len(words) - len(unknown), len(words), unknown
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("phrases", nargs="?", type=int, default=20)
+    parser.add_argument("--known", type=Path, metavar="FILE", help="a text with a phrase on each line (up to the first tab)")
+    parser.add_argument("--train", action="store_true", help=f"train the model again, into {MODEL.relative_to(ROOT)}")
+    parser.add_argument("--steps", type=int, default=STEPS)
     args = parser.parse_args()
-    for _, said in zip(range(args.phrases), phrases()):
-        print(said)
+    if args.train:
+        train(args.steps, MODEL)
+    elif args.known:
+        lines = [line.split("\t")[0].strip() for line in args.known.read_text(encoding="utf-8").splitlines() if line.strip()]
+        found, of, unknown = known(lines, load(MODEL).vocab)
+        print(f"{found} of {of} words are known ({found / of:.1%}); unknown: {', '.join(sorted(set(unknown)))}")
+    else:
+        print(*islice(phrases(), args.phrases), sep="\n")
 
 
 if __name__ == "__main__":
