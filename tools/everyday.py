@@ -29,11 +29,13 @@ from tofy.vocab import Vocab, tokenize
 GRAMMAR = Path(__file__).with_suffix(".txt")
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "site" / "live" / "everyday"
-PHRASES, STEPS = 150_000, 2400
-SHARES = dict(says=.5, do=.3, state=.06, happen=.06, things=.08)
+PHRASES, STEPS = 200_000, 3300
+UNMARKED = .45    # of the phrases come without their last mark, as visitors type them
+SHARES = dict(says=.52, do=.27, state=.05, happen=.05, things=.11)
 _PIECE = re.compile(r"[(|)]|\{[\w.]+\}|[^(|){}]+")
 _OF = dict(i="my", we="our", you="your", he="his", she="her", they="their", me="my", us="our", him="his", them="their",
            everybody="their", nobody="their")   # whose it is
+_ADVERBS = set("often always usually sometimes never rarely really even almost still already finally actually completely totally hardly".split())
 _NOT_BE = set("DO DON'T DIDN'T did Ving often always usually sometimes never rarely".split())   # with *be*, other words stand here
 
 
@@ -113,11 +115,12 @@ def grown(tree: tuple, rng: Random) -> str:
 
 
 class Bag:
-    "Patterns from which one is drawn: the more it can make, the more often, as the logarithm."
+    "Patterns from which one is drawn: the more it can make, the more often, as the logarithm; `3* …`: three times as often."
 
     def __init__(self, lines: list[str]):
-        self.trees = [parsed(line) for line in lines]
-        self.weights = [1 + math.log2(variants(tree)) for tree in self.trees]
+        cut = [line.rpartition("* ")[::2] for line in lines]
+        self.trees = [parsed(line) for _, line in cut]
+        self.weights = [int(times or 1) * (1 + math.log2(variants(tree))) for tree, (times, _) in zip(self.trees, cut)]
 
     def draw(self, rng: Random) -> str:
         return grown(rng.choices(self.trees, self.weights)[0], rng)
@@ -191,7 +194,8 @@ def _owner(frame: str, rng: Random) -> str:
         return _OF[found[-1]]
     if "let" in before:
         return "our"
-    return rng.choice(["his", "her"]) if frame.split()[0] in {one for one, _ in kinds()["name"]} else "your"
+    first = (frame.split()[0], frame.split()[0])
+    return "his" if first in kinds()["hisname"] else "her" if first in kinds()["hername"] else "your"
 
 
 def _deed(kind: str, rng: Random) -> str:
@@ -217,15 +221,43 @@ def _deed(kind: str, rng: Random) -> str:
     return _owned(_inflected(text, subject, verb), whose if whose in _OF.values() else "his", rng)
 
 
+@cache
+def _pairs() -> tuple[dict[str, str], dict[str, str], set[str]]:
+    "A verb with *he* by the verb with *they*; the way back; and who is one. Verbs whose past is their base stay as they are."
+    bases = {row.split()[0] for row in " ".join(sections()["verbs"]).split(";")}
+    bases |= {grown(tree, Random(0)).split()[0] for name in ("do", "state", "happen") for tree in bag(name).trees}
+    one = {base: forms(base)[3] for base in bases - {"be"} if forms(base)[0] != base}
+    one |= {"are": "is", "were": "was", "have": "has", "do": "does", "don't": "doesn't", "haven't": "hasn't", "aren't": "isn't", "weren't": "wasn't"}
+    return one, {value: key for key, value in one.items()}, {name for name, _ in kinds()["name"]} | {"he", "she", "it"}
+
+
+def agreed(words: list[str]) -> list[str]:
+    "The same words, the verb after a pronoun or a name that begins a clause in the form that goes with it."
+    (one, many, alone), found = _pairs(), list(words)
+    for i, word in enumerate(words[:-1]):
+        place = i + 1 + (words[i + 1] in _ADVERBS)
+        if (i and words[i - 1] != ",") or word not in alone | {"i", "you", "we", "they"} or place == len(words):
+            continue
+        verb = words[place]
+        if word == "i" and verb in ("am", "is", "are", "was", "were", "wasn't", "weren't"):
+            found[place] = verb if verb[0] == "w" and verb.startswith("was") else {"weren't": "wasn't", "were": "was"}.get(verb, "am")
+        elif word in alone:
+            found[place] = "is" if verb == "am" else one.get(verb, verb)
+        else:
+            found[place] = "are" if verb == "am" else many.get(verb, verb)
+    return found
+
+
 def phrase(rng: Random) -> str:
     "An everyday phrase."
     kind = rng.choices(list(SHARES), list(SHARES.values()))[0]
     said = bag("says").draw(rng) if kind == "says" else _deed(kind, rng)
     words = tokenize(re.sub(r"\s+(?='(?:ll|d|s|m|re|ve)\b)", "", said))
+    words = agreed(words)
     for i, word in enumerate(words[:-1]):
         if word in ("a", "an"):
             words[i] = "an" if an(words[i + 1]) else "a"
-    return " ".join(words)
+    return " ".join(words[:-1] if words[-1] in (".", "!", "?") and len(words) > 2 and rng.random() < UNMARKED else words)
 
 
 def phrases(seed: int = 0) -> Iterator[str]:

@@ -120,9 +120,12 @@ def everyday(latent: Latent, draws: int) -> dict:
     scorers = dict(everyday=latent.score) | baseline_scorers(vocab, latent.bigram)
     temperature = fitted_temperature(latent, asked[:PROBED])
     own = sorted(familiar(latent, tokens, place, temperature) for tokens, place in asked[:PROBED])
+    threshold = own[len(own) // 20]                                   # one of its own phrases in twenty is below it
+    mixed = [familiar(latent, rng.sample(tokens, len(tokens)), place, temperature) for tokens, place in asked[:PROBED // 4]]
     return words_of(latent) | dict(
         runs=dict(everyday=about(latent) | dict(temperature=temperature)), phrases=[dict(tokens=tokens) for tokens in lines[:200]],
-        ranks=rank_counts(scorers, vocab, asked), familiar=dict(threshold=round(own[len(own) // 20], 4)))
+        ranks=rank_counts(scorers, vocab, asked),
+        familiar=dict(threshold=round(threshold, 4), mixed=round(sum(score < threshold for score in mixed) / len(mixed), 3)))
 
 
 def cosines(latent: Latent, rows: list[list[int]]) -> torch.Tensor:

@@ -485,7 +485,8 @@ function drawStill() {
   at("mrr-tofy").textContent = `${number(course.count)} words; MRR ${mrr(course, "tofy")} (best possible: ${mrr(course, "best")})`;
   at("mrr-notes").textContent = `the same words; MRR ${mrr(course, "notes")} (counting words only: ${mrr(course, "unigram")})`;
   at("about").textContent = `Everyday English: ${size(wide)} trained for ${trained(wide)} that a grammar of everyday sentences made, with no line of ` +
-    `anybody's text; it knows only what that grammar says. The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's ` +
+    `anybody's text; it knows only what that grammar says. It calls a phrase unknown if its words surprise it more than those of 19 in 20 ` +
+    `held-out phrases; of such phrases with their words shuffled it calls ${percent(everyday.familiar.mixed)} so. The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's ` +
     `recipe), ${size(notes)} for ${trained(notes)} (the recipe of the notes), on one smaller text. MRR is the mean of 1 / rank of the right word ` +
     `over fresh blanks. The ready phrases were kept out of training.`;
 }
