@@ -114,10 +114,10 @@ def test_law_of_a_blank():
 
 def test_the_temperature_fits_best(wide):
     "Halved or doubled, the shares fit the words that stood there worse."
-    asked = [("i drink a cup of coffee in the morning .".split(), i) for i in range(9)]
+    asked = [("i drink a cup of coffee in the morning .".split(), i) for i in range(10)]
     best = fitted_temperature(wide, asked)
     ids = wide.vocab.encode("i drink a cup of coffee in the morning .")
-    found = wide.model.cosines(wide.at_blank(*[[*ids[:i], MASK, *ids[i + 1:]] for i in range(9)])[0])[:, len(SPECIALS):]
+    found = wide.model.cosines(wide.at_blank(*[[*ids[:i], MASK, *ids[i + 1:]] for i in range(10)])[0])[:, len(SPECIALS):]
     losses = [torch.nn.functional.cross_entropy(found / t, torch.tensor(ids) - len(SPECIALS)).item() for t in (best / 2, best, best * 2)]
     assert losses[1] == min(losses)
 

@@ -213,9 +213,9 @@ async function drawSure(turn, ids) {
   document.documentElement.dataset.familiar = familiar.toFixed(3);
   at("sure").classList.toggle("strange", strange);
   at("sure-says").replaceChildren(says + " ", ...Number.isNaN(familiar) ? [] : strange
-    ? [make("strong", {}, "I don't know this kind of phrase."), ` Hidden in turn, its other words surprise the model more than those of 19 in 20 phrases ` +
-       "like the ones it learned from; don't trust the answer."]
-    : ["Hidden in turn, its other words surprise the model no more than those of most phrases like the ones it learned from."]);
+    ? [make("strong", {}, "I don't know this kind of phrase."), ` Hidden in turn, its other words surprise the model more than in 19 of 20 phrases ` +
+       "like those it learned from; don't trust the answer."]
+    : ["Hidden in turn, its other words surprise the model no more than in phrases like those it learned from."]);
 }
 
 function drawExact() {
@@ -482,10 +482,10 @@ function drawStill() {
   const {tofy: ours, notes} = course.runs, wide = everyday.runs.everyday, size = run => `${number(run.parameters)} numbers`;
   const trained = run => `${number(run.steps)} steps of ${run.batch} phrases`;
   at("mrr-everyday").textContent = `${number(everyday.count)} words; MRR ${mrr(everyday, "everyday")} (pairs of words: ${mrr(everyday, "bigram")})`;
-  at("mrr-tofy").textContent = `${number(course.count)} words; MRR ${mrr(course, "tofy")} (best possible: ${mrr(course, "best")})`;
-  at("mrr-notes").textContent = `the same words; MRR ${mrr(course, "notes")} (counting words only: ${mrr(course, "unigram")})`;
+  at("mrr-tofy").textContent = `a small text of ${number(course.count)} words; MRR ${mrr(course, "tofy")} (best possible: ${mrr(course, "best")})`;
+  at("mrr-notes").textContent = `the same text and words; MRR ${mrr(course, "notes")} (counting words only: ${mrr(course, "unigram")})`;
   at("about").textContent = `Everyday English: ${size(wide)} trained for ${trained(wide)} that a grammar of everyday sentences made, with no line of ` +
-    `anybody's text; it knows only what that grammar says. It calls a phrase unknown if its words surprise it more than those of 19 in 20 ` +
+    `anybody's text; it knows only what that grammar says. It calls a phrase unknown if its words surprise it more than in 19 of 20 ` +
     `held-out phrases; of such phrases with their words shuffled it calls ${percent(everyday.familiar.mixed)} so. The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's ` +
     `recipe), ${size(notes)} for ${trained(notes)} (the recipe of the notes), on one smaller text. MRR is the mean of 1 / rank of the right word ` +
     `over fresh blanks. The ready phrases were kept out of training.`;
