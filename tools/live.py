@@ -113,6 +113,8 @@ def course(models: dict[str, Latent], draws: int) -> dict:
 def everyday(latent: Latent, draws: int) -> dict:
     "What the page knows of the model of everyday English, beside the weights."
     vocab = latent.vocab
+    if latent.bigram is None:
+        raise RunError("The run site/live/everyday has no pair counts; make it again: python -m tools.everyday --train.")
     lines = [vocab.tokenize(line) for line in (EVERYDAY / HELDOUT).read_text(encoding="utf-8").splitlines()]
     lines = [tokens for tokens in lines if len(tokens) > 3 and UNK not in vocab.encode(" ".join(tokens))]
     rng = Random(0)

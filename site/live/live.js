@@ -74,8 +74,7 @@ function askTyped() {
   try {
     const tokens = tofy.readBlank(at("typed").value), most = state.data.max_seq;
     if (tokens.length > most) throw new Error(`The phrase has ${tokens.length} tokens and this model reads ${most}; shorten it.`);
-    const unknown = tokens.filter(token => token !== null && !state.data.ids.has(token));
-    drawUnknown([...new Set(unknown)]);
+    drawUnknown(tokens);
     return ask(tokens);
   } catch (error) {
     at("trouble").textContent = error.message;
@@ -84,7 +83,8 @@ function askTyped() {
 }
 
 // What is said of unknown words: the known ones nearest to each, to be pressed, and whether everyday English knows them.
-function drawUnknown(unknown) {
+function drawUnknown(tokens) {
+  const unknown = [...new Set(tokens.filter(token => token !== null && !state.data.ids.has(token)))];
   if (!unknown.length) { at("trouble").textContent = ""; return; }
   const parts = [`Not among the words it was trained on, read as unknown: ${unknown.join(", ")}.`];
   const press = (label, does) => {
@@ -129,7 +129,7 @@ function hide(place) {
 function show(tokens, place, ready, word = tokens[place]) {
   const blanked = tokens.with(place, null);
   at("typed").value = spelt(blanked);
-  at("trouble").textContent = "";
+  drawUnknown(blanked);
   return ask(blanked, word, ready);
 }
 
@@ -440,7 +440,7 @@ async function moveTo(chosen) {
   if (state.chosen === null) { at("map-says").textContent = ""; at("near").tBodies[0].replaceChildren(); }
   drawWorld();
   if (!asked.tokens.length) return forget("Nothing is asked yet.");
-  drawUnknown([...new Set(asked.tokens.filter(token => token !== null && !state.data.ids.has(token)))]);
+  drawUnknown(asked.tokens);
   const ready = state.data.phrases.includes(asked.ready) ? asked.ready : null;
   await ask(asked.tokens, asked.word, ready);
   if (state.chosen !== null) choose(state.chosen);
