@@ -712,20 +712,32 @@ def export(
     word2vec: option("Write word vectors to this file, in word2vec's text format.", Path, "no") = None,
     projector: option("Write word vectors into this folder, for the Embedding Projector and TensorBoard.", Path,
                       "no") = None,
+    onnx: option("Write the model to this file as an ONNX graph, for any language; needs the extra onnx.", Path,
+                 "no") = None,
+    transformers: option("Write a folder that AutoModelForMaskedLM and the pipeline fill-mask of the library "
+                         "transformers load, with the same answers.", Path, "no") = None,
 ) -> None:
-    """Write a model's word vectors for other programs.
+    """Write a model, or its word vectors, for other programs.
 
     Examples:
 
       tofy export runs/mine --word2vec words.txt
 
       tofy export runs/mine --projector projector
+
+      tofy export runs/mine --onnx mine.onnx
+
+      tofy export runs/mine --transformers mine      # then: pipeline("fill-mask", model="mine")
     """
+    from tofy.bridges import save_onnx, save_transformers
     from tofy.inference import load
     from tofy.sharing import save_projector, save_word2vec
-    ways = [(path, save) for path, save in ((word2vec, save_word2vec), (projector, save_projector)) if path]
+    asked = ((word2vec, save_word2vec), (projector, save_projector), (onnx, save_onnx),
+             (transformers, partial(save_transformers, run=folder)))
+    ways = [(path, save) for path, save in asked if path]
     if not ways:
-        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, or both.")
+        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, --onnx FILE or --transformers "
+                         "FOLDER; several at once are possible.")
     for path, _ in ways:
         if path.exists():
             raise UsageError(f"{path} is already there, and is left as it is; choose another name.")
