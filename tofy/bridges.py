@@ -227,7 +227,7 @@ def own_tokenizer(vocab: Vocab) -> tuple[Any, Tensor]:   # tokenizers.Tokenizer;
 
 # %% ../nbs/18a_bridges.ipynb #c69ff139
 def modernbert_config(model: LatentModel, tokens: int) -> dict[str, Any]:
-    "The settings of the ModernBERT that a model becomes, as `transformers` from 4.48 on reads them."
+    "The settings of the ModernBERT that a model becomes, as `transformers` 4 and 5 read them."
     c, wide, layers = model.config, head_width(model.config), model.config.layers + 1
     base = c.rotary_base ** (wide * c.heads / c.dim) if c.positions == "rotary" else 1e300
     turn = dict(rope_type="default", rope_theta=base)
