@@ -86,9 +86,11 @@ def test_every_kind_of_model_can_be_exported(shape):
     assert largest_difference(model.half().float(), halves, rows) < 1e-4
 
 
-def test_ngrams_are_refused():
-    with pytest.raises(UsageError, match="n-grams"):
-        onnx_graph(LatentModel(ModelConfig(vocab_size=50, dim=16, heads=2, ngrams=100)))
+def test_rows_made_from_spellings_can_be_exported():
+    torch.manual_seed(0)
+    model = LatentModel(ModelConfig(vocab_size=50, dim=16, heads=2, max_seq=12, ngrams=100)).eval()
+    model.spell([*SPECIALS, *(f"word{i}" for i in range(47))])
+    assert largest_difference(model, onnx_graph(model, half=False).SerializeToString(), phrases_of(50, [2, 7, 12])) < 1e-4
 
 
 def test_law_of_a_blank():

@@ -174,7 +174,8 @@ PARTS = {name: boxes.split() for boxes, names in {
     "source answer": "crowding",
     "prediction answer": "memory", "answer metrics": "gap",
     "predictor prediction source target loss": "collapse", "doctor": "doctor",
-    "rows blocks predictor step": "sizing", "use": "panels terminal cli sharing"}.items() for name in names.split()}
+    "rows blocks predictor step": "sizing small_text",
+    "use": "panels terminal cli sharing bridges"}.items() for name in names.split()}
 
 # %% ../nbs/00c_architecture.ipynb #a1e26d2e
 READ, ASKED, AIMED = ["read"] * 3, ["read", "blank", "read"], ["target"] * 3
