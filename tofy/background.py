@@ -25,7 +25,6 @@ from typing import IO, Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 
 from . import checkpoint, history, run_folder
 from .checkpoint import read_experiments, write_whole
@@ -34,12 +33,12 @@ from .data import DataConfig
 from .encoder import ModelConfig
 from .errors import RunError, TofyError, UsageError
 from .hub import source_data
-from .inference import known_baselines, read_blank
+from .inference import known_baselines, phrase_tokens, read_blank
 from .plan import Plan
 from .run_folder import LogRecord, own_data, read_log
 from .targets import IN_CONTEXT, WITHOUT_TEACHER
 from .training import SMALLER, LatentRun, TrainConfig, train
-from .vocab import MASK, SPECIALS, Vocab
+from .vocab import MASK, SPECIALS
 
 # %% ../nbs/14a_background.ipynb #c7061851
 class Commands:
@@ -150,9 +149,10 @@ class Watcher:
 @torch.no_grad()
 def probe(run: LatentRun, phrase: str) -> dict[str, Any]:
     "The five words that a run's model puts into a phrase's blank, with their shares; or why it can't be asked."
-    model, was, asked = run.model, run.model.training, phrase.strip() or held_out(run)
+    model, vocab, was, asked = run.model, run.data.vocab, run.model.training, phrase.strip() or held_out(run)
     try:
-        ids = torch.tensor([read_blank(run.data.vocab, asked)], device=run.config.device)       # (1,T)
+        ids = torch.tensor([read_blank(vocab, asked)], device=run.config.device)                # (1,T)
+        asked = " ".join(token or "_" for token in phrase_tokens(vocab, asked)) if vocab.unit == "words" else asked
         model.eval()
         scores = model.scores(*model(ids, ids == MASK)).float()                                 # (1,V)
     except TofyError as error:
@@ -161,8 +161,9 @@ def probe(run: LatentRun, phrase: str) -> dict[str, Any]:
         model.train(was)
     shares = model.readout.shares(scores) if model.readout else (scores / model.log_temperature.exp()).index_fill(
         1, torch.arange(len(SPECIALS), device=scores.device), float("-inf")).softmax(1)
-    best, words = shares[0].topk(min(5, shares.shape[1] - len(SPECIALS))), run.data.vocab.words
-    return dict(asked=asked, top=[(words[i], round(s, 4)) for s, i in zip(best.values.tolist(), best.indices.tolist())])
+    best = shares[0].topk(min(5, shares.shape[1] - len(SPECIALS)))
+    top = [[vocab.words[i], round(share, 4)] for share, i in zip(best.values.tolist(), best.indices.tolist())]
+    return dict(asked=asked, top=top)
 
 
 def held_out(run: LatentRun) -> str:

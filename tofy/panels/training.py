@@ -8,34 +8,40 @@ __all__ = ['TrainingPanel']
 # %% ../../nbs/15c_panel_training.ipynb #3983e32d
 import base64
 import html
+import json
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
+from statistics import mean
 from typing import Any, get_origin
 
+import anywidget
 import ipywidgets as widgets
 from ipywidgets import HBox, Layout, VBox
 
 from .. import background, run_folder
-from ..background import Background
+from ..background import BREAKS, SHOWN, WATCHED, Background, Watched
 from ..checkpoint import measured, write_whole
-from ..corpus import builtin_sizes
+from ..corpus import builtin_sizes, posterior
+from ..crowding import FRAMES, load_frames
 from ..curves import plot_columns, plot_runs
 from ..data import Data
 from ..doctor import diagnose
 from ..errors import TofyError, UsageError
+from ..history import read_changes, spans
 from ..hub import source_data
-from ..inference import known_baselines
+from ..inference import builtin, known_baselines, load
 from ..plan import Plan, as_cell, as_command, plan, plan_settings, read_plan
 from ..run_folder import LogRecord, read_log
 from ..settings import Setting, common_first, from_text, to_text
 from ..sizing import advise
-from ..training import RECIPES
+from ..training import RECIPES, TrainConfig
+from ..vocab import SPECIALS
 from .parts import Panel, Picture, run_folders, stamp
 
 # %% ../../nbs/15c_panel_training.ipynb #2f413b14
@@ -170,15 +176,24 @@ class SettingsForm:
         return plan(recipe_name, source=source, **self.beside, **values, **length)
 
 # %% ../../nbs/15c_panel_training.ipynb #fedd3ade
-def painters(lines: list[LogRecord], baselines: dict) -> list[Callable]:
+def painters(lines: list[LogRecord], baselines: dict,
+             train: TrainConfig | None = None,      # fixes the end of the axes: the planned one
+             changes: Sequence[dict] = (),          # made on the way
+            ) -> list[Callable]:
     "Four functions that each draw one picture of a run into an `Axes`."
+    by, end = axis(train) if train else ("step", None)
+    draw = partial(plot_columns, lines, against=by, end=end, changes=changes)
     terms = dict(loss="loss (total)", rank="ranking", mse="direction", aux="auxiliary")
     metrics = dict(cos_mean="cosine", spread="spread of the targets", between="between words", r2="R²")
-    by, unit = ("held out, by a quick probe", "") if in_context(lines) else ("held out", " (nats)")
-    return [partial(plot_columns, lines, terms, f"loss{unit}"),
-            partial(plot_columns, lines, metrics, "training batch"),
-            partial(plot_columns, lines, dict(valid_mrr="MRR", valid_top1="top-1"), by, baselines),
-            partial(plot_columns, lines, dict(lr="learning rate"), "learning rate")]
+    held, unit = ("held out, by a quick probe", "") if in_context(lines) else ("held out", " (nats)")
+    return [partial(draw, terms, f"loss{unit}"), partial(draw, metrics, "training batch"),
+            partial(draw, dict(valid_mrr="MRR", valid_top1="top-1"), held, baselines),
+            partial(draw, dict(lr="learning rate"), "learning rate")]
+
+
+def axis(train: TrainConfig) -> tuple[str, float]:
+    "What the time axis of a run counts, step or seconds, and its planned end."
+    return ("step", train.steps) if train.steps else ("seconds", train.seconds)
 
 
 def in_context(lines: list[LogRecord]) -> bool:
@@ -202,6 +217,91 @@ def in_words(lines: list[LogRecord], baselines: dict) -> str:
     known = [f"{name} {line['mrr']:.3f}" for name, line in baselines.items() if "mrr" in line]
     return said + (f". MRR without a model: {', '.join(known)}." if known else ".")
 
+# %% ../../nbs/15c_panel_training.ipynb #db0bb658
+def figures(lines: Sequence[LogRecord]) -> list[dict]:
+    "Of each validation: held-out MRR and top-1, and what training has said of itself since the last one, or None."
+    found, said = [], []
+    for r in lines:
+        said += [r.acc_neg] if r.acc_neg == r.acc_neg else []
+        if r.valid_mrr == r.valid_mrr:
+            found.append(dict(step=r.step, seconds=r.seconds, mrr=r.valid_mrr, top1=r.valid_top1,
+                              said=mean(said) if said else None))
+            said = []
+    return found
+
+
+@cache
+def exact(source: str, phrase: str) -> list[tuple[str, float]]:
+    "The likeliest words in a phrase's blank `_`, with their probabilities; [] where the corpus does not know them."
+    tokens, sizes = phrase.split(), builtin(source)
+    if sizes and tokens.count("_") == 1:
+        with suppress(ValueError):                                   # the grammar can't have made this phrase
+            return list(posterior(tokens, tokens.index("_"), sizes[1]).items())[:20]
+    return []
+
+
+def story(title: str, plan: Plan, watched: Watched, lines: Sequence[LogRecord], changes: Sequence[dict]) -> dict | None:
+    "What the screen is told of a run besides its looks; None before the first one."
+    if not watched.looks:
+        return None
+    (by, end), asked = axis(plan.train), {look["asked"] for look in watched.looks}
+    told = [dict(name=name, began=began, ended=ended) for name, began, ended in spans(changes)]
+    return dict(title=title, by=by, end=end, words=watched.head["words"], dim=watched.head["dim"],
+                figures=figures(lines), changes=list(changes), spans=told,
+                exact={phrase: law for phrase in asked if (law := exact(plan.data.source, phrase))})
+
+# %% ../../nbs/15c_panel_training.ipynb #6fcfa590
+def seen_in(folder: Path) -> Watched:
+    "What was seen of the run in a folder; of one with a film of its table, the film."
+    if (folder / WATCHED).is_file() or not (folder / FRAMES).is_file():
+        return Watched.read(folder)
+    film, vocab, when = load_frames(folder), load(folder).vocab, {r.step: r.seconds for r in read_log(folder)}
+    looks = [dict(step=step, seconds=when.get(step, 0.), rank=round(rank, 2), asked="", top=[],
+                  xy=xy[:SHOWN].float().mul(1000).round().int().flatten().tolist())
+             for step, rank, xy in zip(film.step.tolist(), film.rank.tolist(), film.xy)]
+    dim = read_plan(folder).model.dim
+    return Watched(dict(words=list(vocab.words[len(SPECIALS):][:SHOWN]), dim=dim), looks)
+
+
+def has_looks(folder: Path) -> bool:
+    "Whether something was seen of the run in a folder."
+    return (folder / WATCHED).is_file() or (folder / FRAMES).is_file()
+
+# %% ../../nbs/15c_panel_training.ipynb #e522a2be
+ASSETS = Path(background.__file__).parent / "assets" / "watch"
+
+
+def script() -> str:   # an ES module
+    "The screen as one ES module."
+    style, view = ((ASSETS / name).read_text(encoding="utf-8") for name in ("style.css", "view.js"))
+    return f"const STYLE = {json.dumps(style)};\n{view}"
+
+
+class Screen(anywidget.AnyWidget):
+    "A moving map, dials and the answers to a probe phrase: of a run, or of two in step."
+    _esm = script()
+
+    def __init__(self):
+        super().__init__()
+        self.told: dict[int, dict | None] = {}
+        self.looks: dict[int, list[dict]] = {}
+        self.on_msg(lambda *_: self.show_all())                      # a page has just opened
+
+    def show(self, side: int, told: dict | None, looks: Sequence[dict] = ()) -> None:
+        "Show what `story` tells of a run on a side, 0 or 1; only new looks are sent. None clears the side."
+        known, looks = self.looks.get(side, []), list(looks)
+        start = next((i for i, (old, new) in enumerate(zip(known, looks)) if old is not new), min(len(known), len(looks)))
+        if told != self.told.get(side) or len(looks) > start:
+            self.told[side], self.looks[side] = told, looks if told else []
+            self.send(dict(side=side, told=told, start=start, looks=looks[start:]))
+
+    def show_all(self) -> None:
+        "Send everything again."
+        for side, told in self.told.items():
+            self.send(dict(side=side, told=told, start=0, looks=self.looks[side]))
+
+    def __repr__(self) -> str: return "Screen: run this cell in JupyterLab to see it"
+
 # %% ../../nbs/15c_panel_training.ipynb #1400a95e
 BUSY = .1   # largest share of the time for drawing
 
@@ -219,19 +319,22 @@ def how_far(run: Background) -> tuple[float, str]:
 
 
 class Live(VBox):
-    "The tab that follows a run: progress, pictures, and the doctor's findings."
-    def __init__(self, fail: Callable[[BaseException], None]):   # called with an error of the thread
-        self.fail, self.baselines, self.thread = fail, {}, None
+    "The tab that follows a run: progress, the screen, pictures, and the doctor's findings."
+    def __init__(self, fail: Callable[[BaseException], None],    # called with an error of the thread
+                 *tools: widgets.Widget):                        # above the screen
+        self.fail, self.baselines, self.thread, self.plan = fail, {}, None, None
+        self.screen, self.other, self.read = Screen().add_class("tofy-screen"), None, None
         self.bar = widgets.FloatProgress(min=0., max=1., layout=Layout(width="20em")).add_class("tofy-bar")
         self.status = widgets.HTML("not started").add_class("tofy-status")
         self.words = widgets.HTML().add_class("tofy-words")
         self.upper, self.lower = Picture(11, 2.8).add_class("tofy-curves"), Picture(11, 2.8)
         self.doctor = widgets.HTML().add_class("tofy-doctor")
-        super().__init__([HBox([self.bar, self.status]), self.words, self.lower, self.upper, self.doctor])
+        super().__init__([HBox([self.bar, self.status]), *tools, self.screen, self.words, self.lower, self.upper,
+                          self.doctor])
 
     def follow(self, run: Background, at_end: Callable[[], None]) -> None:
         "Start a thread that watches a run until it ends and then calls `at_end`."
-        self.baselines = {}
+        self.baselines, self.plan = {}, run.plan
         self.thread = threading.Thread(target=self._watch, args=(run, at_end), daemon=True)
         self.thread.start()
 
@@ -248,6 +351,7 @@ class Live(VBox):
                     self.draw(run.lines, run.out, partial(self.rest, run))
                     due = time.monotonic() + min((time.thread_time() - began) / BUSY, 5.)
             self.tell(run)
+            self.look(run)
             self.draw(run.lines, run.out)
         except Exception as caught:
             error = caught
@@ -259,6 +363,20 @@ class Live(VBox):
         "Sleep for a tenth of a second, so that other threads can work, and then show the progress."
         time.sleep(.1)
         self.tell(run)
+        self.look(run)
+
+    def look(self, run: Background) -> None:
+        "Show on the screen what was seen of a run, and of the run beside it."
+        told = story(run.out.name, run.plan, run.watched, run.lines, read_changes(run.out))
+        self.screen.show(0, told, run.watched.looks)
+        self.look_beside()
+
+    def look_beside(self) -> None:
+        "Show the other run beside the first; one that is training, too, is read again when more was seen of it."
+        now = self.other, self.other and stamp(self.other / WATCHED)
+        if now != self.read:
+            self.read = now
+            self.screen.show(1, *told_of(self.other) if self.other else (None, ()))
 
     def tell(self, run: Background) -> None:
         "Update the progress bar and the sentence beside it."
@@ -267,7 +385,8 @@ class Live(VBox):
 
     def draw(self, lines: list[LogRecord], folder: Path, breathe: Callable[[], None] = lambda: None) -> None:
         "Draw the curves, show the latest figures in words and the doctor's findings; calls `breathe()` in between."
-        said, drawn = in_words(lines, self.baselines), painters(lines, self.baselines)
+        said, train = in_words(lines, self.baselines), self.plan and self.plan.train
+        drawn = painters(lines, self.baselines, train, read_changes(folder))
         self.words.value = html.escape(said)
         self.upper.draw(*drawn[:2], words=said)
         breathe()
@@ -279,10 +398,17 @@ class Live(VBox):
     def clear(self) -> None:
         "Remove all traces of the last run."
         self.bar.value, self.status.value, self.words.value, self.doctor.value = 0., "not started", "", ""
+        self.screen.show(0, None)
         self.upper.clear()
         self.lower.clear()
 
 # %% ../../nbs/15c_panel_training.ipynb #63b73d57
+def told_of(folder: Path) -> tuple[dict | None, list[dict]]:
+    "The `story` and the looks of the run in a folder."
+    watched = seen_in(folder)
+    return story(folder.name, read_plan(folder), watched, read_log(folder), read_changes(folder)), watched.looks
+
+
 def as_error(run: Background) -> Exception:
     "The exception to show for a failed run, with its traceback if there is one."
     return RuntimeError(f"{run.error}\n\n{run.traceback}") if run.traceback else TofyError(run.error)
@@ -392,6 +518,7 @@ class RunList(VBox):
 SIZES = {"of the recipe": {}, "tiny": dict(dim=32, layers=1, heads=2), "small": dict(dim=64, layers=2, heads=2),
          "large": dict(dim=256, layers=4, heads=4)}
 THREADS = max(1, (os.cpu_count() or 1) - 1)   # leave one core to the page
+PROBE = "did you _ the soup at the cafe ?"     # asked of the built-in corpus, if nothing else is typed
 
 # %% ../../nbs/15c_panel_training.ipynb #891392d8
 def button(name: str, tooltip: str, **more) -> widgets.Button:
@@ -419,7 +546,8 @@ class TrainingPanel(Panel):
         self.run, self.order, self.out, self.read, self.silent = None, None, None, None, False
         self._make_choices(source)
         buttons = self._make_buttons()
-        self.live, self.code = Live(lambda error: self.notice.fail(error)), widgets.HTML().add_class("tofy-code")
+        self.live = Live(lambda error: self.notice.fail(error), *self._make_tools())
+        self.code = widgets.HTML().add_class("tofy-code")
         self.run_list = RunList(self.home, self.guard, self.load)
         names = self.settings.groups
         groups = widgets.Accordion(list(map(self.settings.group, names)), titles=names, selected_index=0)
@@ -431,6 +559,9 @@ class TrainingPanel(Panel):
         self.when(self.upload, do=self.take_upload)
         self.when(self.source, self.name, self.settings.length, self.settings.amount,
                   *self.settings.controls.values(), do=self.tell_size)
+        self.when(*self.breaks.values(), do=self.break_it)
+        self.when(self.probe, do=lambda: self.run and self.run.wish(probe=self.phrase()))
+        self.when(self.beside, do=self.put_beside)
         self.guard(self.take_recipe)()
         self.enable()
         if run is not None:
@@ -469,6 +600,45 @@ class TrainingPanel(Panel):
             self.when(b, do=do)
         return HBox(list(self.controls.values()), layout=Layout(flex_flow="row wrap"))
 
+    def _make_tools(self) -> list[widgets.Widget]:
+        self.breaks = {name: widgets.ToggleButton(description=title, tooltip=does, layout=Layout(width="auto"))
+                       for name, (title, does) in BREAKS.items()}
+        for name, switch in self.breaks.items():
+            switch.add_class(f"tofy-break-{name}")
+        self.probe = widgets.Text(description="probe", placeholder="a phrase with a blank _", continuous_update=False,
+                                  tooltip="a phrase with a blank _ that the run is asked again and again",
+                                  layout=Layout(width="24em", max_width="100%")).add_class("tofy-probe")
+        self.beside = widgets.Dropdown(description="beside", tooltip="another run to show at the same step",
+                                       layout=Layout(width="22em", max_width="100%")).add_class("tofy-beside")
+        self.list_beside()
+        wrap = Layout(flex_flow="row wrap")
+        return [HBox([widgets.HTML("break it:"), *self.breaks.values()], layout=wrap),
+                HBox([self.probe, self.beside], layout=wrap)]
+
+    def list_beside(self) -> None:
+        "List the runs that can be shown beside this one."
+        found = {name: folder for name, folder in run_folders(self.home).items() if has_looks(folder)}
+        if (known := [("none", None), *found.items()]) != list(self.beside.options):
+            chosen = self.beside.value
+            self.beside.options = known
+            self.beside.value = chosen if chosen in found.values() else None
+
+    def put_beside(self) -> None:
+        "Show the chosen run beside this one."
+        self.live.other = self.beside.value
+        self.live.look_beside()
+
+    def phrase(self) -> str:
+        "The probe phrase; if none is typed, one that the built-in corpus knows, or of another text one held out."
+        return self.probe.value.strip() or (PROBE if builtin(self.order.data.source) else "")
+
+    def break_it(self) -> None:
+        "Break the run as the switches say, or undo it."
+        if self.run is not None and not self.silent:
+            self.run.wish(breaks=[name for name, switch in self.breaks.items() if switch.value])
+        for name, switch in self.breaks.items():
+            switch.description = f"{'undo: ' * switch.value}{BREAKS[name][0]}"
+
     def enable(self) -> None:
         "Enable the buttons that make sense now, and disable the others."
         busy = self.run is not None and not self.run.ended
@@ -476,6 +646,9 @@ class TrainingPanel(Panel):
         self.controls["start"].disabled = self.controls["trial"].disabled = busy
         self.controls["pause"].disabled = self.controls["stop"].disabled = not busy
         self.controls["resume"].disabled = busy or not can_go_on
+        possible = background.breaks_for(self.order) if busy else []
+        for name, switch in self.breaks.items():
+            switch.disabled = name not in possible
         self.controls["pause"].description = "Resume" if busy and self.run.state == "paused" else "Pause"
 
     def free_name(self) -> str:
@@ -556,13 +729,18 @@ class TrainingPanel(Panel):
     def _go(self, resume: bool) -> None:
         self.live.clear()
         self.tabs.selected_index = 0
+        with self.quietly():
+            for switch in self.breaks.values():
+                switch.value = False
         self.run = Background(self.order, self.out, resume)
+        self.run.wish(probe=self.phrase())
         self.live.follow(self.run, self.at_end)
         self.enable()
 
     def at_end(self) -> None:
         "When a run has ended, list it, choose a name for the next one and update the buttons."
         self.run_list.refresh()
+        self.list_beside()
         self.name.value = self.free_name()
         self.enable()
 
@@ -591,8 +769,10 @@ class TrainingPanel(Panel):
         with self.quietly():
             self.source.value, self.recipe.value = self.order.data.source, self.order.train.recipe
             self.settings.show(self.order)
-        self.live.baselines = known_baselines(folder)
+        self.live.baselines, self.live.plan = known_baselines(folder), self.order
         self.live.draw(read_log(folder), folder)
+        self.live.screen.show(0, None)
+        self.live.screen.show(0, *told_of(folder))
         self.live.status.value = f"the run in {html.escape(str(folder))}"
         self.tabs.selected_index = 0
         self.tell_size()
