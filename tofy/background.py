@@ -28,7 +28,7 @@ import torch.nn.functional as F
 
 from . import checkpoint, history, run_folder
 from .checkpoint import read_experiments, write_whole
-from .crowding import effective_rank, plane, word_rows
+from .crowding import common_words, effective_rank, plane, word_rows
 from .data import DataConfig
 from .encoder import ModelConfig
 from .errors import RunError, TofyError, UsageError
@@ -123,8 +123,9 @@ class Watcher:
 
     def look(self, run: LatentRun, phrase: str) -> None:
         rows = word_rows(run.model)                                                  # (n,D)
-        seen = dict(step=run.step, seconds=round(run.clock.seconds, 3), rank=round(effective_rank(rows), 2),
-                    **probe(run, phrase))
+        common = common_words(torch.tensor(run.data.vocab.counts[len(SPECIALS):]))
+        seen = dict(step=run.step, seconds=round(run.clock.seconds, 3), **probe(run, phrase))
+        seen["rank"] = round(effective_rank(rows[common]), 2)
         self.first.append((seen, F.normalize(rows[:SHOWN], dim=-1).clone()))
         if self.plane is None and (len(self.first) == FIRST or run.progress >= 1):
             self.choose(run)
@@ -137,8 +138,8 @@ class Watcher:
     def choose(self, run: LatentRun) -> None:
         "Choose the plane from the first looks, and tell the words and the plane."
         self.plane = plane(torch.cat([unit for _, unit in self.first]))
-        words = run.data.vocab.words[len(SPECIALS):][:SHOWN]
-        self.tell(dict(step=self.first[0][0]["step"], words=words, dim=run.model.config.dim,
+        words = list(run.data.vocab.words[len(SPECIALS):][:SHOWN])
+        self.tell(dict(step=self.first[0][0]["step"], words=words, dim=run.model.config.dim, rank_of="common words",
                        plane=[t.tolist() for t in self.plane]))
 
     def go_on(self, head: dict) -> None:
@@ -204,7 +205,7 @@ class Hand:
 class Watched:
     "What was seen of a run."
     head: dict = field(default_factory=dict)          # the words on the map, and its plane
-    looks: list[dict] = field(default_factory=list)   # step, seconds, effective rank, probe, places on the map
+    looks: list[dict] = field(default_factory=list)   # step, seconds, effective rank, probe, places on the map (‰)
 
     def add(self, seen: dict) -> None:
         "Add what a run tells; a resumed run tells some of it again."

@@ -246,7 +246,7 @@ def story(title: str, plan: Plan, watched: Watched, lines: Sequence[LogRecord], 
         return None
     (by, end), asked = axis(plan.train), {look["asked"] for look in watched.looks}
     told = [dict(name=name, began=began, ended=ended) for name, began, ended in spans(changes)]
-    return dict(title=title, by=by, end=end, words=watched.head["words"], dim=watched.head["dim"],
+    return dict(title=title, by=by, end=end, **{name: watched.head[name] for name in ("words", "dim", "rank_of")},
                 figures=figures(lines), changes=list(changes), spans=told,
                 exact={phrase: law for phrase in asked if (law := exact(plan.data.source, phrase))})
 
@@ -260,7 +260,7 @@ def seen_in(folder: Path) -> Watched:
                   xy=xy[:SHOWN].float().mul(1000).round().int().flatten().tolist())
              for step, rank, xy in zip(film.step.tolist(), film.rank.tolist(), film.xy)]
     dim = read_plan(folder).model.dim
-    return Watched(dict(words=list(vocab.words[len(SPECIALS):][:SHOWN]), dim=dim), looks)
+    return Watched(dict(words=list(vocab.words[len(SPECIALS):][:SHOWN]), dim=dim, rank_of="all words"), looks)
 
 
 def has_looks(folder: Path) -> bool:
@@ -618,14 +618,14 @@ class TrainingPanel(Panel):
     def list_beside(self) -> None:
         "List the runs that can be shown beside this one."
         found = {name: folder for name, folder in run_folders(self.home).items() if has_looks(folder)}
-        if (known := [("none", None), *found.items()]) != list(self.beside.options):
+        if (known := [("none", ""), *found.items()]) != list(self.beside.options):
             chosen = self.beside.value
             self.beside.options = known
-            self.beside.value = chosen if chosen in found.values() else None
+            self.beside.value = chosen if chosen in found.values() else ""
 
     def put_beside(self) -> None:
         "Show the chosen run beside this one."
-        self.live.other = self.beside.value
+        self.live.other = self.beside.value or None
         self.live.look_beside()
 
     def phrase(self) -> str:

@@ -4,6 +4,7 @@ const TRAIL = 10, NAMED = 14, PACE = 90;                     // looks a trail is
 
 const escapeText = text => String(text).replace(/[&<>"]/g, letter => `&#${letter.charCodeAt(0)};`);
 const whole = value => Math.round(value).toLocaleString("en-US"), percent = value => `${(100 * value).toFixed(value < .095 ? 1 : 0)}%`;
+const endsOf = xy => [0, 1].flatMap(axis => { const all = xy.filter((_, i) => i % 2 === axis); return [Math.min(...all), Math.max(...all)]; });
 const lastBefore = (list, step) => list.findLast(one => one.step <= step);
 
 class Screen {
@@ -36,7 +37,7 @@ class Screen {
     Object.assign(side, told);
     side.looks.length = start;
     side.looks.push(...looks);
-    side.reach = Math.max(...side.looks.map(look => look.reach ??= Math.max(...look.xy.map(Math.abs))));
+    side.frame = [0, 1].map(axis => { const all = side.looks.flatMap(look => look.ends ??= endsOf(look.xy)).filter((_, i) => i % 4 >> 1 === axis); return [Math.min(...all), Math.max(...all)]; });
     fresh ? this.lay() : this.draw();
   }
 
@@ -74,7 +75,7 @@ class Screen {
     side.look = look;
     find(".when").textContent = `step ${whole(look.step)}`;
     find(".broken").textContent = now.join(", ");
-    find(".rank").innerHTML = `<b>effective rank</b><span>${look.rank.toFixed(1)} of ${side.dim}</span><span class="bar"><i style="width:${100 * look.rank / side.dim}%"></i></span><small>directions that the table uses; 1: collapsed</small>`;
+    find(".rank").innerHTML = `<b>effective rank</b><span>${look.rank.toFixed(1)} of ${side.dim}</span><span class="bar"><i style="width:${100 * look.rank / side.dim}%"></i></span><small>directions that ${side.rank_of} use; 1: collapsed</small>`;
     find(".loss").innerHTML = this.gap(last);
     const exact = side.exact?.[look.asked], share = Object.fromEntries(exact ?? []);
     const rows = look.top.map(([word, value]) => `<li><span>${escapeText(word)}</span><span class="bar"><i style="width:${100 * value}%"></i>${exact ? `<u style="left:${100 * (share[word] ?? 0)}%"></u>` : ""}</span><b>${percent(value)}</b></li>`);
@@ -113,8 +114,9 @@ class Screen {
   }
 
   map(canvas, side) {
-    const {pen, wide, style} = this.pen(canvas), colour = name => style.getPropertyValue(`--${name}`), scale = (.5 * wide - 14) / side.reach;
-    const at = (xy, w) => [.5 * wide + scale * xy[2 * w], .5 * wide - scale * xy[2 * w + 1]], {words, looks, look, drawn} = side;
+    const {pen, wide, style} = this.pen(canvas), colour = name => style.getPropertyValue(`--${name}`), [[x0, x1], [y0, y1]] = side.frame;
+    const scale = (wide - 32) / Math.max(x1 - x0, y1 - y0, 1), middle = [(x0 + x1) / 2, (y0 + y1) / 2];       // of all looks: the frame only ever grows
+    const at = (xy, w) => [.5 * wide + scale * (xy[2 * w] - middle[0]), .5 * wide - scale * (xy[2 * w + 1] - middle[1])], {words, looks, look, drawn} = side;
     const here = looks.indexOf(look), past = looks.slice(Math.max(0, here - TRAIL), here + 1), five = new Set(look.top.map(([word]) => word));
     const best = new Set((side.exact?.[look.asked] ?? []).slice(0, 5).map(([word]) => word)), taken = [];
     pen.strokeStyle = colour("trail"); pen.lineWidth = 1.2;
@@ -208,7 +210,7 @@ class Screen {
     const system = matchMedia("(prefers-color-scheme: dark)"), apply = () => {
       const {theme} = document.documentElement.dataset, lab = document.body.dataset.jpThemeLight;
       this.box.classList.toggle("dark", theme === "dark" || theme !== "light" && (lab ? lab === "false" : system.matches));
-      this.draw();
+      requestAnimationFrame(() => this.draw());              // JupyterLab hides everything for a moment
     };
     for (const node of [document.documentElement, document.body]) new MutationObserver(apply).observe(node, {attributes: true, attributeFilter: ["data-theme", "data-jp-theme-light"]});
     system.addEventListener("change", apply);
