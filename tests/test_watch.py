@@ -1,5 +1,7 @@
 """A run that is watched and changed while it trains: what is in force, what is noted, what is seen, and what a resumed run knows of it."""
 import json
+import time
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +35,13 @@ def data():
 def wished(**wishes) -> Hand:
     "A hand that has heard these wishes."
     return Hand(SimpleNamespace(wishes=wishes))
+
+
+def until(what) -> None:
+    end = time.monotonic() + HANG
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(.05)
 
 
 # ---- breaking and undoing
@@ -144,11 +153,12 @@ def test_a_watched_run_learns_the_same(data, tmp_path):
     for name in ("tofy", "jepa"):
         settings = recipe(name, steps=15, dropout=.3, dropout_after=0., **SMALL)
         runs = [open_run(data, *settings) for _ in range(2)]
-        runs[1].watch = watcher = lambda run, look=Watcher(lambda seen: None): look.look(run, PROBE)
+        look = Watcher(lambda seen: None)
+        runs[1].watch = partial(look.look, phrase=PROBE)
         for run in runs:
             for _ in loop.run(run):
                 pass
-        assert watcher and all(map(torch.equal, runs[0].model.state_dict().values(), runs[1].model.state_dict().values()))
+        assert look.plane and all(map(torch.equal, runs[0].model.state_dict().values(), runs[1].model.state_dict().values()))
 
 
 def test_the_map_is_the_table_on_a_plane_that_stays(data, tmp_path):
@@ -245,11 +255,10 @@ def test_the_panel_breaks_undoes_and_tells(panel):
     panel.controls["start"].click()
     panel.run.wait(lambda run: run.lines)
     assert [name for name, switch in panel.breaks.items() if not switch.disabled] == ["ranking", "padding", "rate"]
-    for name, value in (("ranking", True), ("rate", True), ("ranking", False)):
-        before = len(read_changes(panel.out))
+    for number, (name, value) in enumerate([("ranking", True), ("rate", True), ("ranking", False)], 1):
         panel.breaks[name].value = value
         assert panel.breaks[name].description == "undo: " * value + BREAKS[name][0]
-        panel.run.wait(lambda run: len(read_changes(panel.out)) > before)
+        until(lambda number=number: len(read_changes(panel.out)) == number)
     assert [change["now"] for change in read_changes(panel.out)] == [["ranking off"], ["ranking off", "rate × 10"], ["rate × 10"]]
     panel.probe.value = "ines has returned to _ ."
     panel.run.wait(lambda run: run.watched.looks and run.watched.looks[-1]["asked"] == panel.probe.value)
