@@ -120,12 +120,12 @@ def test_a_changed_run_can_be_resumed_and_begins_as_planned(data, tmp_path):
         if record.step >= 20:
             break
     records.close()
-    assert rates[20] == pytest.approx(10 * learning_rate(settings[1], 20 / 40), rel=.01) and read_plan(folder).train.lr == .002
+    assert rates[20] == pytest.approx(10 * learning_rate(settings[1], 20 / 40), rel=.01) and read_plan(folder).train.lr == settings[1].lr
     (change,) = read_changes(folder)
     assert change["now"] == ["rate × 10", "padding seen"] and 10 <= change["step"] <= 20
     write_change(SimpleNamespace(folder=folder, step=39, clock=SimpleNamespace(seconds=9.)), ["of a future that was lost"])
     lines = [record for record in train(data, *settings, folder, resume=True) if record.is_line]
-    assert lines[-1].lr < .002 and [now["now"] for now in read_changes(folder)] == [change["now"], []]
+    assert lines[-1].lr < settings[1].lr and [now["now"] for now in read_changes(folder)] == [change["now"], []]
     assert [(name, began["step"]) for name, began, _ in spans(read_changes(folder))] == [(name, change["step"]) for name in change["now"]]
     (finding,) = [f for f in diagnose(folder) if f.name == "changed while it trained"]
     assert "rate × 10 from step" in finding.evidence
@@ -198,20 +198,21 @@ def test_the_probe(data):
     assert probe(run, "")["asked"].count("_") == 1 and probe(run, "")["top"]
 
 
-def test_looks_are_few_and_far_between(data, monkeypatch):
-    "One that takes 50 ms of the processor is followed by the next 5 seconds later; the last step is always seen."
-    clock = [0.]
-    monkeypatch.setattr(background.time, "process_time", lambda: clock[0])
-    look, seen = Watcher(lambda seen: None), []
-    look.look = lambda run, phrase: (seen.append(run.step), clock.__setitem__(0, clock[0] + .05))
-    for step in range(1001):
-        look(SimpleNamespace(step=step, progress=step / 1000, clock=SimpleNamespace(seconds=step / 10)), "")
-    assert seen[:3] == [0, 50, 100] and seen[-1] == 1000 and len(seen) == 21
-    look, clock[0], seen[:] = Watcher(lambda seen: None), 0., []
-    look.look = lambda run, phrase: seen.append(run.step)                       # costs nothing: at most MOST looks
-    for step in range(4001):
-        look(SimpleNamespace(step=step, progress=step / 4000, clock=SimpleNamespace(seconds=step)), "")
-    assert len(seen) <= background.MOST + 1
+def test_looks_are_few_and_far_between(monkeypatch):
+    "One that takes a second of the processor is followed by the next when the run has used a hundred; the last step is always seen."
+    used = [0.]
+    monkeypatch.setattr(background.time, "process_time", lambda: used[0])
+
+    def seen(steps: int, each: float, cost: float) -> list[int]:
+        found, look, used[0] = [], Watcher(lambda seen: None), 0.
+        look.look = lambda run, phrase: (found.append(run.step), used.__setitem__(0, used[0] + cost))
+        for step in range(steps + 1):
+            look(SimpleNamespace(step=step, progress=step / steps), "")
+            used[0] += each
+        return found
+
+    assert seen(1000, 1., 1.) == [*range(0, 1001, 100)]
+    assert len(seen(4000, 1., 0.)) <= background.MOST + 1                       # costs nothing: at most MOST looks
 
 
 def test_a_resumed_run_is_seen_on_the_same_plane(data, tmp_path):

@@ -101,7 +101,7 @@ def break_run(run: LatentRun, names: Collection[str]) -> None:
 
 # %% ../nbs/14a_background.ipynb #114d5811
 SHOWN, FIRST = 200, 6        # words on the map, the commonest; looks that choose its plane
-MOST, COST = 400, .01        # looks in a run, and the share of its time that they may cost
+MOST, COST = 400, .01        # looks in a run, and the share of its processor time that they may cost
 WATCHED = "watched.jsonl"    # in the run folder: what was seen
 
 
@@ -113,13 +113,14 @@ class Watcher:
 
     def __call__(self, run: LatentRun, phrase: str) -> None:
         "Look at the run with this probe phrase, if it is time to."
-        early = run.clock.seconds < self.due or run.progress < self.share + 1 / MOST
+        began = time.process_time()
+        early = began < self.due or run.progress < self.share + 1 / MOST
         if run.step == self.step or early and run.progress < 1:
             return
-        began = time.process_time()
         self.look(run, phrase)
         self.step, self.share = run.step, run.progress
-        self.due = run.clock.seconds + max((time.process_time() - began) / COST, .2)
+        ended = time.process_time()
+        self.due = ended + (ended - began) / COST
 
     def look(self, run: LatentRun, phrase: str) -> None:
         rows = word_rows(run.model)                                                  # (n,D)
