@@ -199,7 +199,7 @@ def test_the_probe(data):
 
 
 def test_looks_are_few_and_far_between(monkeypatch):
-    "One that takes a second of the processor is followed by the next when the run has used a hundred; the last step is always seen."
+    "One that takes a second of the processor is followed by the next when the run has used two hundred; the last step is always seen."
     used = [0.]
     monkeypatch.setattr(background.time, "process_time", lambda: used[0])
 
@@ -211,7 +211,7 @@ def test_looks_are_few_and_far_between(monkeypatch):
             used[0] += each
         return found
 
-    assert seen(1000, 1., 1.) == [*range(0, 1001, 100)]
+    assert seen(1000, 1., 1.) == [*range(0, 1001, 200)]
     assert len(seen(4000, 1., 0.)) <= background.MOST + 1                       # costs nothing: at most MOST looks
 
 

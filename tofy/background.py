@@ -100,8 +100,8 @@ def break_run(run: LatentRun, names: Collection[str]) -> None:
     history.write_change(run, [BREAKS[name][0] for name in names])
 
 # %% ../nbs/14a_background.ipynb #114d5811
-SHOWN, FIRST = 200, 6        # words on the map, the commonest; looks that choose its plane
-MOST, COST = 400, .01        # looks in a run, and the share of its processor time that they may cost
+SHOWN, FIRST = 200, 4        # words on the map, the commonest; looks that choose its plane
+MOST, COST = 400, .005       # looks in a run, and the share of its processor time that they may cost
 WATCHED = "watched.jsonl"    # in the run folder: what was seen
 
 
