@@ -252,3 +252,60 @@ def test_scrolling_away_does_not_stop_a_run(show):
     wait_for(page, lambda: step() and step().group(1) != begun)
     page.locator(".tofy-stop").click()
     wait_for(page, lambda: "stopped" in page.locator(".tofy-status").inner_text())
+
+
+DRAWN = """Array.from(document.querySelectorAll('.tofy-screen *')).flatMap(e => e.shadowRoot ? Array.from(e.shadowRoot.querySelectorAll('canvas')) : [])
+.every(c => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value))"""
+
+
+def test_break_a_run_undo_it_and_go_back_in_time(show, lab):
+    "The map moves while it trains; a break and its undoing are shown; the slider goes back, during the run and after it; two runs in step."
+    page = show(None, START.format(seconds=300) + ".settings.length.value = 'steps'\npanel", wait=".tofy-training")
+    page.locator(".tofy-start").click()
+    page.wait_for_selector(".tofy-watch .side")
+
+    def said():
+        return page.locator(".tofy-watch output").inner_text()
+
+    def step():
+        return int(re.search(r"step ([\d,]+)", said()).group(1).replace(",", ""))
+
+    first = step()
+    wait_for(page, lambda: step() > first)                           # the newest look, whenever one comes
+    page.locator(".tofy-break-ranking").click()
+    wait_for(page, lambda: "ranking off" in page.locator(".tofy-watch .broken").first.inner_text())
+    assert "undo" in page.locator(".tofy-break-ranking").inner_text()
+    picture(page, "watch-broken")
+    page.locator(".tofy-watch [data-do=back]").click()
+    back = step()
+    page.wait_for_timeout(1500)
+    assert step() == back                                            # it stays there, although the run goes on
+    page.locator(".tofy-watch [data-do=newest]").click()
+    wait_for(page, lambda: step() > back)
+    page.locator(".tofy-break-ranking").click()
+    wait_for(page, lambda: page.locator(".tofy-watch .strip").get_attribute("aria-label").count(" to ") == 1)
+    wait_for(page, lambda: "finished" in page.locator(".tofy-status").inner_text())
+    wait_for(page, lambda: step() == 300)
+    slider = page.locator(".tofy-watch input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert step() == 0 and slider.get_attribute("aria-valuetext") == "step 0"
+    page.keyboard.press("ArrowRight")
+    assert 0 < step() < 300
+    page.locator(".tofy-beside select").select_option(label="ready-made: healthy")
+    wait_for(page, lambda: page.locator(".tofy-watch .side").count() == 2)
+    page.keyboard.press("End")
+    slider.press("End")
+    assert "step 300" in page.locator(".tofy-watch .when").first.inner_text()
+    assert page.locator(".tofy-watch .when").nth(1).inner_text() == "step 250"                   # the last look until then
+    assert page.locator(".tofy-watch .exact").first.inner_text().startswith("best possible: try 46%")
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    for theme in ("Light", "Dark"):
+        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+        for width in (1400, 390):
+            page.set_viewport_size(dict(width=width, height=1300))
+            page.wait_for_timeout(1500)
+            page.locator(".tofy-watch").scroll_into_view_if_needed()
+            picture(page, f"watch-{theme.lower()}-{width}")
+            assert page.evaluate(DRAWN)                              # no canvas is empty after a change of theme or width
+            assert page.locator(".tofy-watch").evaluate("e => e.scrollWidth <= e.clientWidth")

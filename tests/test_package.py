@@ -121,7 +121,7 @@ def test_a_missing_extra_is_named(clean, tmp_path, extra, command):
 
 def test_wheel_holds_what_it_should(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"tofy/assets/one_step/view.js", "tofy/assets/playground/model.js", "tofy/py.typed"} <= set(names)
+    assert {"tofy/assets/one_step/view.js", "tofy/assets/watch/view.js", "tofy/assets/playground/model.js", "tofy/py.typed"} <= set(names)
     assert "tofy/runs/healthy/model_latent.safetensors" in names
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"tofy", next(n for n in names if ".dist-info" in n).split("/")[0]}
