@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tools import labs
-from tools.labs import cleared, labs as all_labs, learners_copy, solutions
+from tools.labs import cleared, learners_copy, solutions
 
 ROOT = Path(__file__).resolve().parents[1]
-LABS = {labs.assignment(path): path for path in all_labs()}
+LABS = {labs.assignment(path): path for path in labs.labs()}
 
 # Of each lab: what stands in the solution, what a learner writes instead, and words of the hint that names the fault.
 WRONG = {

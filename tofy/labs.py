@@ -38,7 +38,7 @@ class Marks:
     def check(self, task: str,
               see: str,                         # where a solution stands, such as `tofy.vocab.make_vocab`
              ) -> Iterator[None]:
-        "Give the task's points if the assertions inside pass, and else raise a hint: the message of the one that failed."
+        "Give the task's points if the assertions inside pass; else raise a hint, the message of the one that failed."
         if task not in self.tasks:
             raise UsageError(f"Lab {self.lab} has no task {task!r}; it has {', '.join(self.tasks)}.")
         self.tries[task] += 1
