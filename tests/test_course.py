@@ -15,7 +15,7 @@ from tools.figures import KINDS, figures, write
 from tools.glossary import Term, link_terms, terms
 from tools.key import EXERCISE, NBS, ROOT, Exercise, Lesson, key, lessons, read
 from tools.order import reading_order
-from tools.site.chapters import Chapter, read_one
+from tools.site.chapters import Chapter, read_one, shown_notebook
 
 LESSONS = list(lessons())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -233,7 +233,7 @@ def test_every_stored_picture_is_found_and_says_what_it_shows():
     total = 0
     for path in NBS.rglob("[0-9]*.ipynb"):
         if ".ipynb_checkpoints" not in path.parts:
-            outputs = [o for c in nbformat.read(path, 4).cells if c.cell_type == "code" for o in c.outputs]
+            outputs = [o for c in nbformat.read(shown_notebook(path.relative_to(NBS)), 4).cells if c.cell_type == "code" for o in c.outputs]
             stored = sum(any(kind in o.get("data", {}) for kind in KINDS) for o in outputs)
             found = list(figures(read_one(path.relative_to(NBS))))
             assert len({f.name for f in found}) == len(found) == stored

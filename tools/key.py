@@ -1,4 +1,5 @@
-"""Collect the exercises of all chapters, with the solutions that readers find folded away: the teachers' key.
+"""Collect the exercises of all chapters, with the solutions that readers find folded away: the teachers' key, with the
+solutions of the graded labs.
 
 usage: python -m tools.key      writes build/key.md; says what a chapter lacks, and then ends with exit code 1
 """
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import nbformat
 
+from tools import labs
 from tools.order import reading_order
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -107,9 +109,9 @@ def key(chapters: list[Lesson], notebooks: str = "../nbs/") -> str:
 if __name__ == "__main__":
     found = list(lessons())
     KEY.parent.mkdir(exist_ok=True)
-    KEY.write_text(key(found), encoding="utf-8")
+    KEY.write_text(f"{key(found)}\n{labs.key()}", encoding="utf-8")
     print(f"{KEY.relative_to(ROOT)}: {sum(len(c.exercises) for c in found)} exercises of {len(found)} chapters, "
-          f"{sum(bool(e.check) for c in found for e in c.exercises)} of which check themselves")
+          f"{sum(bool(e.check) for c in found for e in c.exercises)} of which check themselves; {len(labs.labs())} labs")
     lacking = [f"{c.path} lacks {', '.join(c.missing())}" for c in found if c.missing()]
     print("\n".join(lacking))
     sys.exit(bool(lacking))

@@ -17,11 +17,12 @@ from tofy.architecture import tall
 from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
+from tools.labs import copied
 from tools.order import reading_order
 
 ROOT = Path(__file__).resolve().parents[2]
 NBS, BUILD, DOCS = ROOT / "nbs", ROOT / "build" / "site", ROOT / "_docs"
-PARTS = {"": "Chapters", "lab": "The laboratory", "claims": "Claims, put to the test"}   # folders of nbs/
+PARTS = {"": "Chapters", "labs": "Labs that grade themselves", "lab": "The laboratory", "claims": "Claims, put to the test"}   # folders of nbs/
 
 
 @dataclass
@@ -74,11 +75,17 @@ def read() -> list[Chapter]:
     return [read_one(p) for p in [*ordered, *sorted(paths - {*ordered})]]
 
 
+def shown_notebook(path: Path) -> Path:
+    "The file that the site shows and hands out: of a lab, the learners' copy."
+    return copied(NBS / path, BUILD.with_name("labs") / path.name) if path.parts[0] == "labs" else NBS / path
+
+
 def read_one(path: Path) -> Chapter:
     "One notebook, without what is hidden."
-    hidden = [c.source for c in nbformat.read(NBS / path, as_version=4).cells if c.cell_type == "code"]
+    notebook = shown_notebook(path)
+    hidden = [c.source for c in nbformat.read(notebook, as_version=4).cells if c.cell_type == "code"]
     module = next((m[1] for s in hidden if (m := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), "")
-    processor = NBProcessor(NBS / path, [hide_, hide_line, filter_stream_, strip_ansi, clean_magics])
+    processor = NBProcessor(notebook, [hide_, hide_line, filter_stream_, strip_ansi, clean_magics])
     processor.process()
     cells = [c for c in processor.nb.cells if "default_exp" not in c.directives_ and (c.source or c.get("outputs"))]
     chapter = Chapter(path, cells, f"tofy.{module}" if module else "")
@@ -268,7 +275,7 @@ def relink(text: str, chapter: Chapter, numbers: dict[str, Chapter]) -> str:
 
 def own_copy(chapter: Chapter) -> str:
     "The line under a title: how to get the notebook, and how to run it."
-    up = os.path.relpath(NBS / chapter.path, BUILD / "pages" / Path(chapter.page).parent)
+    up = os.path.relpath(shown_notebook(chapter.path), BUILD / "pages" / Path(chapter.page).parent)
     return (f"```{{container}} own-copy\n{{download}}`Download {chapter.path.name} <{up}>`, or open it in JupyterLab, "
             f"in a clone of the project: `jupyter lab nbs/{chapter.path}`\n```")
 
