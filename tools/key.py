@@ -6,7 +6,7 @@ usage: python -m tools.key      writes build/key.md; says what a chapter lacks, 
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
@@ -21,6 +21,7 @@ EXERCISE = re.compile(r"\*\*Exercise(?: \d+)?\.\*\*(?P<question>.*?)"
                       r"<details>\s*<summary>\w+</summary>(?P<solution>.*?)</details>", re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 ASKS = re.compile(r"\b(guess|predict|expect|what would you)\b", re.IGNORECASE)
+KEEPS = re.compile(r"^(\w+) = \w+\(\s*(?:\"[^\n]*\"\s*)+,\s*\.\.\.[,)]", re.MULTILINE)     # `my_guess = predict("…", ...)`
 
 
 @dataclass
@@ -46,6 +47,14 @@ class Lesson:
     title: str
     text: str                        # its markdown, all of it
     exercises: list[Exercise]
+    code: list[str] = field(default_factory=list)    # its code cells
+
+    @property
+    def kept(self) -> list[str]:
+        "The cells that keep a prediction which a later cell shows beside the outcome."
+        found = [(i, KEEPS.search(cell)) for i, cell in enumerate(self.code) if "import predict" in cell]
+        return [self.code[i] for i, keeps in found
+                if keeps and any(f"{keeps[1]}.reveal(" in later for later in self.code[i + 1:])]
 
     @property
     def aim(self) -> str:
@@ -74,6 +83,8 @@ class Lesson:
         owed = {"what the reader will be able to do": self.aim, "what it builds on": "builds on" in self.aim,
                 "minutes": self.minutes, "a summary": end, "a prediction asked before a run": ASKS.search(body),
                 "two exercises with hidden solutions": len(self.exercises) >= 2,
+                "an exercise that checks what the reader writes": any(e.check for e in self.exercises),
+                "a prediction that is kept and shown beside the outcome": self.kept,
                 "a solution for every exercise": self.text.count("**Exercise") == len(self.exercises)}
         return [what for what, there in owed.items() if not there]
 
@@ -83,7 +94,8 @@ def read(path: Path) -> Lesson:
     cells = nbformat.read(path, as_version=4).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     found = [Exercise(m["question"].strip(), m["solution"].strip()) for m in EXERCISE.finditer(text)]
-    return Lesson(path.relative_to(NBS), re.search(r"^# (.+)$", text, re.MULTILINE)[1], text, found)
+    return Lesson(path.relative_to(NBS), re.search(r"^# (.+)$", text, re.MULTILINE)[1], text, found,
+                  [cell.source for cell in cells if cell.cell_type == "code"])
 
 
 def lessons() -> Iterator[Lesson]:
