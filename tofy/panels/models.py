@@ -153,7 +153,9 @@ class FillPanel(Panel):
         for side in sides:
             side.show(self.question.value, self.top.value)
         phrase, answer = inference.phrase_and_answer(self.question.value)
-        self.phrase.page = dict(words=inference.phrase_words(self.first.chosen().vocab, phrase), answer=answer,
+        words = inference.phrase_words(self.first.chosen().vocab, phrase)
+        mark = "[MASK]" if "[MASK]" in words else "_"
+        self.phrase.page = dict(words=words, blank=words.index(mark) if mark in words else -1, answer=answer,
                                 sides=[dict(run=side.run.label, looks=looked(side.looks)) for side in sides])
 
     @classmethod
@@ -162,7 +164,7 @@ class FillPanel(Panel):
         latents = {run: load(READY / run) for run in runs}
         table = {run: [answers(latent, phrase) for phrase in PHRASES] for run, latent in latents.items()}
         tokens = [latents[runs[0]].vocab.tokenize(phrase) for phrase in PHRASES]
-        places = [len(words) // 2 for words in tokens]
+        places = [max(found, key=lambda i: len(words[i])) for words, found in zip(tokens, table[runs[0]])]
         return Phrase(dict(phrase=0, place=places[0], run=runs[0], beside="", head=""),
                       dict(phrases=PHRASES, tokens=tokens, places=places, runs=list(runs), table=table))
 

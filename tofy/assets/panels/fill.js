@@ -6,7 +6,6 @@ export function shares(looks, layer, head) {
   const rows = looks.flatMap((heads, i) => heads.filter((_, j) => (layer === null || i === layer) && (head === null || j === head)));
   return rows.length ? rows[0].map((_, place) => rows.reduce((sum, row) => sum + row[place], 0) / rows.length) : [];
 }
-export const isBlank = word => /^(_+|\[MASK\])$/i.test(word);
 
 class FillView extends LivePanel {
   constructor(place, home) {
@@ -32,27 +31,29 @@ class FillView extends LivePanel {
     if (!this.page.table) return this.page;
     const {phrase, place, run, beside} = this.knobs, words = this.page.tokens[phrase];
     const sides = [run, beside].filter((name, i, all) => name && all.indexOf(name) === i).map(name => ({run: name, ...(this.page.table[name][phrase][place] ?? {})}));
-    return {words: words.map((word, i) => i === place ? "_" : word), answer: words[place], sides: place < 0 ? [] : sides};
+    return {words, blank: place, answer: words[place], sides: place < 0 ? [] : sides};
   }
   hide(place) {
-    const {words} = this.shown;
+    const {blank} = this.shown;
     if (this.page.table) {
-      if (isBlank(words[place]) || this.page.table[this.knobs.run][this.knobs.phrase][place]) this.set({place: isBlank(words[place]) ? -1 : place});
+      if (place === blank || this.page.table[this.knobs.run][this.knobs.phrase][place]) this.set({place: place === blank ? -1 : place});
     } else this.home.tell({hide: [place, (this.knobs.hide?.[1] ?? 0) + 1]});
   }
   look() {
-    const {words = [], sides = []} = this.shown, key = JSON.stringify(words);
+    const {words = [], sides = [], blank = -1} = this.shown, key = JSON.stringify([words, blank]);
     if (key !== this.drawn) {
       this.drawn = key;
-      this.at(".words").innerHTML = words.map((word, i) => `<button class="word" data-place="${i}" ${isBlank(word) ? "data-blank" : ""} title="${isBlank(word) ? "put the word back" : `hide ${clean(word)}`}">${isBlank(word) ? "&nbsp;?&nbsp;" : clean(word)}</button>`).join("");
+      this.at(".words").innerHTML = words.map((word, i) => `<button class="word" data-place="${i}" ${i === blank ? "data-blank" : ""} title="${i === blank ? "put the word back" : `hide ${clean(word)}`}">${i === blank ? "&nbsp;?&nbsp;" : clean(word)}</button>`).join("");
       for (const button of this.box.querySelectorAll(".word")) this.draggable(button);
+      const gap = this.at("[data-blank]"), line = this.at(".scroll");
+      if (gap) line.scrollLeft = gap.offsetLeft - line.clientWidth / 2;
     }
     const looks = sides.map(side => side.looks ?? []).find(all => all.length) ?? [], options = [["", "all heads together"]];
     looks.forEach((heads, i) => { options.push([`${i}`, `layer ${i + 1}, its heads together`]); heads.forEach((_, j) => options.push([`${i}.${j}`, `layer ${i + 1}, head ${j + 1}`])); });
     this.heads.innerHTML = options.map(([value, text]) => `<option value="${value}">${text}</option>`).join("");
     this.heads.value = options.some(([value]) => value === this.knobs.head) ? this.knobs.head : "";
     this.heads.hidden = !looks.length;
-    this.arcs(words, sides);
+    this.arcs(words, sides, blank);
     this.tell(sides);
   }
   // Out of its line by more than its height, or pressed: then it is hidden.
@@ -79,10 +80,9 @@ class FillView extends LivePanel {
     const [layer, head] = (this.heads.value || "").split(".");
     return shares(side.looks ?? [], layer ? Number(layer) : null, head === undefined ? null : Number(head));
   }
-  arcs(words, sides) {
-    const blank = words.findIndex(isBlank), buttons = [...this.box.querySelectorAll(".word")], wide = Math.max(this.at(".words").scrollWidth, this.at(".stage").clientWidth);
+  arcs(words, sides, blank) {
+    const buttons = [...this.box.querySelectorAll(".word")], wide = this.at(".words").offsetWidth;
     const middle = button => button.offsetLeft + button.offsetWidth / 2;
-    this.at(".stage").style.width = this.at(".words").scrollWidth > this.at(".scroll").clientWidth ? `${this.at(".words").scrollWidth}px` : "";
     [".over", ".under"].forEach((place, number) => {
       const svg = this.at(place), side = sides[number], found = side && blank >= 0 ? this.chosen(side) : [];
       svg.toggleAttribute("hidden", !found.length);
@@ -98,12 +98,12 @@ class FillView extends LivePanel {
         const label = share >= .04 ? `<text class="soft" style="font-size:12px" x="${x}" y="${number ? 26 : 132}" text-anchor="middle" stroke="var(--card)" stroke-width="3" paint-order="stroke">${percent(share)}</text>` : "";
         return `<path d="${path}" fill="none" stroke="var(--model)" stroke-width="${width}" stroke-opacity="${strong}" stroke-linecap="round"/>${label}`;
       }).join("");
-      svg.setAttribute("aria-label", found.length ? `Where the blank looks: ${words.map((word, i) => [isBlank(word) ? "the blank itself" : word, found[i]]).sort((a, b) => b[1] - a[1]).slice(0, 4).map(([word, share]) => `${word} ${percent(share)}`).join(", ")}` : "");
+      svg.setAttribute("aria-label", found.length ? `Where the blank looks: ${words.map((word, i) => [i === blank ? "the blank itself" : word, found[i]]).sort((a, b) => b[1] - a[1]).slice(0, 4).map(([word, share]) => `${word} ${percent(share)}`).join(", ")}` : "");
     });
   }
   tell(sides) {
-    const {answer} = this.shown, blank = this.shown.words?.some(isBlank);
-    this.say(blank ? `<b class="answer">${clean(answer ?? "?")}</b> is hidden${sides.length > 1 ? `: above, where ${clean(sides[0].run)} looks, below, ${clean(sides[1].run)}` : ""}.` : "No word is hidden: drag one out.");
+    const {answer, blank} = this.shown;
+    this.say(blank >= 0 ? `<b class="answer">${clean(answer ?? "?")}</b> is hidden${sides.length > 1 ? `: above, where ${clean(sides[0].run)} looks, below, ${clean(sides[1].run)}` : ""}.` : "No word is hidden: drag one out.");
     this.at(".said").hidden = !this.page.table;
     this.at(".answers").hidden = !this.page.table;
     this.at(".answers").classList.toggle("two", sides.length > 1);
