@@ -132,7 +132,7 @@ class CrowdingView extends LivePanel {
     if (layout !== this.layout) {
       this.layout = layout;
       for (const part of [".maps", ".main"]) this.at(part).classList.toggle("two", films.length > 1);
-      this.at(".maps").innerHTML = missing ? "<p>Reading this run …</p>" : films.map((film, i) => `<div><h3>${clean(film.title)} <small data-at="step"></small></h3><canvas role="img" data-map="${i}"></canvas></div>`).join("");
+      this.at(".maps").innerHTML = missing ? "<p>Reading this run …</p>" : films.map((film, i) => `<div><p class="title">${clean(film.title)} <small data-at="step"></small></p><canvas role="img" data-map="${i}"></canvas></div>`).join("");
       this.box.querySelectorAll("canvas").forEach((canvas, i) => canvas.addEventListener("click", event => this.pick(this.films[i], canvas, event)));
     }
     this.at(".film").hidden = !films.some(film => film.frames > 1);
@@ -201,17 +201,17 @@ class CrowdingView extends LivePanel {
       return [film, frame, mrr, rank];
     });
     const number = value => value === null || value === undefined ? "–" : Number.isInteger(value) ? value.toLocaleString("en") : value.toFixed(3);
-    const heads = said.length > 1 ? `<tr><th></th>${said.map(([film]) => `<th class="number">${clean(film.title.replace("ready-made: ", ""))}</th>`).join("")}</tr>` : "";
+    const heads = said.length > 1 ? `<tr><td></td>${said.map(([film]) => `<th class="number">${clean(film.title.replace("ready-made: ", ""))}</th>`).join("")}</tr>` : "";
     const row = (name, values) => `<tr><th>${clean(name)}</th>${values.map(value => `<td class="number">${value}</td>`).join("")}</tr>`;
     const names = [...new Set(said.flatMap(([film]) => Object.keys(film.figures)))], main = ["effective_rank", "anisotropy", "spread", "nn_cosine_median"];
     const open = this.at(".figures details")?.open ? " open" : "", rows = wanted => `<table>${heads}${wanted.map(name => row(name.replaceAll("_", " "), said.map(([film]) => number(film.figures[name])))).join("")}</table>`;
-    this.at(".figures").innerHTML = `<h3>At this step</h3><table>${heads}${row("effective rank", said.map(([, , , rank]) => rank === null || rank === undefined ? "–" : rank.toFixed(1)))}${row("held-out MRR", said.map(([, , mrr]) => number(mrr)))}</table>
-      <h3 style="margin-top:.7rem">The saved table</h3>${rows(main)}<details${open}><summary class="soft">all its figures</summary>${rows(names.filter(name => !main.includes(name)))}</details>
+    this.at(".figures").innerHTML = `<p class="title">At this step</p><table>${heads}${row("effective rank", said.map(([, , , rank]) => rank === null || rank === undefined ? "–" : rank.toFixed(1)))}${row("held-out MRR", said.map(([, , mrr]) => number(mrr)))}</table>
+      <p class="title" style="margin-top:.7rem">The saved table</p>${rows(main)}<details${open}><summary class="soft">all its figures</summary>${rows(names.filter(name => !main.includes(name)))}</details>
       ${said.map(([film]) => film.note ? `<p class="soft">${clean(film.note)}</p>` : "").join("")}`;
     const {words} = this.vocab, word = words.indexOf(this.knobs.word), [film] = this.films;
     if (word < 0 || !film) { this.at(".near").innerHTML = '<p class="soft">Choose a dot, or find a word: its neighbours are named.</p>'; return; }
     const near = nearest(film, word, at);
-    this.at(".near").innerHTML = `<h3>Nearest to ${clean(words[word])}</h3><p class="soft">${near.by}</p><table>${near.words.map(([i, value]) => `<tr><td>${clean(words[i])}</td><td class="number">${value.toFixed(3)}</td></tr>`).join("")}</table>`;
+    this.at(".near").innerHTML = `<p class="title">Nearest to ${clean(words[word])}</p><p class="soft">${near.by}</p><table>${near.words.map(([i, value]) => `<tr><td>${clean(words[i])}</td><td class="number">${value.toFixed(3)}</td></tr>`).join("")}</table>`;
     this.at(".aloud").textContent = this.going ? "" : `${words[word]}: nearest ${near.words.slice(0, 3).map(([i]) => words[i]).join(", ")}`;
   }
   pick(film, canvas, event) {

@@ -109,7 +109,7 @@ class FillView extends LivePanel {
     this.at(".answers").classList.toggle("two", sides.length > 1);
     this.at(".answers").innerHTML = sides.map(side => {
       const top = side.top ?? [], most = Math.max(.01, ...top.map(([, value]) => value));
-      return `<div class="card"><h3>${clean(side.run ?? "")}</h3><div class="bars">${top.map(([word, value]) => `<b class="${word === answer ? "answer" : ""}" style="font-weight:${word === answer ? 650 : 400}">${clean(word)}</b><i class="${word === answer ? "of-answer" : "of-model"}" style="width:${Math.max(0, 100 * value / most).toFixed(0)}%"></i><span>${value.toFixed(2)}</span>`).join("")}</div>
+      return `<div class="card"><p class="title">${clean(side.run ?? "")}</p><div class="bars">${top.map(([word, value]) => `<b class="${word === answer ? "answer" : ""}" style="font-weight:${word === answer ? 650 : 400}">${clean(word)}</b><i class="${word === answer ? "of-answer" : "of-model"}" style="width:${Math.max(0, 100 * value / most).toFixed(0)}%"></i><span>${value.toFixed(2)}</span>`).join("")}</div>
         <p class="soft" style="margin-top:.4rem">The nearest rows and their cosines. <b>${clean(answer ?? "")}</b> is number ${side.rank} of ${(side.of ?? 0).toLocaleString("en")}${side.baselines ? ` (${clean(side.baselines)})` : ""}.</p></div>`;
     }).join("");
   }

@@ -41,7 +41,7 @@ class LossView extends LivePanel {
     this.box.innerHTML = `<div class="main half"><div class="card"><svg class="circle grab" viewBox="-152 -152 304 304" tabindex="0" role="slider"
       aria-label="prediction, in degrees" aria-valuemin="0" aria-valuemax="360"></svg>
       <p class="soft">Drag the prediction, or turn it with the arrow keys. <b>Downhill</b>, from its tip: the way in which the loss falls fastest (drawn g/(1+g) long).</p></div>
-      <div class="card"><h3>The terms</h3><div class="bars"></div><p class="said" role="status"></p><div class="knobs"></div></div></div><div class="knobs"></div>`;
+      <div class="card"><p class="title">The terms</p><div class="bars"></div><p class="said" role="status"></p><div class="knobs"></div></div></div><div class="knobs"></div>`;
     const [weights, others] = this.box.querySelectorAll(".knobs"), all = this.sliders();
     others.append(...all.filter(node => !node.textContent.startsWith("weight")));
     weights.append(...all.filter(node => node.textContent.startsWith("weight")));

@@ -58,7 +58,7 @@ class MaskingView extends LivePanel {
     const {phrases} = this.page, plain = rows.map((_, i) => phrases[(this.knobs.first + i) % phrases.length]);
     const all = FATES.reduce((sum, fate) => sum + found[fate], 0), asked = expected(this.knobs, plain);
     const shares = {hidden: low, random: high - low, kept: 1 - high}, cells = (values, tag = "td") => values.map(value => `<${tag} class="number">${value}</${tag}>`).join("");
-    this.at("table").innerHTML = `<tr><th></th><th class="number">asked</th>${FATES.map(fate => `<th class="number ${fate}" title="${clean(WORDS[fate])}">${fate}</th>`).join("")}</tr>
+    this.at("table").innerHTML = `<tr><td></td><th class="number">asked</th>${FATES.map(fate => `<th class="number ${fate}" title="${clean(WORDS[fate])}">${fate}</th>`).join("")}</tr>
       <tr><th>share</th>${cells(["", ...FATES.map(fate => percent(shares[fate]))])}</tr><tr data-row="here"><th>here</th>${cells([all, ...FATES.map(fate => found[fate])])}</tr>
       <tr><th>expected</th>${cells([asked, ...FATES.map(fate => asked * shares[fate])].map(n => n.toFixed(1)))}</tr>`;
     const most = plain.flat().filter(word => word !== UNKNOWN).length;
