@@ -25,11 +25,11 @@ export function placed(film, at) {
 }
 export const frameOf = (film, at) => Math.round(at * (film.frames - 1));
 
-// The words nearest to a word: in the saved table where that is what is shown, else on the map of this step.
+// The words nearest to a word: in the saved table at the end of the film, else on the map of this step.
 export function nearest(film, word, at, many = 8) {
   const frame = frameOf(film, at), kept = word * 8 + 8 <= film.near.length;
-  if (kept && (film.saved === null ? frame === film.frames - 1 : film.steps[frame] === film.saved)) {
-    return {by: "cosine", words: Array.from({length: many}, (_, i) => [film.near[8 * word + i], film.cosines[8 * word + i] / 127]).filter(([i]) => i < film.count && i !== word)};
+  if (kept && frame === film.frames - 1) {                   // after the last frame comes the saved table
+    return {by: film.saved === null || film.steps[frame] === film.saved ? "cosine" : `cosine in the saved table, of step ${film.saved.toLocaleString("en")}`, words: Array.from({length: many}, (_, i) => [film.near[8 * word + i], film.cosines[8 * word + i] / 127]).filter(([i]) => i < film.count && i !== word)};
   }
   const size = 2 * film.count, xy = film.numbers.subarray(frame * size, (frame + 1) * size);
   const far = i => Math.hypot(xy[2 * i] - xy[2 * word], xy[2 * i + 1] - xy[2 * word + 1]);

@@ -48,7 +48,7 @@ class ScheduleView extends LivePanel {
       <polyline points="${line}" fill="none" stroke="var(--model)" stroke-width="3"/>
       <text class="soft" x="52" y="${y(knobs.lr) + 5}" text-anchor="end">${tidy(knobs.lr)}</text><text class="soft" x="52" y="195" text-anchor="end">0</text>
       <text class="soft" x="60" y="212">0</text><text class="soft" x="${x(1)}" y="212" text-anchor="end">${long(1)} ${knobs.unit}</text>
-      <path class="line" d="M${x(knobs.at)} 25V190"/><circle cx="${x(knobs.at)}" cy="${y(rate(knobs, knobs.at))}" r="7" fill="var(--answer)"/>`;
+      <path class="line" d="M${x(knobs.at)} 25V190"/><circle cx="${x(knobs.at)}" cy="${y(rate(knobs, knobs.at))}" r="7" fill="var(--ink)"/>`;
     this.at("svg").setAttribute("viewBox", `0 0 ${this.wide} 230`);
     this.at("svg").setAttribute("aria-label", sentence(knobs));
     this.say(sentence(knobs));
