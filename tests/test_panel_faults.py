@@ -74,7 +74,7 @@ def test_the_neighbours_beside_a_map_are_of_that_map(in_node):
     told, = panel.page["films"].values()
     words = panel.page["vocabs"][0]["words"]
     for frame in (0, len(film.step) - 1):
-        step, xy = film.step[frame].item(), film.xy[frame].float()
+        xy = film.xy[frame].float()
         at = latent.vocab.ids[word] - 3
         order = (xy - xy[at]).norm(dim=-1).argsort().tolist()
         wanted = [latent.vocab.words[i + 3] for i in order if i != at][:8]

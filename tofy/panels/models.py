@@ -289,6 +289,16 @@ def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why: a no
     return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()},
                 lines=gap.same_blanks(where, known), ways=gap.broken_ways(latent, phrases), why=why)
 
+# %% ../../nbs/15b_panel_models.ipynb #8ed79daa
+class Curves(Live):
+    "A metric against the number of candidates, with a slider, and the broken ways to ask."
+    part = "gap"
+
+
+def short(figures: dict[str, dict]) -> dict[str, dict[str, float]]:
+    "The two figures that a page shows, rounded."
+    return {name: {key: round(line[key], 4) for key in ("top1", "mrr")} for name, line in figures.items()}
+
 # %% ../../nbs/15b_panel_models.ipynb #afb1557d
 def gap_in_words(here: dict[str, float], k: int, kind: str, figure: str) -> str:
     "The values of the curves at `k` candidates, in one sentence."
@@ -403,3 +413,12 @@ class GapPanel(Panel):
         ways = {name: way for name, way in found["ways"].items() if name in chosen}
         self.bars.draw(partial(paint_ways, ways, found["lines"], figure),
                        words=", ".join(f"{name} {way[figure]:.2f}" for name, way in ways.items()))
+
+    @classmethod
+    def ready(cls) -> Live:
+        "The curves for a page without a kernel: those of the healthy ready-made run."
+        found = measure(READY / "healthy")
+        numbers = numbers_to(found["where"]["heldout"].words)
+        return Curves(dict(k=numbers.index(33), kind="uniform", figure="top1", broken=[]),
+                      dict(candidates=numbers, ways=short(found["ways"]), lines=short(found["lines"]),
+                           curves={name: gap.candidate_curve(where, numbers) for name, where in found["where"].items()}))
