@@ -7,7 +7,7 @@ from conftest import NODE
 
 from tofy import crowding
 from tofy.inference import READY
-from tofy.panels import CrowdingPanel, FillPanel, LossPanel, MaskingPanel, SchedulePanel
+from tofy.panels import CrowdingPanel, FillPanel, GapPanel, LossPanel, MaskingPanel, SchedulePanel
 from tofy.panels.models import KINDS, kinds_of
 from tofy.panels.parts import ASSETS, script
 from tofy.schedule import learning_rate, phases
@@ -96,12 +96,14 @@ def test_attention_of_one_head_and_of_all(in_node):
 
 def test_a_page_without_a_kernel_holds_all_it_needs():
     "No import, no other host, under 300 KB; the film of a healthy run beside one that collapses."
-    panels = [LossPanel(), MaskingPanel(), SchedulePanel(), CrowdingPanel.ready(), FillPanel.ready()]
+    panels = [LossPanel(), MaskingPanel(), SchedulePanel(), CrowdingPanel.ready(), FillPanel.ready(), GapPanel.ready()]
     for panel in panels:
         page = panel.in_the_page()
         assert "\nimport " not in page and "http" not in page.replace("http://www.w3.org", "") and len(page) < 300_000, type(panel)
     ready = panels[3]
     assert [len(film["steps"]) for film in ready.page["films"].values()] == [13, 13] and len(ready.page["vocabs"]) == 1
+    gap = panels[5].page
+    assert gap["curves"]["heldout"]["uniform"]["mrr"][-1] == pytest.approx(gap["ways"]["asked right"]["mrr"], abs=1e-3)
     table = panels[4].page["table"]
     assert all(len(found) > 3 for phrases in table.values() for found in phrases)
 

@@ -11,7 +11,7 @@ from tools.npm import package
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
 PICTURES = ROOT / "build" / "screenshots"
-PANELS = "LossPanel", "MaskingPanel", "SchedulePanel", "CrowdingPanel", "FillPanel"
+PANELS = "LossPanel", "MaskingPanel", "SchedulePanel", "CrowdingPanel", "FillPanel", "GapPanel"
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +124,19 @@ def test_a_word_is_dragged_out(show):
     assert page.locator(".answers .card").count() == 2 and page.locator("svg.under").is_visible()
     gap.press("Enter")                                                                   # by keyboard: the word is put back
     assert gap.count() == 0 and "drag one out" in page.locator(".said").inner_text()
+
+
+def test_the_number_of_candidates_is_moved(show):
+    "By slider and by keyboard; at all words the curve is the ordinary figure, and a broken way costs what it costs."
+    page = show("GapPanel")
+    said = page.locator(".said")
+    assert "among 33 candidates" in said.inner_text()
+    page.locator("[data-knob=k]").focus()
+    page.keyboard.press("End")
+    assert "among 1,146 candidates" in said.inner_text()
+    before = page.locator(".bars").inner_text()
+    page.locator("[data-way]").first.click()
+    assert page.locator(".bars").inner_text() != before and page.locator("[data-way]").first.get_attribute("aria-pressed") == "true"
 
 
 @pytest.mark.parametrize("name", PANELS)
