@@ -84,16 +84,21 @@ def still(widget: widgets.Widget) -> str:   # HTML
     if isinstance(widget, widgets.Box):
         shown: tuple = tuple(widget.children)
         if isinstance(widget, widgets.widget_selectioncontainer._SelectionContainer):
-            shown = shown[widget.selected_index or 0:][:1]
+            shown = () if widget.selected_index is None else shown[widget.selected_index:][:1]
         return f"<div>{''.join(map(still, shown))}</div>"
     label, value = getattr(widget, "description", ""), getattr(widget, "label", None) or getattr(widget, "value", "")
-    said = "" if isinstance(widget, widgets.Button) else f" <b>{html.escape(said_as(value))}</b>"
+    silent = isinstance(widget, (widgets.Button, widgets.FileUpload))
+    said = "" if silent else f" <b>{html.escape(said_as(value))}</b>"
     return f'<span style="{CONTROL}">{html.escape(label)}{said}</span> ' if label or said else ""
 
 
 def said_as(value: Any) -> str:
     "What a control says, as a reader would write it."
-    return ("yes" if value else "no") if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(said_as, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 # %% ../../nbs/15_panels.ipynb #3f0c3bd6
 class Panel(widgets.VBox):
