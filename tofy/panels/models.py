@@ -418,7 +418,7 @@ class GapPanel(Panel):
     def ready(cls) -> Live:
         "The curves for a page without a kernel: those of the healthy ready-made run."
         found = measure(READY / "healthy")
-        numbers = numbers_to(found["where"]["heldout"].words)
+        numbers, where = numbers_to(found["where"]["heldout"].words), found["where"]
         return Curves(dict(k=numbers.index(33), kind="uniform", figure="top1", broken=[]),
                       dict(candidates=numbers, ways=short(found["ways"]), lines=short(found["lines"]),
-                           curves={name: gap.candidate_curve(where, numbers) for name, where in found["where"].items()}))
+                           curves={name: gap.candidate_curve(stood, numbers) for name, stood in where.items()}))
