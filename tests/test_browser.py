@@ -158,7 +158,7 @@ def test_fill_a_blank(show):
 
     page.locator(".tofy-fill-phrase input").fill("did you _ the soup at the cafe ? => try")
     wait_for(page, lambda: "rank" in answer() and "try" in answer())
-    page.locator(".tofy-fill-words button", has_text="soup").click()
+    page.locator(".tofy-fill .word", has_text="soup").click()
     wait_for(page, lambda: "=> soup" in page.locator(".tofy-fill-phrase input").input_value())
     first = wait_for(page, lambda: "soup" in answer() and answer())
     page.locator(".tofy-fill-second select").select_option(label="ready-made: notes")
@@ -170,20 +170,22 @@ def test_fill_a_blank(show):
 
 
 def test_the_crowding_map(show):
-    "Open the map, search, go back to the table before training, look at a word's neighbours."
-    page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding")
-    page.locator(".tofy-crowding-run select").select_option(label="ready-made: crowded")
+    "Another run, another word, the step before training; the map says what it shows."
+    page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding canvas")
+    panel = page.locator(".tofy-crowding")
+    panel.locator("[data-knob=run]").select_option(label="ready-made: crowded")
 
-    def map_of():
-        return source_of(page, ".tofy-crowding-picture")
+    def said():
+        return panel.locator("canvas").first.get_attribute("aria-label")
 
-    drawn = wait_for(page, lambda: page.locator(".tofy-crowding-picture").is_visible() and map_of())
+    wait_for(page, lambda: panel.locator(".title", has_text="crowded").count() and "Map of 2084 words" in said())
     picture(page, "crowding")
-    page.locator(".tofy-crowding-search input").fill("mon")
-    found = wait_for(page, lambda: map_of() != drawn and map_of())
-    page.locator(".tofy-crowding-frame .noUi-handle").focus()
+    panel.locator("[data-do=find]").fill("mon")
+    panel.locator("[data-do=find]").press("Enter")
+    wait_for(page, lambda: "is marked, and near it" in said())
+    panel.locator("[data-do=seek]").focus()
     page.keyboard.press("Home")
-    wait_for(page, lambda: map_of() != found)
+    wait_for(page, lambda: "at step 0" in said())
     picture(page, "crowding-before-training")
 
 
@@ -229,10 +231,10 @@ def test_a_chapter_from_top_to_bottom(show):
     assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback").count()
     panel = page.locator(".tofy-loss")
     panel.scroll_into_view_if_needed()
-    before = panel.locator("img").first.get_attribute("src")
-    panel.locator(".noUi-handle").first.focus()
+    before = panel.locator(".said").inner_text()
+    panel.locator("[data-knob=angle]").focus()
     page.keyboard.press("ArrowRight")
-    wait_for(page, lambda: panel.locator("img").first.get_attribute("src") != before)
+    wait_for(page, lambda: panel.locator(".said").inner_text() != before)
     picture(page, "chapter-6")
 
 

@@ -22,7 +22,7 @@ SPHINX = all(importlib.util.find_spec(name) for name in ("sphinx", "myst_nb", "s
 pytestmark = [pytest.mark.site,
               pytest.mark.skipif(not SPHINX, reason="the site's tools are not here: pip install -e '.[docs]', or make docs")]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
-PAGES = ["index", "masking", "gap", "crowding", "cli", "benchmark", "family", "film", "api/index", "api/tofy.masking", "api/tofy.vocab",
+PAGES = ["index", "masking", "gap", "crowding", "cli", "benchmark", "family", "inference", "losses", "api/index", "api/tofy.masking", "api/tofy.vocab",
          "search"]                                            # one of each kind: formulas, pictures, tables, widgets, …
 
 
@@ -259,14 +259,30 @@ def test_formulas_are_drawn(look):
 
 @needs_chromium
 def test_the_film_moves_without_python(look):
-    page = look("film")
-    handle = page.locator(".noUi-handle")
-    handle.wait_for()
-    before = page.locator("main img:visible").get_attribute("alt")
-    assert "step 0:" in before or "step 25:" in before
-    handle.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("old => [...document.querySelectorAll('main img')].some(i => i.offsetParent && i.alt != old)", arg=before)
+    page = look("crowding")
+    canvas = page.locator(".tofy-live-panel canvas").first
+    canvas.wait_for()
+    assert "at step 0" in canvas.get_attribute("aria-label")
+    page.locator("[data-do=seek]").fill("1")
+    assert "at step 2400" in canvas.get_attribute("aria-label")
+
+
+@needs_chromium
+def test_a_chapter_is_light(look):
+    "A page with all that it asks for, as a server without compression sends it: the widget manager alone was 3.7 MB."
+    for name in ("crowding", "losses", "inference", "masking"):
+        page, sizes = look("search"), []
+        page.on("response", lambda response, sizes=sizes: sizes.append(len(response.body())))
+        page.goto(page.url.replace("search", name), wait_until="load")
+        assert sum(sizes) < 2_000_000 and not any("html-manager" in url for url in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)"))
+
+
+def test_no_panel_is_only_a_sentence(site):
+    "Each is live, or a picture of it at work."
+    for path in (ROOT / "_docs").rglob("*.html"):
+        if "_modules" not in path.parts:
+            lines = re.findall(r">(\w+Panel): run this cell in JupyterLab to use it", path.read_text(encoding="utf-8"))
+            assert not set(lines) - {"TrainingPanel", "GrowthPanel"}, path
 
 
 @needs_chromium
@@ -304,10 +320,8 @@ def test_a_drawing_follows_the_page_and_is_tall_on_a_telephone(look):
 def test_axe_finds_no_serious_fault(look, dark):
     "The rules of axe-core for accessibility; serious and critical faults fail."
     script, found = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8"), {}
-    for name in ["index", "gap", "film", "api/tofy.masking"] if dark else PAGES:
+    for name in ["index", "gap", "crowding", "api/tofy.masking"] if dark else PAGES:
         page = look(name, dark=dark)
-        if name == "film":
-            page.wait_for_selector(".noUi-handle")
         page.evaluate(script)
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         found |= {f"{name}: {v['id']}: {node['target']}": node["failureSummary"]

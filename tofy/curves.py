@@ -13,7 +13,7 @@ from typing import Any
 
 from .architecture import Drawing, arrow, drawing, lines, text
 from .checkpoint import measured
-from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY, plain
+from .colours import BLACK, BLUE, DARK, GREY, ORANGE, PINK, RED, SKY, plain
 from .history import spans
 from .metrics import draw_baselines
 from .run_folder import LogRecord
@@ -98,7 +98,7 @@ def plot_log(records: Sequence[LogRecord],
     return ax
 
 # %% ../nbs/09b_curves.ipynb #22cb3c0c
-STYLES = [(BLUE, "-"), (RED, "--"), (GREEN, "-."), (PINK, ":"), (ORANGE, "-"), (SKY, "--")]
+STYLES = [(BLUE, "-"), (RED, "--"), (BLACK, "-."), (PINK, ":"), (ORANGE, "-"), (SKY, "--")]
 
 
 def plot_columns(records: Sequence[LogRecord],

@@ -580,7 +580,7 @@ class TrainingPanel(Panel):
                                          tooltip="a text file with one phrase per line, or a table")
         self.recipe = widgets.Dropdown(options=list(RECIPES), description="recipe", layout=narrow,
                                        tooltip="the settings to start from").add_class("tofy-recipe")
-        self.size = widgets.Dropdown(options=list(SIZES), description="size", layout=narrow,
+        self.size = widgets.Dropdown(options=list(SIZES), description="size", layout=Layout(width="18em"),
                                      tooltip="width, layers and heads").add_class("tofy-size")
         self.name = widgets.Text(value=self.free_name(), description="run", layout=narrow, continuous_update=False,
                                  tooltip="name of the run's folder").add_class("tofy-name")

@@ -7,7 +7,6 @@ In the order in which things happen:
   chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
   reference.py   module → page: every public name with its signature, its parameters and an example that ran; a name
                  without an example or a description fails the build
-  film.py        a page with a slider that works without Python: the map of a table while it was trained
   conf.py        Sphinx's settings; a warning fails the build
   check.py       every link, anchor and picture of the finished pages leads somewhere
 """
@@ -18,7 +17,7 @@ import time
 from sphinx.cmd.build import build_main
 
 from tools import figures
-from tools.site import chapters, check, film, reference, vendor
+from tools.site import chapters, check, reference, vendor
 from tools.site.chapters import BUILD, DOCS, ROOT
 
 def main() -> int:
@@ -34,7 +33,6 @@ def main() -> int:
     live = ROOT / "build" / "live"                       # the page that fills blanks in the browser, where it was made
     chapters.write(book, pages, live.is_dir())
     reference.write(book, pages / "api")
-    film.write(pages / "film.ipynb")
     settings = ["-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
     if code := build_main(["-q", "-E", "-W", "--keep-going", *settings, str(pages), str(html)]):
         return code

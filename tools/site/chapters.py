@@ -12,7 +12,7 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
-from tofy import one_step
+from tofy import one_step, panels
 from tofy.architecture import tall
 from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
@@ -214,6 +214,8 @@ def code(cell, words: str):
             output["data"] = {"text/html": step_in_the_page(int(steps[1]))}
         if "".join(output.get("data", {}).get("text/plain", "")).startswith("Playground:"):
             output["data"] = {"text/html": in_the_page()}
+        if panel := live_panel("".join(output.get("data", {}).get("text/plain", ""))):
+            output["data"] = {"text/html": panel}
     what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
@@ -225,6 +227,17 @@ def step_in_the_page(steps: int) -> str:
     page = json.dumps(one_step.page_data([toy], 4000) if toy else one_step.ready_data(), ensure_ascii=False).replace("</", "<\\/")
     return (f'<div class="tofy-slow"></div>\n<script type="module">\n{one_step.script()}'
             f'mountStep(document.querySelector(".tofy-slow:not([data-full])"), {page});\n</script>')
+
+
+@cache
+def live_panel(said: str) -> str:
+    "The panel that an output speaks of, if it needs no Python: its script and its data, taken when the site is made."
+    kind = getattr(panels, said.partition(":")[0], None)
+    if not said.endswith(" to use it") or not isinstance(kind, type):
+        return ""
+    if hasattr(kind, "ready"):
+        return kind.ready().in_the_page()
+    return kind().in_the_page() if hasattr(kind, "in_the_page") else ""
 
 
 def in_the_page(moving: bool = False) -> str:
@@ -284,7 +297,7 @@ def welcome(live: bool) -> str:
     "What this site has beside the README."
     try_it = '- <a href="live/index.html">Fill a blank in your browser</a>: nothing to install.\n' if live else ""
     return ("```{container} on-this-site\n" + try_it +
-            "- Move a slider, right here: {doc}`film`.\n"
+            "- Watch words find their places: {doc}`crowding`.\n"
             f"- Read the first chapter: {{doc}}`{page_of(reading_order()[0].as_posix())}`. "
             "Every chapter can be downloaded as a notebook.\n"
             "- Look a function up, with its arguments and an example: {doc}`api/index`.\n"
@@ -296,7 +309,7 @@ def contents(book: list[Chapter]) -> str:
     trees = [toctree(title, [f"{c.number} {c.title} <{c.page}>".strip() for c in book if c.page != "index"
                              and (c.path.parent.as_posix() if len(c.path.parts) > 1 else "") == part])
              for part, title in PARTS.items()]
-    return "\n\n".join([*trees, toctree("More", ["film", "Reference <api/index>"])])
+    return "\n\n".join([*trees, toctree("More", ["Reference <api/index>"])])
 
 
 def toctree(caption: str, entries: list[str]) -> str:
