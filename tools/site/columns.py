@@ -29,7 +29,7 @@ def narrow(source: str, width: int = WIDTH) -> str:
     magics: list[str] = []
     plain = MAGIC.sub(lambda m: f"{m[1]}__magic__({magics.append(m[2]) or len(magics) - 1})", source)
     new = plain
-    for step in (comments, docstrings, one_a_line, softly_filled, texts, bracketed, filled):
+    for step in (comments, docstrings, one_a_line, softly_filled, texts, softly_filled, bracketed, filled):
         if all(len(line) <= width for line in new.splitlines()):
             break
         try:
@@ -254,6 +254,15 @@ def broken_line(line: str, found: list[tuple[Token, tuple[int, ...]]], width: in
 
 def bracketed(source: str, width: int) -> str:
     "A statement that can't be broken otherwise: what it gives, checks or returns gets brackets."
+    def long(text: str) -> int:
+        return sum(len(line) > width for line in text.split("\n"))
+
+    new = softly_filled("\n".join(in_brackets(source, width)), width)
+    return new if long(new) < long(source) else source
+
+
+def in_brackets(source: str, width: int) -> list[str]:
+    "Its lines, what is too long in brackets."
     lines = source.split("\n")
     for node in sorted((n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.stmt)), key=lambda n: -n.lineno):
         if isinstance(node, ast.ImportFrom) and node.lineno == node.end_lineno and len(lines[node.lineno - 1]) > width:
@@ -264,4 +273,4 @@ def bracketed(source: str, width: int) -> str:
             line = lines[value.lineno - 1].encode()           # its columns are those of bytes
             lines[value.lineno - 1] = (line[:value.col_offset] + b"(" + line[value.col_offset:value.end_col_offset] + b")"
                                        + line[value.end_col_offset:]).decode()
-    return "\n".join(lines)
+    return lines

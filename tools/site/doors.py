@@ -45,8 +45,8 @@ FOLDERS = {"lab": ("The laboratory", "learn"), "labs": ("Graded labs", "learn"),
 SECTIONS = {                                          # of nbs/index.ipynb: on which page
     "Start here": "index", "What it does": "index", "What it reaches": "index", "All rows, and how they were measured": "results",
     "Five lines of Python": "use", "The command line": "use", "Move something": "use", "Which door?": "use", "From a clone": "use",
-    "The chapters": "learn", "Without installing anything": "learn", "What lies where": "use", "Changing it": "use"}
-ASIDE = {"What lies where", "Changing it", "From a clone"}     # the last sections of their page
+    "The chapters": "learn", "A true JEPA, and the modules that build it": "learn", "Without installing anything": "learn", "What lies where": "use", "Changing it": "use"}
+ASIDE = {"A true JEPA, and the modules that build it", "What lies where", "Changing it", "From a clone"}     # the last sections of their page
 SAID = {"learn": "The course: every chapter with its question, by hand first, then the code that runs.",
         "use": "On a text of your own: from a terminal, from Python, with sliders.",
         "results": "What it reaches, beside its baselines and the strongest opponents, and how each figure was measured."}

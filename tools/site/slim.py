@@ -1,7 +1,7 @@
 """A page's weight: of the theme's icons, its styles and the search's index a page takes what it shows, when it shows it.
 
 The theme brings every icon of Font Awesome as a script (1.6 MB) and once more as fonts; pages show a dozen. Here each `<i class="fa-…">` of the
-finished pages becomes the drawing itself, and script, fonts and their rules go. The search's index (half a megabyte) is asked for
+finished pages becomes the drawing itself, and the script and the rules go. The search's index (half a megabyte) is asked for
 where somebody searches, which is on the page of the search.
 """
 import json
@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-ICON = re.compile(r"<i class=\"([^\"]*\bfa-[^\"]*)\"([^>]*)></i>")
+ICON = re.compile(r"<(?:i|span) class=\"([^\"]*\bfa-[^\"]*)\"([^>]*)></(?:i|span)>")
 SCRIPT = re.compile(r"\s*<script[^>]*src=\"[^\"]*(?:fontawesome|searchtools|language_data|searchindex)\.js[^\"]*\"[^>]*></script>")
 RULE = re.compile(r"[^{}]+\{[^{}]*\}")
 BASE = ("/* The icons are of Font Awesome Free (fontawesome.com), CC BY 4.0. */"
@@ -35,7 +35,7 @@ def slim(site: Path) -> None:
             path.write_text(new, encoding="utf-8")
     for path in (static / "styles").glob("*.css"):
         path.write_text(without_icons(path.read_text(encoding="utf-8")), encoding="utf-8")
-    for path in [*(static / "scripts").glob("fontawesome*"), *static.rglob("*.map"), *static.rglob("fa-*.woff2"), *static.rglob("fa-*.ttf")]:
+    for path in [*(static / "scripts").glob("fontawesome*"), *static.rglob("*.map")]:
         path.unlink(missing_ok=True)
 
 
@@ -63,7 +63,6 @@ def without_icons(css: str) -> str:
     def kept(rule: re.Match) -> str:
         head = re.sub(r"(?s)/\*.*?\*/", "", rule[0].partition("{")[0])
         named = [s.strip() for s in head.split(",")]
-        gone = re.match(r"\s*@font-face", head) and "Font Awesome" in rule[0] or all(re.match(r"\.fa[\w-]*(::?\w+)?$|:(root|host)$", s) for s in named) \
-            and ("--fa" in rule[0] or ".fa" in head)
+        gone = all(re.match(r"\.fa[\w-]*(::?\w+)?$", s) for s in named)       # the fonts stay, for a sign in the theme's styles
         return "" if gone else rule[0]
     return BASE * ("Font Awesome" in css) + RULE.sub(kept, css)
