@@ -102,7 +102,7 @@ def test_links_between_sections_of_the_index_lead_to_their_page():
     text = "\n".join(cell.source for cell in nbformat.read(NBS / "index.ipynb", 4).cells if cell.cell_type == "markdown")
     assert set(re.findall(r"(?m)^## (.+)$", text)) == set(SECTIONS)
     assert set(re.findall(r"\]\(#([\w-]+)\)", text)) <= {anchor(title) for title in SECTIONS}
-    assert across("[a](#the-command-line) [b](#what-it-does)", "index") == "[a](use.html#The-command-line) [b](#What-it-does)"
+    assert across("[a](#the-command-line) [b](#what-it-does)", "index") == "[a](use.ipynb#The-command-line) [b](#What-it-does)"
 
 
 def test_a_chapter_between_two_numbers_has_its_number_and_a_page_without():

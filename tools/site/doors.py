@@ -142,7 +142,7 @@ def across(text: str, page: str) -> str:
 
     def link(found):
         home, name = homes.get(found[1], (page, found[1]))
-        return f"](#{name})" if home == page else f"]({home}.html#{name})"
+        return f"](#{name})" if home == page else f"]({home}.ipynb#{name})"
     return re.sub(r"\]\(#([\w-]+)\)", link, text)
 
 
