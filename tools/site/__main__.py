@@ -6,7 +6,7 @@ In the order in which things happen:
   vendor.py      takes the scripts that a page needs from npm, once, so that no page asks another host for anything
   chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
   columns.py     wraps shown code that is wider than its column
-  words.py       what the literature calls the things of a chapter
+  words.py       what the literature calls the things of a chapter, for its page and for the search
   doors.py       the home page, and the four doors behind it with their groups of chapters
   preview.py     the picture that a link to the site shows elsewhere
   reference.py   module → page: every public name with its signature, its parameters and an example that ran; a name
@@ -23,7 +23,7 @@ import time
 from sphinx.cmd.build import build_main
 
 from tools import figures
-from tools.site import chapters, check, film, preview, reference, slim, vendor
+from tools.site import chapters, check, film, preview, reference, slim, vendor, words
 from tools.site.chapters import BUILD, DOCS, ROOT
 
 def main() -> int:
@@ -40,6 +40,7 @@ def main() -> int:
     chapters.write(book, pages, live.is_dir())
     reference.write(book, pages / "api")
     preview.write(BUILD / "static" / "preview.png")
+    words.write_scorer(BUILD / "scorer.js")
     film.write(pages / "film.ipynb")
     settings = ["-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
     if code := build_main(["-q", "-E", "-W", "--keep-going", *settings, str(pages), str(html)]):

@@ -42,7 +42,7 @@ mathjax_path = "vendor/mathjax/tex-svg.js"
 html_theme = "sphinx_book_theme"
 html_title = project
 html_favicon = "static/favicon.svg"
-html_search_scorer = str(ROOT / "tools" / "site" / "static" / "scorer.js")
+html_search_scorer = str(ROOT / "build" / "site" / "scorer.js")
 templates_path = ["templates"]
 html_sidebars = {"**": ["navbar-logo.html", "versions.html", "search-button-field.html", "sbt-sidebar-nav.html"]}
 html_context = dict(tofy_versions=json.loads((ROOT / "tools" / "site" / "versions.json").read_text(encoding="utf-8")))

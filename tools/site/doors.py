@@ -128,7 +128,7 @@ def sections(index: Chapter, numbers: dict[str, Chapter]) -> dict[str, list]:
                     found[title[1].strip()] = []
                 if part.strip():
                     page = SECTIONS.get([*found][-1], "index")
-                    found[[*found][-1]].append(markdown(relink(across(part, page), index, numbers)))
+                    found[[*found][-1]].append(markdown(across(relink(part, index, numbers), page)))
         else:
             found[[*found][-1]] += convert(index, i, cell, numbers)
     if strange := set(found) - {""} ^ set(SECTIONS):

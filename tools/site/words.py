@@ -1,4 +1,6 @@
 "What the literature calls the things of this course, and the chapter in which a reader finds them: the search finds it by these words."
+import json
+from pathlib import Path
 
 WORDS = {
     "InfoNCE": "06_losses.ipynb",                          # van den Oord et al. 2018
@@ -27,3 +29,12 @@ WORDS = {
     "GPT": "lab/01_decoder.ipynb",
     "Net2Net": "lab/06_surgery.ipynb",                     # Chen et al. 2016
 }
+
+
+def write_scorer(path: Path) -> None:
+    "The script that ranks what the search finds; it knows these words and the pages of their chapters."
+    from tools.site.chapters import page_of
+    script = Path(__file__).with_name("scorer.js").read_text(encoding="utf-8")
+    pages = {word.lower(): page_of(home) for word, home in WORDS.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(script.replace('"WORDS"', json.dumps(pages)), encoding="utf-8")

@@ -1,7 +1,10 @@
-// How the search ranks what it finds: chapters before the reference, and the reference before source code and lists.
+// How the search ranks what it finds: the chapter that a word of the literature belongs to first, chapters before the reference,
+// and the reference before source code and lists.
 var Scorer = {
+  words: "WORDS",
   score: ([page, title, anchor, description, score]) => {
-    const door = page.split("/")[0];
+    const asked = (new URLSearchParams(location.search).get("q") || "").trim().toLowerCase(), door = page.split("/")[0];
+    if (Scorer.words[asked] === page) return score + (anchor ? 60 : 80);
     if (door === "_modules" || page === "genindex" || page === "py-modindex") return score - 40;
     if (door === "api") return score;
     return score + (["index", "learn", "use", "results", "glossary", "family", "routes"].includes(door) ? 5 : 20);
