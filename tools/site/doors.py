@@ -108,7 +108,7 @@ def entry(chapter: Chapter, root: str = "") -> str:
 def listed(chapters: list[Chapter], up: str = "") -> str:
     "A table of chapters: title and subtitle."
     rows = [f"| {c.number} | [{c.title}]({up}{c.page}.ipynb) | {subtitle(c)} |" for c in chapters]
-    return "\n".join(["| | chapter | about |", "|---|---|---|", *rows])
+    return "\n".join(["| no. | chapter | about |", "|---|---|---|", *rows])
 
 
 def subtitle(chapter: Chapter) -> str:
