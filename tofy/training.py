@@ -47,7 +47,7 @@ SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory 
 class TrainConfig(LoopConfig):
     "Settings of a training run; its length is given in either `steps` or `seconds` of wall time."
     batch: int | None = setting(None, "Phrases per step.", unit="phrases", least=1, group="Run",
-                                none="as many as hold about 1,024 tokens")
+                                none="as many as hold about 2,048 tokens")
     replacement: bool = setting(False, "Draw phrases with replacement.", group="Run", rare=True)
     mask_mode: str = setting("rate", "Hide each word with the mask rate as probability, or one word in each phrase.",
                              choices=("rate", "one"), group="Masking", rare=True)
@@ -321,7 +321,7 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
 
 # %% ../nbs/09_training.ipynb #3de43ffa
 def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
-                 tokens: int = 1024,         # tokens wanted in a batch
+                 tokens: int = 2048,         # tokens wanted in a batch
                 ) -> int:                    # from 8 to 256
     "The number of phrases that make up a batch of about `tokens` tokens."
     mean = len(phrases.flat) / max(len(phrases), 1) if isinstance(phrases, Phrases) else phrases

@@ -239,7 +239,7 @@ class SizingPanel(Panel):
                                              tooltip="attention heads; every choice divides every dim here")
         self.batch = widgets.SelectionSlider(
             options=[("auto", 0), *((str(2**i), 2**i) for i in range(3, 11))], description="batch", **late,
-            tooltip="phrases in a batch; auto: as many as hold about 1,024 tokens")
+            tooltip="phrases in a batch; auto: as many as hold about 2,048 tokens")
         self.max_seq = widgets.IntSlider(m.max_seq, min=4, max=256, step=4, description="max_seq", **late,
                                          tooltip="how many tokens of a phrase are read")
         self.max_vocab = widgets.IntSlider(m.vocab_size, min=100, max=32_000, step=100, description="max_vocab", **late,
