@@ -1,4 +1,4 @@
-"""Build the live page: two trained models that fill blanks in the reader's browser, from any static host or from file://.
+"""Build the live page: three trained models that fill blanks in the reader's browser, from any static host or from file://.
 
 usage: python -m tools.live [build/live] [--home ../index.html]
 
@@ -16,6 +16,7 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
 
 import torch
 
@@ -27,14 +28,16 @@ from tofy.encoder import count_parameters
 from tofy.errors import RunError
 from tofy.inference import READY, Latent, load
 from tofy.masking import Blanks
-from tofy.metrics import rank_blanks, unigram_scorer
-from tofy.vocab import SPECIALS, UNK, Vocab
+from tofy.metrics import Scorer, baseline_scorers, rank_blanks, unigram_scorer
+from tofy.vocab import MASK, NEWEST, SPECIALS, UNK, Vocab
+from tools.everyday import MODEL as EVERYDAY
 from tools.graph import onnx_graph
 from tools.npm import package
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "site" / "live"
-RUNS = dict(tofy="healthy", notes="notes")   # recipe → folder in READY
+RUNS = dict(tofy="healthy", notes="notes")   # recipe → folder in READY, of the course's small text
+PROBED = 1000                                # held-out phrases by which the temperature and the threshold are set
 RUNTIME = "ort-wasm-simd-threaded"   # the smallest build: processor only, no WebGPU; it runs single-threaded as well
 
 
@@ -58,15 +61,17 @@ def ready_phrases(folder: Path, vocab: Vocab) -> list[dict]:
     return [phrase for phrase in found if None not in phrase["laws"]]
 
 
-def rank_counts(models: dict[str, Latent], vocab: Vocab, draws: int) -> dict[str, list]:
-    "How often the answer of a fresh blank has which rank, for every scorer: name → [[rank, how often] …]."
-    asked = [(tokens, i) for tokens, i in corpus.draws(draws) if tokens[i] in vocab.ids]
+def rank_counts(scorers: dict[str, Scorer], vocab: Vocab, asked: list[tuple[list[str], int]]) -> dict[str, list]:
+    "How often the answer of a blank (tokens and a place) has which rank, for every scorer: name → [[rank, how often] …]."
     phrases = pack(vocab.encode(" ".join(tokens)) for tokens, _ in asked)
     blanks = Blanks(torch.arange(len(asked)), torch.tensor([i for _, i in asked]))
-    scorers = {name: latent.score for name, latent in models.items()} | dict(unigram=unigram_scorer(vocab))
-    ranks = {name: rank_blanks(scorer, phrases, blanks).tolist() for name, scorer in scorers.items()}
-    ranks["best"] = [law_of(tokens, i)[0] for tokens, i in asked]
-    return {name: sorted(Counter(found).items()) for name, found in ranks.items()}
+    found = {name: rank_blanks(scorer, phrases, blanks).tolist() for name, scorer in scorers.items()}
+    return {name: counted(ranks) for name, ranks in found.items()}
+
+
+def counted(ranks: Iterable[int]) -> list[tuple[int, int]]:
+    "Each rank and how often it is found."
+    return sorted(Counter(ranks).items())
 
 
 def about(latent: Latent) -> dict:
@@ -82,19 +87,79 @@ def rounded(values: torch.Tensor) -> list:
     return [rounded(v) for v in values] if values.dim() > 1 else [round(v, 5) for v in values.tolist()]
 
 
-def page_data(models: dict[str, Latent], draws: int) -> dict:
-    "All that the page knows beside the weights."
+def words_of(latent: Latent) -> dict:
+    "The words of a world, and how long its phrases may be."
+    vocab = latent.vocab
+    if vocab.rule != NEWEST["unicode"]:
+        raise RunError(f"The page cuts a text by {NEWEST['unicode']}, this model by {vocab.rule}; train it again.")
+    return dict(words=vocab.words, counts=vocab.counts, specials=len(SPECIALS), max_seq=latent.model.config.max_seq)
+
+
+def course(models: dict[str, Latent], draws: int) -> dict:
+    "What the page knows of the course's two recipes, beside the weights."
     vocab = models["tofy"].vocab
     for name, latent in models.items():
         if latent.vocab.words != vocab.words:
             raise RunError(f"The run {RUNS[name]} has other words than {RUNS['tofy']}; the page compares them word by word.")
         if latent.vocab.tokens != vocab.tokens:
             raise RunError(f"The run {RUNS[name]} cuts a text by another rule than {RUNS['tofy']}; the page needs the same.")
-    return dict(words=vocab.words, rule=vocab.rule, counts=vocab.counts, specials=len(SPECIALS),
-                max_seq=models["tofy"].model.config.max_seq,
-                runs={name: about(latent) for name, latent in models.items()},
-                phrases=ready_phrases(READY / RUNS["tofy"], vocab),
-                ranks=rank_counts(models, vocab, draws))
+    asked = [(tokens, i) for tokens, i in corpus.draws(draws) if tokens[i] in vocab.ids]
+    scorers = {name: latent.score for name, latent in models.items()} | dict(unigram=unigram_scorer(vocab))
+    return words_of(models["tofy"]) | dict(
+        runs={name: about(latent) for name, latent in models.items()}, phrases=ready_phrases(READY / RUNS["tofy"], vocab),
+        ranks=rank_counts(scorers, vocab, asked) | dict(best=counted(law_of(tokens, i)[0] for tokens, i in asked)))
+
+
+def everyday(latent: Latent, draws: int) -> dict:
+    "What the page knows of the model of everyday English, beside the weights."
+    vocab = latent.vocab
+    if latent.bigram is None:
+        raise RunError("The run site/live/everyday has no pair counts; make it again: python -m tools.everyday --train.")
+    lines = [vocab.tokenize(line) for line in (EVERYDAY / HELDOUT).read_text(encoding="utf-8").splitlines()]
+    lines = [tokens for tokens in lines if len(tokens) > 3 and UNK not in vocab.encode(" ".join(tokens))]
+    rng = Random(0)
+    asked = [(tokens, rng.randrange(len(tokens))) for tokens in lines[:draws]]
+    scorers = dict(everyday=latent.score) | baseline_scorers(vocab, latent.bigram)
+    temperature = fitted_temperature(latent, asked[:PROBED])
+    own = sorted(familiar(latent, tokens, place, temperature) for tokens, place in asked[:PROBED])
+    threshold = own[len(own) // 20]                                   # one of its own phrases in twenty is below it
+    mixed = [familiar(latent, rng.sample(tokens, len(tokens)), place, temperature) for tokens, place in asked[:PROBED // 4]]
+    return words_of(latent) | dict(
+        runs=dict(everyday=about(latent) | dict(temperature=temperature)), phrases=[dict(tokens=tokens) for tokens in lines[:200]],
+        ranks=rank_counts(scorers, vocab, asked),
+        familiar=dict(threshold=round(threshold, 4), mixed=round(sum(score < threshold for score in mixed) / len(mixed), 3)))
+
+
+def cosines(latent: Latent, rows: list[list[int]]) -> torch.Tensor:
+    "The cosine of every word (but the specials) with the prediction at the blank of each row of ids."
+    with torch.no_grad():
+        return latent.model.cosines(latent.at_blank(*rows)[0])[:, len(SPECIALS):]
+
+
+def fitted_temperature(latent: Latent, asked: list[tuple[list[str], int]]) -> float:
+    "The temperature at which the shares fit the words that stood in these blanks best: the least mean cross-entropy."
+    rows = [latent.vocab.encode(" ".join(tokens)) for tokens, _ in asked]
+    targets = torch.tensor([row[place] for row, (_, place) in zip(rows, asked)]) - len(SPECIALS)
+    found = cosines(latent, [hidden(row, place) for row, (_, place) in zip(rows, asked)])
+    steps = [.02 * 1.05 ** i for i in range(50)]
+    return round(min(steps, key=lambda t: torch.nn.functional.cross_entropy(found / t, targets).item()), 4)
+
+
+def hidden(row: list[int], place: int) -> list[int]:
+    "Ids with the blank at a place."
+    return [*row[:place], MASK, *row[place + 1:]]
+
+
+def familiar(latent: Latent, tokens: list[str], place: int, temperature: float) -> float:
+    """How well the model knows this kind of phrase, as in model.js: its answer is put into the blank and every other word is hidden
+    in turn; the mean logarithm of the share that each gets, where an unknown word counts as if all words were equally likely."""
+    row = latent.vocab.encode(" ".join(tokens))
+    answer = cosines(latent, [hidden(row, place)])[0].argmax().item() + len(SPECIALS)
+    full = [*row[:place], answer, *row[place + 1:]]
+    others = [i for i in range(len(row)) if i != place]
+    logs = (cosines(latent, [hidden(full, i) for i in others]) / temperature).log_softmax(-1)
+    unknown = -math.log(logs.shape[1])
+    return sum(unknown if full[i] == UNK else log[full[i] - len(SPECIALS)].item() for i, log in zip(others, logs)) / len(others)
 
 
 def packed(parts: Iterable[tuple[str, bytes]]) -> str:
@@ -108,9 +173,11 @@ def packed(parts: Iterable[tuple[str, bytes]]) -> str:
 
 def build(out: Path, home: str = "", draws: int = 4000) -> dict[str, int]:
     "Write the page; file name → bytes."
-    models = {name: load(READY / folder) for name, folder in RUNS.items()}
+    models, wide = {name: load(READY / folder) for name, folder in RUNS.items()}, load(EVERYDAY)
+    worlds = dict(everyday=everyday(wide, draws), course=course(models, draws))
+    models["everyday"] = wide
     dist = package("onnxruntime-web") / "dist"
-    parts = [("data.json", json.dumps(page_data(models, draws), ensure_ascii=False).encode())]
+    parts = [("data.json", json.dumps(worlds, ensure_ascii=False).encode())]
     parts += [(f"{name}.onnx", onnx_graph(latent.model).SerializeToString()) for name, latent in models.items()]
     parts += [(f"runtime.{end}", (dist / f"{RUNTIME}.{end}").read_bytes()) for end in ("mjs", "wasm")]
     out.mkdir(parents=True, exist_ok=True)

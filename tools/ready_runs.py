@@ -1,6 +1,8 @@
 """Make the ready-made runs under tofy/runs again: small models in half precision, to be opened without training.
 
 usage: python tools/ready_runs.py [healthy notes crowded collapsed]        (default: all four; some five minutes)
+
+The third model of the live page is made by `python -m tools.everyday --train`.
 """
 import argparse
 import shutil
@@ -32,15 +34,19 @@ def make(name: str) -> None:
     if name == "collapsed":                                      # not the best model, which is an early one, but the last
         save_model(folder, run.model, data.vocab, run.about | dict(step=run.step))
     run_baselines(folder, data)
+    print(f"{name}: held-out MRR {run.best:.3f}, {keep(folder, READY / name) / 1e6:.2f} MB")
+
+
+def keep(folder: Path, place: Path) -> int:
+    "Copy a run to the place where it is kept, its weights in half precision and without what only resuming needs; its bytes."
     tensors, texts = load_tensors(folder / MODEL)
     header = {name: text for name, text in texts.items() if name not in ("text", "heldout_sha256")}   # everybody has the text
     half = {name: t.half() if t.is_floating_point() else t for name, t in tensors.items()}
     save_tensors(folder / MODEL, half, header)
     (folder / STATE).unlink()
-    shutil.rmtree(READY / name, ignore_errors=True)
-    shutil.copytree(folder, READY / name)
-    size = sum(file.stat().st_size for file in (READY / name).iterdir())
-    print(f"{name}: held-out MRR {run.best:.3f}, {size / 1e6:.2f} MB")
+    shutil.rmtree(place, ignore_errors=True)
+    shutil.copytree(folder, place, ignore=shutil.ignore_patterns(".lock*"))
+    return sum(file.stat().st_size for file in place.iterdir())
 
 
 if __name__ == "__main__":

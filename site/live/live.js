@@ -1,17 +1,18 @@
 // The page itself: what was asked, and how the answers, the chart and the map are drawn.
 "use strict";
 
-const FIRST = ["tom is feeding the puppy", "puppy"];       // how the first phrase is found: words in it, and the hidden one
+const FIRST = "the dog _ at the postman .";                // the first question
 const SHOWN = 8;                                            // rows of answers
-const NAMES = {best: "best possible", tofy: "this course's recipe", notes: "the recipe of the notes",
-               unigram: "counting words only"};
+const NAMES = {best: "best possible", everyday: "everyday English", tofy: "this course's recipe", notes: "the recipe of the notes",
+               bigram: "pairs of words", unigram: "counting words only"};
 const at = id => document.getElementById(id);
 const percent = p => p >= .0995 ? `${Math.round(100 * p)}%` : p >= .00095 ? `${(100 * p).toFixed(1)}%` : "< 0.1%";
 const number = n => n.toLocaleString("en-GB");
 
 // What is asked now: tokens with null at the blank, the word that stood there (null: not known), the ready phrase it is of.
 const asked = {tokens: [], place: 0, word: null, ready: null};
-const state = {data: null, models: {}, recipe: "tofy", found: {}, temperature: null, rivals: 32, stops: [], chosen: null, turn: 0};
+// `data`: the world of the recipe, with its words: the recipes of the course share one, everyday English has its own.
+const state = {worlds: {}, data: null, models: {}, recipe: "everyday", found: {}, temperature: null, rivals: 32, stops: [], chosen: null, turn: 0};
 
 // An element: make("td", {class: "rank"}, "1", otherElement, …).
 function make(tag, attributes = {}, ...children) {
@@ -33,14 +34,14 @@ const wordCell = (word, mark) => make("td", {class: "word"}, word, ...mark ? [ma
 
 // ---------------------------------------------------------------- asking
 
-// Ask for a blank: every loaded model answers, and the page is drawn once.
+// Ask for a blank: every loaded model of this world answers, and the page is drawn once.
 async function ask(tokens, word = null, ready = null) {
   const turn = ++state.turn, data = state.data;
   Object.assign(asked, {tokens, place: tokens.indexOf(null), word, ready});
   drawPhrase();
-  if (!Object.keys(state.models).length) return;            // still loading; start() asks again
+  if (!state.models[state.recipe]) return;                  // still loading; start() asks again
   const ids = tofy.encode(data, tokens), found = {};
-  for (const [name, model] of Object.entries(state.models)) {
+  for (const [name, model] of Object.entries(state.models).filter(([name]) => name in data.runs)) {
     const answer = await model.ask(ids);
     answer.order = tofy.order(data, answer.cosines);
     answer.point = tofy.onPlane(data.runs[name], unit(answer.pred));
@@ -49,6 +50,21 @@ async function ask(tokens, word = null, ready = null) {
   if (turn !== state.turn) return;                          // something else was asked meanwhile
   state.found = found;
   draw();
+  await drawSure(turn, ids);
+}
+
+// Nothing is asked: the answer to what was asked before goes.
+function forget(why) {
+  state.turn++;
+  Object.assign(asked, {tokens: [], place: 0, word: null, ready: null});
+  state.found = {};
+  drawPhrase();
+  for (const table of ["said", "exact"]) at(table).tBodies[0].replaceChildren();
+  for (const id of ["exact-says", "temperature-says", "sure-says", "rivals-says"]) at(id).textContent = "";
+  at("exact").hidden = true;
+  at("sure-bar").replaceChildren();
+  at("verdict").textContent = why;
+  if (state.models[state.recipe]) drawMap();
 }
 
 const unit = vector => { const length = Math.hypot(...vector); return Array.from(vector, v => v / length); };
@@ -58,10 +74,47 @@ function askTyped() {
   try {
     const tokens = tofy.readBlank(at("typed").value), most = state.data.max_seq;
     if (tokens.length > most) throw new Error(`The phrase has ${tokens.length} tokens and this model reads ${most}; shorten it.`);
-    const unknown = tokens.filter(token => token !== null && !state.data.ids.has(token));
-    at("trouble").textContent = unknown.length ? `Not among the words it was trained on, read as unknown: ${unknown.join(", ")}.` : "";
+    drawUnknown(tokens);
     return ask(tokens);
-  } catch (error) { at("trouble").textContent = error.message; }
+  } catch (error) {
+    at("trouble").textContent = error.message;
+    forget("Nothing is asked yet.");
+  }
+}
+
+// What is said of unknown words: the known ones nearest to each, to be pressed, and whether everyday English knows them.
+function drawUnknown(tokens) {
+  const unknown = [...new Set(tokens.filter(token => token !== null && !state.data.ids.has(token)))];
+  if (!unknown.length) { at("trouble").textContent = ""; return; }
+  const parts = [`Not among the words it was trained on, read as unknown: ${unknown.join(", ")}.`];
+  const press = (label, does) => {
+    const button = make("button", {type: "button"}, label);
+    button.addEventListener("click", does);
+    return button;
+  };
+  for (const word of unknown) {
+    const near = tofy.similar(state.data, word);
+    if (near.length) parts.push(make("span", {class: "near"}, ` Nearest to “${word}”: `, ...near.map(other => press(other, () => exchange(word, other)))));
+  }
+  const wide = state.worlds.everyday, better = unknown.filter(word => wide.ids.has(word));
+  if (state.data !== wide && better.length)
+    parts.push(make("span", {class: "near"}, ` Everyday English knows ${better.length === unknown.length ? "them all" : better.join(", ")}: `,
+                    press("ask it", () => { at("recipes").querySelector("[value=everyday]").click(); askTyped(); })));
+  at("trouble").replaceChildren(...parts);
+}
+
+// Put a known word where an unknown one stands, and ask again.
+function exchange(word, other) {
+  const tokens = asked.tokens.map(token => token === word ? other : token);
+  at("typed").value = spelt(tokens);
+  at("typed").focus();
+  return askTyped();
+}
+
+// Tokens as they are typed; the blank is an underscore, or [MASK] where an underscore is text.
+function spelt(tokens) {
+  const mark = tokens.some(token => token?.includes("_")) ? "[MASK]" : "_";
+  return tokens.map(token => token ?? mark).join(" ");
 }
 
 // Hide the word at `place` of the phrase shown; the word hidden so far (or, unknown, the model's own answer) is put back.
@@ -74,9 +127,9 @@ function hide(place) {
 }
 
 function show(tokens, place, ready, word = tokens[place]) {
-  const blanked = tokens.with(place, null), mark = tokens.some(token => token.includes("_")) ? "[MASK]" : "_";
-  at("typed").value = blanked.map(token => token ?? mark).join(" ");
-  at("trouble").textContent = "";
+  const blanked = tokens.with(place, null);
+  at("typed").value = spelt(blanked);
+  drawUnknown(blanked);
   return ask(blanked, word, ready);
 }
 
@@ -91,7 +144,7 @@ const answered = () => state.found[state.recipe];
 const rankOf = (answer, word) => answer.order.indexOf(state.data.ids.get(word)) + 1;      // 0: not a known word
 // Of a ready phrase: the exact law of the blank, {rank, p, spread, top: [[word, p] …]}; null where it is not known.
 function law() {
-  if (!asked.ready) return null;
+  if (!asked.ready?.laws) return null;
   const [rank, p, spread, ...flat] = asked.ready.laws[asked.place];
   return {rank, p, spread, top: flat.flatMap((word, i) => i % 2 ? [] : [[word, flat[i + 1]]])};
 }
@@ -141,7 +194,28 @@ function drawAnswers() {
   const exact = law(), spread = tofy.spread(found), learned = data.runs[state.recipe].temperature;
   at("temperature-says").textContent = `Shares are exp(cosine / τ), scaled to sum to 1 over all ${number(data.count)} words: here as if ` +
     `spread evenly over ${spread.toFixed(1)} words${exact ? `, the exact answer over ${exact.spread.toFixed(1)}` : ""}. ` +
-    `This model was trained ${state.recipe === "tofy" ? "to a temperature of" : "at"} ${learned.toFixed(3)}.`;
+    (state.recipe === "everyday" ? `At ${learned.toFixed(3)} they fit held-out phrases best.` :
+     `This model was trained ${state.recipe === "tofy" ? "to a temperature of" : "at"} ${learned.toFixed(3)}.`);
+}
+
+// How sure the answer is: how much the first five share, and whether the model knows this kind of phrase (it asks itself).
+async function drawSure(turn, ids) {
+  const {data, recipe} = state, answer = answered();
+  if (recipe !== "everyday" || !answer) return;
+  const found = tofy.shares(data, answer.cosines, data.runs.everyday.temperature), top = answer.order.slice(0, 5);
+  const five = top.reduce((sum, id) => sum + found[id], 0), spread = tofy.spread(found);
+  at("sure-bar").replaceChildren(bar(five, percent(five)));
+  const says = `The first five have ${percent(five)} together; the shares are as if spread evenly over ${spread.toFixed(1)} words.`;
+  at("sure-says").replaceChildren(says);
+  const familiar = ids.length > 24 ? NaN : await tofy.familiar(data, state.models.everyday, ids, answer.order[0], data.runs.everyday.temperature);
+  if (turn !== state.turn) return;
+  const strange = familiar < data.familiar.threshold;
+  document.documentElement.dataset.familiar = familiar.toFixed(3);
+  at("sure").classList.toggle("strange", strange);
+  at("sure-says").replaceChildren(says + " ", ...Number.isNaN(familiar) ? [] : strange
+    ? [make("strong", {}, "I don't know this kind of phrase."), ` Hidden in turn, its other words surprise the model more than in 19 of 20 phrases ` +
+       "like those it learned from; don't trust the answer."]
+    : ["Hidden in turn, its other words surprise the model no more than in phrases like those it learned from."]);
 }
 
 function drawExact() {
@@ -157,10 +231,12 @@ function drawExact() {
   at("exact-says").textContent = exact
     ? "The text is made by a grammar whose every probability is known, so the exact answer is, too. No model can do better than this."
     : "Known for the ready phrases only: there the grammar that made the text tells every probability. Press “Another phrase”.";
+  at("best").hidden = state.recipe === "everyday";
+  at("sure").hidden = state.recipe !== "everyday";
 }
 
 function drawVerdict() {
-  const {data} = state, answer = answered(), other = state.recipe === "tofy" ? "notes" : "tofy", exact = law(), says = [];
+  const {data} = state, answer = answered(), other = {tofy: "notes", notes: "tofy"}[state.recipe], exact = law(), says = [];
   const strong = (kind, text) => make("b", {class: kind}, `“${text}”`);
   says.push("The model says ", strong("model", data.words[answer.order[0]]), ` (cosine ${answer.cosines[answer.order[0]].toFixed(2)}).`);
   const rank = asked.word === null ? 0 : rankOf(answer, asked.word);
@@ -177,6 +253,9 @@ function drawVerdict() {
 
 // ---------------------------------------------------------------- rivals
 
+// The ways of ranking that this world has figures of.
+const ranked = () => Object.keys(NAMES).filter(name => name in state.data.ranks);
+
 // The chart: how often the answer comes first, by the number of rivals (logarithmic), a line for each way of ranking.
 function drawChart() {
   const width = Math.max(at("chart").clientWidth, 240), height = Math.round(140 + .32 * width), {data, stops} = state;
@@ -190,12 +269,12 @@ function drawChart() {
   }
   for (const k of [1, 4, 32, 256, most]) chart.append(make("text", {x: x(k), y: height - foot + 18, "text-anchor": k === most ? "end" : "middle"}, number(k)));
   chart.append(make("text", {x: (left + width) / 2, y: height - 5, "text-anchor": "middle"}, "random rivals K"));
-  for (const name of Object.keys(NAMES)) {
+  for (const name of ranked()) {
     const line = stops.map(k => `${x(k).toFixed(1)},${y(tofy.firstOfMany(data.ranks[name], data.count, k)).toFixed(1)}`);
     chart.append(make("path", {class: `c-${name}`, d: `M${line.join("L")}`, ...name === "best" ? {"stroke-dasharray": "6 4"} : {}}));
   }
   chart.append(make("line", {class: "now", y1: top, y2: height - foot}));
-  for (const name of Object.keys(NAMES)) chart.append(make("circle", {class: `c-${name}`, r: 4.5}));
+  for (const name of ranked()) chart.append(make("circle", {class: `c-${name}`, r: 4.5}));
   state.place = (k, odds) => {
     const line = chart.querySelector(".now");
     line.setAttribute("x1", x(k));
@@ -209,13 +288,13 @@ function drawChart() {
 const oftenness = p => p === 1 ? "in every draw" : p === 0 ? "in no draw" : p > .995 ? "in more than 99% of draws" : `in ${percent(p).replace("<", "fewer than")} of draws`;
 
 function drawRivals() {
-  const {data, rivals} = state, odds = Object.keys(NAMES).map(name => tofy.firstOfMany(data.ranks[name], data.count, rivals));
+  const {data, rivals} = state, odds = ranked().map(name => tofy.firstOfMany(data.ranks[name], data.count, rivals));
   const most = data.count - 1;
   at("rivals-value").textContent = rivals === most ? `all ${number(most)} other words` : number(rivals);
-  at("rivals").setAttribute("aria-valuetext", `${rivals} rivals: ` + Object.values(NAMES).map((label, i) => `${label} ${percent(odds[i])}`).join(", "));
+  at("rivals").setAttribute("aria-valuetext", `${rivals} rivals: ` + ranked().map((name, i) => `${NAMES[name]} ${percent(odds[i])}`).join(", "));
   state.place(rivals, odds);
-  at("odds").tBodies[0].replaceChildren(...Object.entries(NAMES).map(([name, label], i) =>
-    make("tr", {class: `c-${name}`}, make("td", {}, label), make("td", {}, percent(odds[i])))));
+  at("odds").tBodies[0].replaceChildren(...ranked().map((name, i) =>
+    make("tr", {class: `c-${name}`}, make("td", {}, NAMES[name]), make("td", {}, percent(odds[i])))));
   const answer = answered(), rank = answer && asked.word !== null ? rankOf(answer, asked.word) : 0;
   const chance = tofy.first(rank, data.count, rivals);
   at("rivals-says").textContent = !rank ? "" : `The blank above: “${asked.word}” is number ${number(rank)} of ${number(data.count)}, so it beats ` +
@@ -341,11 +420,29 @@ function setTemperature(value) {
   at("temperature").value = Math.log10(value);
 }
 
+const worldOf = name => Object.values(state.worlds).find(data => name in data.runs);
+
 function setRecipe(name) {
+  const before = state.data, chosen = state.chosen === null ? null : before.words[state.chosen];
   state.recipe = name;
+  state.data = worldOf(name);
   setTemperature(state.data.runs[name].temperature);
+  if (state.data !== before) return moveTo(chosen);
   if (!answered()) return;
   draw();
+  if (state.chosen !== null) choose(state.chosen);
+}
+
+// Another world, with other words: the same question is asked there.
+async function moveTo(chosen) {
+  state.found = {};
+  state.chosen = state.data.ids.get(chosen) ?? null;
+  if (state.chosen === null) { at("map-says").textContent = ""; at("near").tBodies[0].replaceChildren(); }
+  drawWorld();
+  if (!asked.tokens.length) return forget("Nothing is asked yet.");
+  drawUnknown(asked.tokens);
+  const ready = state.data.phrases.includes(asked.ready) ? asked.ready : null;
+  await ask(asked.tokens, asked.word, ready);
   if (state.chosen !== null) choose(state.chosen);
 }
 
@@ -363,7 +460,10 @@ function listen() {
   at("find").addEventListener("input", () => {
     const typed = at("find").value.trim(), id = state.data.ids.get(tofy.tokenize(typed)[0]);
     if (id !== undefined) choose(id);
-    else if (typed) at("map-says").textContent = `“${typed}” is none of the ${number(state.data.count)} words.`;
+    else if (typed) {
+      const near = tofy.similar(state.data, tofy.tokenize(typed)[0] ?? "");
+      at("map-says").textContent = `“${typed}” is none of the ${number(state.data.count)} words${near.length ? `; nearest: ${near.join(", ")}` : ""}.`;
+    }
   });
   at("plot").addEventListener("keydown", event => {
     if (event.key in arrows) { event.preventDefault(); step(...arrows[event.key]); }
@@ -378,20 +478,28 @@ function listen() {
 
 // What can be shown before any model is there.
 function drawStill() {
-  const {data} = state, mrr = name => tofy.meanReciprocal(data.ranks[name]).toFixed(2);
-  const draws = data.ranks.best.reduce((sum, [, n]) => sum + n, 0), {tofy: ours, notes} = data.runs;
+  const {everyday, course} = state.worlds, mrr = (data, name) => tofy.meanReciprocal(data.ranks[name]).toFixed(2);
+  const {tofy: ours, notes} = course.runs, wide = everyday.runs.everyday, size = run => `${number(run.parameters)} numbers`;
+  const trained = run => `${number(run.steps)} steps of ${run.batch} phrases`;
+  at("mrr-everyday").textContent = `${number(everyday.count)} words; MRR ${mrr(everyday, "everyday")} (pairs of words: ${mrr(everyday, "bigram")})`;
+  at("mrr-tofy").textContent = `a small text of ${number(course.count)} words; MRR ${mrr(course, "tofy")} (best possible: ${mrr(course, "best")})`;
+  at("mrr-notes").textContent = `the same text and words; MRR ${mrr(course, "notes")} (counting words only: ${mrr(course, "unigram")})`;
+  at("about").textContent = `Everyday English: ${size(wide)} trained for ${trained(wide)} that a grammar of everyday sentences made, with no line of ` +
+    `anybody's text; it knows only what that grammar says. It calls a phrase unknown if its words surprise it more than in 19 of 20 ` +
+    `held-out phrases; of such phrases with their words shuffled it calls ${percent(everyday.familiar.mixed)} so. The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's ` +
+    `recipe), ${size(notes)} for ${trained(notes)} (the recipe of the notes), on one smaller text. MRR is the mean of 1 / rank of the right word ` +
+    `over fresh blanks. The ready phrases were kept out of training.`;
+}
+
+// What depends on the words of the world: the search list, the rivals and their chart.
+function drawWorld() {
+  const {data} = state, most = data.count - 1, draws = data.ranks.unigram.reduce((sum, [, n]) => sum + n, 0);
   at("vocabulary").textContent = number(data.count);
-  at("dim").textContent = ours.middle.length;
+  at("dim").textContent = Object.values(data.runs)[0].middle.length;
   at("draws").textContent = number(draws);
-  at("mrr-tofy").textContent = `MRR ${mrr("tofy")} (best possible: ${mrr("best")})`;
-  at("mrr-notes").textContent = `MRR ${mrr("notes")} (counting words only: ${mrr("unigram")})`;
-  at("about").textContent = `The two models: ${number(ours.parameters)} numbers trained for ${number(ours.steps)} steps of ${ours.batch} phrases ` +
-    `(this course's recipe), ${number(notes.parameters)} for ${number(notes.steps)} steps of ${notes.batch} (the recipe of the notes), on the same ` +
-    `text and the same ${number(data.count)} words. MRR is the mean of 1 / rank of the right word over ${number(draws)} fresh blanks. ` +
-    `The ${data.phrases.length} ready phrases were kept out of training.`;
   at("words").replaceChildren(...data.words.slice(data.specials).map(word => make("option", {value: word})));
-  const most = data.count - 1;
   state.stops = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072].filter(k => k < most).concat(most);
+  if (!state.stops.includes(state.rivals)) state.rivals = most;
   at("rivals").max = state.stops.length - 1;
   at("rivals").value = state.stops.indexOf(state.rivals);
   drawChart();
@@ -399,19 +507,21 @@ function drawStill() {
 }
 
 async function start() {
-  const {data} = Object.assign(state, {data: await tofy.loadData()});
-  setTemperature(data.runs.tofy.temperature);
+  state.worlds = await tofy.loadData();
+  state.data = worldOf(state.recipe);
+  setTemperature(state.data.runs[state.recipe].temperature);
   drawStill();
+  drawWorld();
   listen();
-  const first = data.phrases.find(phrase => phrase.tokens.join(" ").includes(FIRST[0])) ?? data.phrases[0];
-  show(first.tokens, Math.max(first.tokens.indexOf(FIRST[1]), 0), first);
+  at("typed").value = FIRST;
+  askTyped();
   await tofy.startRuntime();
-  state.models.tofy = await tofy.loadModel("tofy");
-  await ask(asked.tokens, asked.word, asked.ready);
-  document.documentElement.dataset.ready = Math.round(performance.now());     // milliseconds to the first answer
-  state.models.notes = await tofy.loadModel("notes");
-  await ask(asked.tokens, asked.word, asked.ready);
-  at("recipes").querySelector("[value=notes]").disabled = false;
+  for (const name of ["everyday", "tofy", "notes"]) {
+    state.models[name] = await tofy.loadModel(name);
+    at("recipes").querySelector(`[value=${name}]`).disabled = false;
+    if (asked.tokens.length && name in state.data.runs) await ask(asked.tokens, asked.word, asked.ready);
+    document.documentElement.dataset.ready ??= Math.round(performance.now());   // milliseconds to the first answer
+  }
   document.documentElement.dataset.both = "";
 }
 

@@ -1,4 +1,4 @@
-// What the page computes, without the page: tokens, blanks, the two models, ranks, shares and odds.
+// What the page computes, without the page: tokens, blanks, the models, ranks, shares and odds.
 // A script of its own, not a module: a page opened from file:// may not load modules.
 "use strict";
 
@@ -11,7 +11,7 @@ const tofy = (() => {
     "unicode-2": new RegExp(
       `<unk>|${WORD}(?:'${WORD})*|\\p{RI}{2}|[^${SPACE}\\p{Cc}\\p{Cs}\\u200B][\\p{M}\\p{EMod}]*`, "gu")};
   const [UNK, MASK] = [1, 2];
-  let rule = "unicode-2";                        // that of the models
+  const RULE = "unicode-2";                      // that of the models: tools/live.py refuses others
 
   // As tofy.vocab.folded: lower case, composed, without characters that nobody sees, all quotation marks alike.
   const folded = text => text.replace(/(?!\u200B)\p{DI}/gu, "").normalize("NFD").toLowerCase()
@@ -20,7 +20,7 @@ const tofy = (() => {
     .replace(/[｢｣﹁﹂﹃﹄]/gu, mark => "「」「」『』"["｢｣﹁﹂﹃﹄".indexOf(mark)]);
 
   // Words and single punctuation marks, lower-case, as tofy.vocab.tokenize cuts them.
-  function tokenize(text, by = rule) {
+  function tokenize(text, by = RULE) {
     const ready = by === "unicode-2" ? folded(text) : text.toLowerCase().normalize("NFC").replaceAll("’", "'");
     return ready.match(RULES[by]) ?? [];
   }
@@ -45,13 +45,14 @@ const tofy = (() => {
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
   }
 
-  // The words, the figures and the ready phrases.
+  // The words, the figures and the ready phrases of each world, by its name: everyday, course.
   async function loadData() {
-    const data = JSON.parse(new TextDecoder().decode(await unpack("data.json")));
-    data.ids = new Map(data.words.map((word, i) => [word, i]).slice(data.specials));   // no text can spell a special
-    data.count = data.words.length - data.specials;                                    // words that are ranked
-    rule = data.rule;
-    return data;
+    const worlds = JSON.parse(new TextDecoder().decode(await unpack("data.json")));
+    for (const data of Object.values(worlds)) {
+      data.ids = new Map(data.words.map((word, i) => [word, i]).slice(data.specials));   // no text can spell a special
+      data.count = data.words.length - data.specials;                                    // words that are ranked
+    }
+    return worlds;
   }
 
   async function startRuntime() {
@@ -122,11 +123,57 @@ const tofy = (() => {
     return order(data, cosines).slice(0, n).map(i => [i, cosines[i]]);
   }
 
+  // A word without its ending: barking, barked, barks and bark's → bark.
+  function stem(word) {
+    const bare = word.replace(/'(?:s|re|m|d|ll|ve)$/u, "").replace(/n't$/u, "");
+    const cut = bare.replace(/(?:ies|ied)$/u, "y").replace(/(?:ings?|edly|ed|es|est|er|ly|s)$/u, "");
+    return (cut.length < 3 ? bare : cut).replace(/([^aeiouls])\1$/u, "$1").replace(/e$/u, "");
+  }
+
+  // How many letters must be put in, taken out, changed or swapped with their neighbour to make one word the other.
+  function edits(a, b) {
+    const rows = [Array.from({length: b.length + 1}, (_, j) => j)];
+    for (let i = 1; i <= a.length; i++) {
+      rows.push([i]);
+      for (let j = 1; j <= b.length; j++) {
+        const [same, swapped] = [a[i - 1] === b[j - 1], i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1]];
+        rows[i].push(Math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + !same,
+                              swapped ? rows[i - 2][j - 2] + 1 : Infinity));
+      }
+    }
+    return rows[a.length][b.length];
+  }
+
+  // The known words nearest to an unknown one in spelling: the same stem first, then by edits, then the commoner.
+  function similar(data, word, n = 3) {
+    const most = word.length < 4 ? 1 : 2, own = stem(word), found = [];
+    for (const [other, id] of data.ids) {
+      const kin = stem(other) === own && own.length > 2;
+      if (!/\p{L}/u.test(other) || !kin && Math.abs(other.length - word.length) > most) continue;
+      const far = edits(word, other);
+      if (kin || far <= most && far < Math.min(word.length, other.length)) found.push([kin ? far / 10 : far, id, other]);
+    }
+    return found.sort((a, b) => a[0] - b[0] || a[1] - b[1]).slice(0, n).map(row => row[2]);
+  }
+
+  // How well the model knows this kind of phrase: the answer put into the blank, every other known word is hidden in turn;
+  // the mean logarithm of the share that each gets. An unknown word counts as if all words were equally likely.
+  async function familiar(data, model, ids, answer, temperature) {
+    const full = ids.map(id => id === MASK ? answer : id), logs = [];
+    for (let place = 0; place < full.length; place++) {
+      if (ids[place] === MASK) continue;
+      if (ids[place] === UNK) { logs.push(-Math.log(data.count)); continue; }
+      const {cosines} = await model.ask(full.with(place, MASK));
+      logs.push(Math.log(shares(data, cosines, temperature)[full[place]]));
+    }
+    return logs.reduce((a, b) => a + b, 0) / logs.length;
+  }
+
   // A vector on the map: what it has along the plane's two axes, the middle of the words subtracted.
   function onPlane(about, vector, start = 0) {
     return about.axes.map(axis => axis.reduce((sum, a, d) => sum + a * (vector[start + d] - about.middle[d]), 0));
   }
 
   return {tokenize, readBlank, loadData, startRuntime, loadModel, encode, order, shares, spread, first, firstOfMany,
-          meanReciprocal, nearest, onPlane, UNK, MASK};
+          meanReciprocal, nearest, stem, edits, similar, familiar, onPlane, UNK, MASK};
 })();
