@@ -1087,4 +1087,5 @@ def changed_on_the_way(case: Case) -> Finding | None:
             for name, began, ended in spans(case.changes)]
     return Finding("changed while it trained", f"{'; '.join(told)}.",
                    "From there on the figures show what this change does, not what the run's settings do.",
-                   "To judge the settings, train again without changing the run.", "15c_panel_training", ("loss", "valid_mrr"))
+                   "To judge the settings, train again without changing the run.", "15c_panel_training",
+                   ("loss", "valid_mrr"))

@@ -104,7 +104,7 @@ def write_change(run: Any, now: Sequence[str]) -> None:
 
 
 def read_changes(folder: str | Path) -> list[dict[str, Any]]:
-    "What was changed in a run: each time step, seconds, and what was in force from `now` on; damaged lines are dropped."
+    "The changes of a run, each with step, seconds and what was in force from `now` on; damaged lines are dropped."
     path, found = Path(folder) / CHANGES, []
     for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
         if store.step_of(line) >= 0:

@@ -27,7 +27,7 @@ def orthogonal(matrix: Tensor,   # (…,a,b)
     wide = matrix.shape[-2] <= matrix.shape[-1]
     x = matrix if wide else matrix.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)                             # no singular value above 1
-    squares, factors = x @ x.mT, []                                                        # (…,a,a): enough for all rounds
+    squares, factors = x @ x.mT, []                                               # (…,a,a): enough for all rounds
     for _ in range(ROUNDS):
         if factors:
             squares = factors[-1] @ squares @ factors[-1]

@@ -290,7 +290,8 @@ class Screen(anywidget.AnyWidget):
     def show(self, side: int, told: dict | None, looks: Sequence[dict] = ()) -> None:
         "Show what `story` tells of a run on a side, 0 or 1; only new looks are sent. None clears the side."
         known, looks = self.looks.get(side, []), list(looks)
-        start = next((i for i, (old, new) in enumerate(zip(known, looks)) if old is not new), min(len(known), len(looks)))
+        start = next((i for i, (old, new) in enumerate(zip(known, looks)) if old is not new),
+                     min(len(known), len(looks)))
         if told != self.told.get(side) or len(looks) > start:
             self.told[side], self.looks[side] = told, looks if told else []
             self.send(dict(side=side, told=told, start=start, looks=looks[start:]))
@@ -555,6 +556,15 @@ class TrainingPanel(Panel):
                                 titles=["Run", "Settings", "Finished runs", "Code"]).add_class("tofy-tabs")
         super().__init__(self.choices, self.estimate, buttons, self.tabs)
         self.add_class("tofy-training")
+        self._listen()
+        self.guard(self.take_recipe)()
+        self.enable()
+        if run is not None:
+            self.guard(self.load)(Path(run))
+        self._view_count = 0                       # from now on the page counts how many copies of the panel it shows
+        self.observe(lambda change: self.end() if change.old and not change.new else None, "_view_count")
+
+    def _listen(self) -> None:
         self.when(self.recipe, self.size, do=self.take_recipe)
         self.when(self.upload, do=self.take_upload)
         self.when(self.source, self.name, self.settings.length, self.settings.amount,
@@ -562,12 +572,6 @@ class TrainingPanel(Panel):
         self.when(*self.breaks.values(), do=self.break_it)
         self.when(self.probe, do=lambda: self.run and self.run.wish(probe=self.phrase()))
         self.when(self.beside, do=self.put_beside)
-        self.guard(self.take_recipe)()
-        self.enable()
-        if run is not None:
-            self.guard(self.load)(Path(run))
-        self._view_count = 0                       # from now on the page counts how many copies of the panel it shows
-        self.observe(lambda change: self.end() if change.old and not change.new else None, "_view_count")
 
     def _make_choices(self, source: str) -> None:
         narrow, wrap = Layout(width="15em"), Layout(flex_flow="row wrap")
