@@ -10,7 +10,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -112,7 +112,7 @@ def read_changes(folder: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def spans(changes: Sequence[dict[str, Any]]) -> list[tuple[str, dict, dict | None]]:
+def spans(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping, Mapping | None]]:
     "What was changed, the change that began it, and the one that ended it: None if it lasts to the end of the run."
     done: list[tuple[str, dict, dict | None]] = []
     open_: dict[str, dict] = {}
