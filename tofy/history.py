@@ -114,8 +114,8 @@ def read_changes(folder: str | Path) -> list[dict[str, Any]]:
 
 def spans(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping, Mapping | None]]:
     "What was changed, the change that began it, and the one that ended it: None if it lasts to the end of the run."
-    done: list[tuple[str, dict, dict | None]] = []
-    open_: dict[str, dict] = {}
+    done: list[tuple[str, Mapping, Mapping | None]] = []
+    open_: dict[str, Mapping] = {}
     for change in changes:
         done += [(name, open_.pop(name), change) for name in list(open_) if name not in change["now"]]
         for name in change["now"]:
