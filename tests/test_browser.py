@@ -109,7 +109,7 @@ def test_a_run_from_start_to_stop(show, lab):
     page.locator(".tofy-stop").click()
     wait_for(page, lambda: "stopped" in status())
     trained = load_settings(lab[1] / "nbs" / "runs" / "panel-1" / "run.toml")["train"]      # the page has moved no setting
-    assert {name: trained[name] for name in ("lr", "temperature", "mask_rate")} == dict(lr=.002, temperature=.1, mask_rate=.3)
+    assert {name: trained[name] for name in ("lr", "temperature", "mask_rate")} == dict(lr=.003, temperature=.1, mask_rate=.3)
     assert (lab[1] / "nbs" / "runs" / "panel-1" / "state_latent.safetensors").is_file()
     page.locator(".tofy-go").click()
     wait_for(page, lambda: "training, step" in status())
