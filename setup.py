@@ -1,6 +1,7 @@
 "The package's metadata; every value comes from settings.ini, so that nbdev and pip read the same."
 import re
 import shutil
+import sys
 from configparser import ConfigParser
 from pathlib import Path
 
@@ -28,6 +29,11 @@ class WithBook(build_py):
             if not any(part[0] in "._" for part in path.relative_to(ROOT).parts[:-1]):
                 (place := book / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(path, place)
+        sys.path.insert(0, str(ROOT))
+        from tools.labs import copied, labs
+
+        for path in labs():                                         # learners' copies: without the solutions
+            copied(path, book / path.relative_to(ROOT))
 
 
 def whole_links(text: str) -> str:

@@ -25,12 +25,15 @@ from tofy.vocab import PAD, SPECIALS
 
 Report = Callable[[float, int, Callable[[Masked], Tensor]], None]
 LOOKS = 8   # reports a run
-# The block before the search of benchmarks.block; the rows of benchmarks.jepa, collapse and replies were made with it.
-BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0., optimizer="adamw")
+# The recipe before the search of benchmarks.block; the rows of benchmarks.jepa, collapse and replies were made with it.
+BEFORE = dict(feed_forward="gelu", init="uniform", rotary_base=100., dropout=.1, dropout_after=0., optimizer="adamw", lr=2e-3)
 
 
-def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1., **changes):
+def ours(data: Data, seconds: float, seed: int, report: Report, name: str = "tofy", share: float = 1.,
+         tokens: int | None = None, **changes) -> None:
     "A recipe in our own loop, for a share of the time. Its own validations count against its time."
+    if tokens:
+        changes |= dict(batch=training.suited_batch(data.train, tokens))
     model, config = recipe(name, seconds=share * seconds, seed=seed, threads=torch.get_num_threads(), **changes)
     watch(open_run(data, model, config), seconds, report)
 
@@ -198,5 +201,5 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
 
 
 ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), memory=memory,
-            adamw=partial(ours, optimizer="adamw"), softmax=softmax, bert=bert, modern=plain_loop,
+            adamw=partial(ours, optimizer="adamw", lr=2e-3, tokens=1024), softmax=softmax, bert=bert, modern=plain_loop,
             **{"modern-muon": partial(plain_loop, muon=3.)}, notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

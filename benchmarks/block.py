@@ -22,7 +22,7 @@ from tofy import loop
 from tofy.data import load_data
 from tofy.masking import all_blanks
 from tofy.metrics import judge
-from tofy.training import new_run, recipe
+from tofy.training import new_run, recipe, suited_batch
 
 RESULTS = Path(__file__).parent / "results" / "block.jsonl"
 # Each change is made on top of those above it.
@@ -34,12 +34,13 @@ CHANGES: dict[str, dict] = {
     "gated": dict(feed_forward="geglu"),
     "dropout by passes": dict(dropout=.2, dropout_after=5.),
     "Muon": dict(optimizer="muon"),
+    "larger batches": dict(tokens=2048, lr=3e-3),
 }
 
 
 def settings_until(change: str) -> dict:
-    "The settings of the old block with all changes up to this one."
-    found = dict(BEFORE)
+    "The settings of the old recipe with all changes up to this one; `tokens` are those of a batch."
+    found = BEFORE | dict(tokens=1024)
     for name, settings in CHANGES.items():
         found |= settings
         if name == change:
@@ -50,7 +51,9 @@ def settings_until(change: str) -> dict:
 def one(text: str, change: str, seed: int, seconds: float, valid: float) -> dict:
     "Train for so many seconds of processor time, and measure."
     data = load_data(text, valid=valid)
-    run = new_run(data, *recipe(steps=10**9, seed=seed, threads=1, eval_every=10**9, **settings_until(change)))
+    settings = settings_until(change)
+    batch = suited_batch(data.train, settings.pop("tokens"))
+    run = new_run(data, *recipe(steps=10**9, seed=seed, threads=1, eval_every=10**9, batch=batch, **settings))
     began = time.process_time()
     while run.progress < 1:
         run.progress = min((time.process_time() - began) / seconds, 1.)

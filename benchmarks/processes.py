@@ -55,7 +55,7 @@ def steps(world: int) -> Iterator[dict]:
     data = load_data("builtin")
     from tofy import loop
     for share in (True, False):
-        settings = recipe(steps=10**6, batch=world * suited_batch(data.train), threads=1)
+        settings = recipe(steps=10**6, batch=world * suited_batch(data.train, 1024), threads=1)
         run, best = new_run(data, *settings), float("inf")
         loop.join_processes(run)
         for _ in range(60):

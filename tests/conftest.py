@@ -74,7 +74,8 @@ class FilesTogether(LoadScopeScheduling):
         file, name = nodeid.split("::", 1)
         if name.startswith("test_notebook_runs["):
             return nodeid
-        alone = "test_browser", "test_explain_browser", "test_live", "test_playground_browser", "test_site"
+        alone = ("test_browser", "test_explain_browser", "test_live", "test_panels_browser", "test_playground_browser",
+                 "test_site")
         return "browser" if Path(file).stem in alone else file
 
 
@@ -252,6 +253,51 @@ def browser():
 
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def offline(browser):
+    "A function that opens a page of a folder, offline; faults on it, and whatever it asks of anybody, fail the test."
+    contexts, faults = [], []
+
+    def offline(folder: Path, name: str, wait: str, width: int = 1100, **looks):
+        contexts.append(browser.new_context(viewport=dict(width=width, height=1000), offline=True, **looks))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(1000 * HANG)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: request.url.startswith(folder.as_uri()) or faults.append(f"asks for {request.url}"))
+        page.goto(f"{folder.as_uri()}/{name}")
+        page.wait_for_selector(wait)
+        return page
+
+    yield offline
+    for context in contexts:
+        context.close()
+    assert not faults
+
+
+def bare_page(title: str, body: str) -> str:
+    "A page that holds a widget as the site's pages do, and nothing else."
+    head = f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+    return f"{head}<main><h1>{title}</h1>{body}</main></html>"
+
+
+@pytest.fixture(scope="session")
+def in_node(tmp_path_factory):
+    "A function: name of an answer in live_panels_node.mjs, question → what the live panels' scripts say."
+    from tofy.panels.parts import script
+
+    folder = tmp_path_factory.mktemp("scripts")
+    for part in ("loss", "masking", "schedule", "crowding", "fill", "gap"):
+        (folder / f"{part}.mjs").write_text(script(part), encoding="utf-8")
+
+    def ask(name: str, question):
+        command = [NODE, str(ROOT / "tests" / "live_panels_node.mjs"), str(folder), name]
+        done = subprocess.run(command, input=json.dumps(question), capture_output=True, text=True, encoding="utf-8")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return ask
 
 
 @pytest.fixture

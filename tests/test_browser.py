@@ -109,7 +109,7 @@ def test_a_run_from_start_to_stop(show, lab):
     page.locator(".tofy-stop").click()
     wait_for(page, lambda: "stopped" in status())
     trained = load_settings(lab[1] / "nbs" / "runs" / "panel-1" / "run.toml")["train"]      # the page has moved no setting
-    assert {name: trained[name] for name in ("lr", "temperature", "mask_rate")} == dict(lr=.002, temperature=.1, mask_rate=.3)
+    assert {name: trained[name] for name in ("lr", "temperature", "mask_rate")} == dict(lr=.003, temperature=.1, mask_rate=.3)
     assert (lab[1] / "nbs" / "runs" / "panel-1" / "state_latent.safetensors").is_file()
     page.locator(".tofy-go").click()
     wait_for(page, lambda: "training, step" in status())
@@ -158,7 +158,7 @@ def test_fill_a_blank(show):
 
     page.locator(".tofy-fill-phrase input").fill("did you _ the soup at the cafe ? => try")
     wait_for(page, lambda: "rank" in answer() and "try" in answer())
-    page.locator(".tofy-fill-words button", has_text="soup").click()
+    page.locator(".tofy-fill .word", has_text="soup").click()
     wait_for(page, lambda: "=> soup" in page.locator(".tofy-fill-phrase input").input_value())
     first = wait_for(page, lambda: "soup" in answer() and answer())
     page.locator(".tofy-fill-second select").select_option(label="ready-made: notes")
@@ -170,20 +170,22 @@ def test_fill_a_blank(show):
 
 
 def test_the_crowding_map(show):
-    "Open the map, search, go back to the table before training, look at a word's neighbours."
-    page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding")
-    page.locator(".tofy-crowding-run select").select_option(label="ready-made: crowded")
+    "Another run, another word, the step before training; the map says what it shows."
+    page = show(None, "from tofy.panels import CrowdingPanel\nCrowdingPanel()", wait=".tofy-crowding canvas")
+    panel = page.locator(".tofy-crowding")
+    panel.locator("[data-knob=run]").select_option(label="ready-made: crowded")
 
-    def map_of():
-        return source_of(page, ".tofy-crowding-picture")
+    def said():
+        return panel.locator("canvas").first.get_attribute("aria-label")
 
-    drawn = wait_for(page, lambda: page.locator(".tofy-crowding-picture").is_visible() and map_of())
+    wait_for(page, lambda: panel.locator(".title", has_text="crowded").count() and "Map of 2084 words" in said())
     picture(page, "crowding")
-    page.locator(".tofy-crowding-search input").fill("mon")
-    found = wait_for(page, lambda: map_of() != drawn and map_of())
-    page.locator(".tofy-crowding-frame .noUi-handle").focus()
+    panel.locator("[data-do=find]").fill("mon")
+    panel.locator("[data-do=find]").press("Enter")
+    wait_for(page, lambda: "is marked, and near it" in said())
+    panel.locator("[data-do=seek]").focus()
     page.keyboard.press("Home")
-    wait_for(page, lambda: map_of() != found)
+    wait_for(page, lambda: "at step 0" in said())
     picture(page, "crowding-before-training")
 
 
@@ -229,10 +231,10 @@ def test_a_chapter_from_top_to_bottom(show):
     assert not page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.stderr'] >> text=Traceback").count()
     panel = page.locator(".tofy-loss")
     panel.scroll_into_view_if_needed()
-    before = panel.locator("img").first.get_attribute("src")
-    panel.locator(".noUi-handle").first.focus()
+    before = panel.locator(".said").inner_text()
+    panel.locator("[data-knob=angle]").focus()
     page.keyboard.press("ArrowRight")
-    wait_for(page, lambda: panel.locator("img").first.get_attribute("src") != before)
+    wait_for(page, lambda: panel.locator(".said").inner_text() != before)
     picture(page, "chapter-6")
 
 
@@ -252,3 +254,60 @@ def test_scrolling_away_does_not_stop_a_run(show):
     wait_for(page, lambda: step() and step().group(1) != begun)
     page.locator(".tofy-stop").click()
     wait_for(page, lambda: "stopped" in page.locator(".tofy-status").inner_text())
+
+
+DRAWN = """Array.from(document.querySelectorAll('.tofy-screen *')).flatMap(e => e.shadowRoot ? Array.from(e.shadowRoot.querySelectorAll('canvas')) : [])
+.every(c => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value))"""
+
+
+def test_break_a_run_undo_it_and_go_back_in_time(show, lab):
+    "The map moves while it trains; a break and its undoing are shown; the slider goes back, during the run and after it; two runs in step."
+    page = show(None, START.format(seconds=300) + ".settings.length.value = 'steps'\npanel", wait=".tofy-training")
+    page.locator(".tofy-start").click()
+    page.wait_for_selector(".tofy-watch .side")
+
+    def said():
+        return page.locator(".tofy-watch output").inner_text()
+
+    def step():
+        return int(re.search(r"step ([\d,]+)", said()).group(1).replace(",", ""))
+
+    first = step()
+    wait_for(page, lambda: step() > first)                           # the newest look, whenever one comes
+    page.locator(".tofy-break-ranking").click()
+    wait_for(page, lambda: "ranking off" in page.locator(".tofy-watch .broken").first.inner_text())
+    assert "undo" in page.locator(".tofy-break-ranking").inner_text()
+    picture(page, "watch-broken")
+    page.locator(".tofy-watch [data-do=back]").click()
+    back = step()
+    page.wait_for_timeout(1500)
+    assert step() == back                                            # it stays there, although the run goes on
+    page.locator(".tofy-watch [data-do=newest]").click()
+    wait_for(page, lambda: step() > back)
+    page.locator(".tofy-break-ranking").click()
+    wait_for(page, lambda: page.locator(".tofy-watch .strip").get_attribute("aria-label").count(" to ") == 1)
+    wait_for(page, lambda: "finished" in page.locator(".tofy-status").inner_text())
+    wait_for(page, lambda: step() == 300)
+    slider = page.locator(".tofy-watch input[type=range]")
+    slider.focus()
+    page.keyboard.press("Home")
+    assert step() == 0 and slider.get_attribute("aria-valuetext") == "step 0"
+    page.keyboard.press("ArrowRight")
+    assert 0 < step() < 300
+    page.locator(".tofy-beside select").select_option(label="ready-made: healthy")
+    wait_for(page, lambda: page.locator(".tofy-watch .side").count() == 2)
+    page.keyboard.press("End")
+    slider.press("End")
+    assert "step 300" in page.locator(".tofy-watch .when").first.inner_text()
+    assert page.locator(".tofy-watch .when").nth(1).inner_text() == "step 250"                   # the last look until then
+    assert page.locator(".tofy-watch .exact").first.inner_text().startswith("best possible: try 46%")
+    page.evaluate("jupyterapp.commands.execute('application:toggle-left-area')")
+    for theme in ("Light", "Dark"):
+        page.evaluate(f"jupyterapp.commands.execute('apputils:change-theme', {{theme: 'JupyterLab {theme}'}})")
+        for width in (1400, 390):
+            page.set_viewport_size(dict(width=width, height=1300))
+            page.wait_for_timeout(1500)
+            page.locator(".tofy-watch").scroll_into_view_if_needed()
+            picture(page, f"watch-{theme.lower()}-{width}")
+            assert page.evaluate(DRAWN)                              # no canvas is empty after a change of theme or width
+            assert page.locator(".tofy-watch").evaluate("e => e.scrollWidth <= e.clientWidth")

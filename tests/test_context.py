@@ -31,6 +31,7 @@ from tofy.settings import settings_of
 from tofy.sharing import Tofy, model_card, save_word2vec
 from tofy.targets import TARGET_LOSSES, TargetEncoder
 from tofy.training import TrainConfig, batch_loss, next_batch, open_run, recipe, train
+from tofy.vocab import MASK
 
 SMALL = dict(dim=16, layers=1, heads=2, batch=8, steps=24, log_every=4, eval_every=12, lr=.005, dropout=0., seed=1)
 LOSSES = [*TARGET_LOSSES, "infonce"]
@@ -459,10 +460,19 @@ def test_a_model_with_a_readout_is_shared(trained, tmp_path):
     assert (tmp_path / "rows.txt").read_text().startswith(f"{len(again.vocab) - 3} 16\n")
 
 
+def test_a_model_with_a_readout_is_exported(trained):
+    "The graph holds the readout, and names the same words with the same scores."
+    pytest.importorskip("onnxruntime", reason="needs the extra docs")
+    graph, latent = pytest.importorskip("tools.graph", reason="needs onnx"), load(trained)
+    asked = [5, MASK, 7, 8], [MASK, 4]
+    found = graph.run_onnx(graph.onnx_graph(latent.model, half=False).SerializeToString(), asked, "scores")
+    for ids, scores in zip(asked, found):
+        wanted = latent.model.scores(*latent.at_blank(ids))[0].detach()
+        torch.testing.assert_close(torch.from_numpy(scores), wanted, atol=1e-5, rtol=1e-5)
+
+
 def test_what_cannot_be_exported_says_so(trained):
     graph = pytest.importorskip("tools.graph", reason="needs onnx")
-    with pytest.raises(UsageError, match="its words come from a readout"):
-        graph.onnx_graph(load(trained).model)
     with pytest.raises(UsageError, match="its encoder reads a phrase without the blank"):
         graph.onnx_graph(LatentModel(ModelConfig(vocab_size=20, dim=32, heads=2, predictor="queries")))
 

@@ -3,6 +3,7 @@ import os
 import re
 import subprocess
 from configparser import ConfigParser
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from urllib.parse import parse_qs, urlsplit
@@ -11,11 +12,12 @@ from zipfile import ZipFile
 import nbformat
 import pytest
 
+from tofy.errors import UsageError
 from tools.figures import KINDS, figures, write
 from tools.glossary import Term, link_terms, terms
 from tools.key import EXERCISE, NBS, ROOT, Exercise, Lesson, key, lessons, read
 from tools.order import reading_order
-from tools.site.chapters import Chapter, read_one
+from tools.site.chapters import Chapter, read_one, shown_notebook
 
 LESSONS = list(lessons())
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,6 +35,9 @@ def test_what_a_chapter_builds_on_is_there(lesson):
         assert (NBS / name).is_file() and name != lesson.path.as_posix()
 
 
+ASKED = 'from tofy.architecture import predict\n\nmy_guess = predict(\n    "How hot "\n    "is it?",\n    ...)  # a number\nmy_guess'
+
+
 def test_a_chapter_that_lacks_something_is_told_so():
     full = """# Tea
 
@@ -46,9 +51,18 @@ What do you expect?
 
 **Exercise 1.** How hot?
 
+```python
+answer = ...
+assert answer > 80, "is that tea?"
+```
+
 <details><summary>Answer</summary>
 
 Hot.
+
+```python
+answer = 90
+```
 </details>
 
 **Exercise 2.** How long? [See](02_data.ipynb#Long-rows).
@@ -58,17 +72,22 @@ Hot.
 Long.
 </details>"""
     pair = [Exercise(m["question"].strip(), m["solution"].strip()) for m in EXERCISE.finditer(full)]
-    lesson = Lesson(Path("lab/03_tea.ipynb"), "Tea", full, pair)
-    assert [(e.question, e.solution) for e in pair] == [("How hot?", "Hot."), ("How long? [See](02_data.ipynb#Long-rows).", "Long.")]
+    lesson = Lesson(Path("lab/03_tea.ipynb"), "Tea", full, pair, [ASKED, "my_guess.reveal(90)"])
+    assert [e.question.split("\n")[0] for e in pair] == ["How hot?", "How long? [See](02_data.ipynb#Long-rows)."]
+    assert [e.solution.split("\n")[0] for e in pair] == ["Hot.", "Long."] and pair[0].check and pair[0].answer == "answer = 90\n"
     assert (lesson.missing(), lesson.minutes, lesson.needs) == ([], 5, ["lab/01_vocab.ipynb"])
     text = key([lesson])
     assert "## Laboratory 03: [Tea](../nbs/lab/03_tea.ipynb)" in text and "](../nbs/lab/02_data.ipynb#Long-rows)" in text
     assert text.index("How hot?") < text.index("Hot.") < text.index("How long?") < text.index("Long.")
-    assert Lesson(lesson.path, "Tea", full.replace("What do you expect?", "Look:"), pair).missing() == ["a prediction asked before a run"]
-    assert Lesson(lesson.path, "Tea", full.replace("; about 5 minutes", ""), pair).missing() == ["minutes"]
-    assert Lesson(lesson.path, "Tea", full.replace("</details>", ""), []).missing() == [
-        "two exercises with hidden solutions", "a solution for every exercise"]
-    assert len(Lesson(lesson.path, "Tea", "# Tea", []).missing()) == 6
+    assert replace(lesson, text=full.replace("What do you expect?", "Look:")).missing() == ["a prediction asked before a run"]
+    assert replace(lesson, text=full.replace("; about 5 minutes", "")).missing() == ["minutes"]
+    checks, keeps = "an exercise that checks what the reader writes", "a prediction that is kept and shown beside the outcome"
+    assert replace(lesson, text=full.replace("</details>", ""), exercises=[]).missing() == [
+        "two exercises with hidden solutions", checks, "a solution for every exercise"]
+    assert replace(lesson, exercises=[pair[1], pair[1]]).missing() == [checks]
+    for cells in ([], [ASKED], ["my_guess.reveal(90)", ASKED], [ASKED.replace("...", "90"), "my_guess.reveal(90)"]):
+        assert replace(lesson, code=cells).missing() == [keeps], cells
+    assert len(Lesson(lesson.path, "Tea", "# Tea", []).missing()) == 8
 
 
 def test_the_key_holds_every_exercise_once():
@@ -86,7 +105,28 @@ def test_the_key_holds_every_exercise_once():
 
 
 def test_a_third_of_the_exercises_check_themselves():
-    assert len(CHECKED) * 3 >= sum(len(lesson.exercises) for lesson in LESSONS if lesson.path.parts[0] != "lab")
+    assert len(CHECKED) * 3 >= sum(len(lesson.exercises) for lesson in LESSONS)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.as_posix())
+def test_a_prediction_is_asked_for_before_it_is_shown(lesson):
+    "The question alone runs, keeps nothing, and takes a prediction; the stored outcome stands beside it, below the question."
+    cells = [c for c in nbformat.read(NBS / lesson.path, 4).cells if c.cell_type == "code"]
+    for source in lesson.kept:
+        made: dict = {}
+        exec(source, made)
+        asked = made["my_guess"]
+        assert asked.guess is ... and asked.question.endswith(("?", ")"))
+        guess = asked.among[0] if asked.among else 1
+        exec(source.replace("...", repr(guess), 1), made)
+        assert made["my_guess"].guess == guess and str(guess) in repr(made["my_guess"])
+        with pytest.raises(UsageError):
+            exec(source.replace("...", "'as always'", 1), made)
+        shown = [c for c in cells if re.search(r"\bmy_guess\.reveal\(", c.source)]
+        assert len(shown) == len(lesson.kept)
+        for cell in (*shown, *(c for c in cells if c.source == source)):
+            assert "slow" not in cell.source.split("\n")[0] and asked.question in cell.outputs[0]["data"]["text/plain"]
+            assert ("it was:" in cell.outputs[0]["data"]["text/plain"]) == (cell in shown)
 
 
 @pytest.mark.parametrize("name, exercise", CHECKED, ids=[name for name, _ in CHECKED])
@@ -233,7 +273,7 @@ def test_every_stored_picture_is_found_and_says_what_it_shows():
     total = 0
     for path in NBS.rglob("[0-9]*.ipynb"):
         if ".ipynb_checkpoints" not in path.parts:
-            outputs = [o for c in nbformat.read(path, 4).cells if c.cell_type == "code" for o in c.outputs]
+            outputs = [o for c in nbformat.read(shown_notebook(path.relative_to(NBS)), 4).cells if c.cell_type == "code" for o in c.outputs]
             stored = sum(any(kind in o.get("data", {}) for kind in KINDS) for o in outputs)
             found = list(figures(read_one(path.relative_to(NBS))))
             assert len({f.name for f in found}) == len(found) == stored

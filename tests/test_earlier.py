@@ -157,7 +157,7 @@ def test_an_old_run_is_resumed_filled_and_measured_with_its_own_block(home, tofy
 def test_an_old_run_does_not_go_on_as_another_block(home):
     old_run("half", stop=4)
     model, config = recipe(dim=16, layers=2, heads=2, max_seq=12, dropout=.1, steps=8, batch=8, log_every=1, threads=1)
-    with pytest.raises(UsageError, match="keeps its settings, but .*rotary_base, feed_forward, init, optimizer differs"):
+    with pytest.raises(UsageError, match="keeps its settings, but .*rotary_base, feed_forward, init, lr, optimizer differs"):
         list(train(load_data("text.txt", max_seq=12), model, config, out="half", resume=True))
 
 

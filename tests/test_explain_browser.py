@@ -3,7 +3,7 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from conftest import HANG
+from conftest import bare_page
 
 from tofy.errors import RunError
 from tofy.one_step import QUESTIONS, RUNS
@@ -13,7 +13,6 @@ from tools.npm import package
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
 PICTURES = ROOT / "build" / "screenshots"
-HEAD = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>slow motion</title><main>'
 
 
 @pytest.fixture(scope="module")
@@ -22,30 +21,15 @@ def home(tmp_path_factory) -> Path:
     from tools.site.chapters import step_in_the_page
     folder = tmp_path_factory.mktemp("pages")
     for name, steps in dict(ready=12, toy=1).items():
-        text = f"{HEAD}<h1>One step in slow motion</h1><h2>Runs</h2>{step_in_the_page(steps)}</main></html>"
+        text = bare_page("One step in slow motion", f"<h2>Runs</h2>{step_in_the_page(steps)}")
         (folder / f"{name}.html").write_text(text, encoding="utf-8")
     return folder
 
 
 @pytest.fixture
-def show(browser, home):
-    "A function that opens a page, offline; faults on it, and whatever it asks of anybody, fail the test."
-    contexts, faults = [], []
-
-    def show(name: str = "toy", width: int = 1100, **looks):
-        contexts.append(browser.new_context(viewport=dict(width=width, height=1000), offline=True, **looks))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(1000 * HANG)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(home.as_uri()) or faults.append(f"asks for {request.url}"))
-        page.goto(f"{home.as_uri()}/{name}.html")
-        page.wait_for_selector(".stage h3")
-        return page
-
-    yield show
-    for context in contexts:
-        context.close()
-    assert not faults
+def show(offline, home):
+    "A function that opens a page, offline."
+    return lambda name="toy", **looks: offline(home, f"{name}.html", ".stage h3", **looks)
 
 
 def stage(page) -> str:

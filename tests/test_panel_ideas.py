@@ -15,6 +15,7 @@ from torch import Generator
 
 from tofy.curves import plot_schedule
 from tofy.data import load_data, pack
+from tofy.errors import UsageError
 from tofy.losses import EXAMPLE, latent_loss, term_pulls, worked_example
 from tofy.masking import FATES, fates, mask_batch, show_masked
 from tofy.panels.ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
@@ -22,7 +23,7 @@ from tofy.schedule import learning_rate, phases
 from tofy.training import TrainConfig
 from tofy.vocab import make_vocab
 
-PANELS = [MaskingPanel, SchedulePanel, LossPanel, SizingPanel]
+LIVE = [MaskingPanel, SchedulePanel, LossPanel]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -111,45 +112,49 @@ def test_the_notes_reduction_pulls_with_two_over_d():
 
 # ---- the panels
 
-@pytest.mark.parametrize("kind", PANELS)
-def test_two_panels_share_nothing(kind):
+@pytest.mark.parametrize("kind", LIVE)
+def test_two_live_panels_share_nothing(kind):
     one, two = kind(), kind()
-
-    def seen(panel):
-        return [w.value for w in vars(panel).values() if hasattr(w, "value")]
-
-    before = seen(two)
-    slider = next(w for w in vars(one).values() if type(w).__name__ in ("FloatSlider", "FloatLogSlider", "IntSlider"))
-    slider.value = slider.max if type(slider).__name__ != "FloatLogSlider" else .01
-    assert seen(one) != before == seen(two)
+    before, name = dict(two.knobs), next(name for name, value in two.knobs.items() if isinstance(value, (int, float)))
+    one.turn(**{name: one.knobs[name] / 2})
+    assert one.knobs != before == two.knobs and one.page == two.page
 
 
-@pytest.mark.parametrize("kind", [SchedulePanel, LossPanel, SizingPanel])
-def test_a_picture_is_drawn_and_said_in_words(kind):
-    panel = kind()
+def test_two_panels_share_nothing():
+    one, two = SizingPanel("builtin:200"), SizingPanel("builtin:200")
+    before = two.table.value
+    one.dim.value = one.dim.max
+    assert one.table.value != before == two.table.value and one.dim.value != two.dim.value
+
+
+def test_a_picture_is_drawn_and_said_in_words():
+    panel = SizingPanel("builtin:200")
     assert bytes(panel.picture.value).startswith(PNG) and len(panel.picture.tooltip) > 20
     assert panel.picture.get_state()["description"] == ""            # without it, the page shows no picture
     assert not plt.get_fignums()
 
 
-def test_the_masking_panel_takes_other_data_and_goes_round_it():
+def test_who_only_reads_sees_how_the_panel_looked():
+    "A notebook's output holds, beside the widget, its picture, its texts, and what its controls say."
+    shown = SizingPanel("builtin:200")._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in shown and "SizingPanel: run this cell" in shown["text/plain"]
+    assert 'src="data:image/png;base64,' in shown["text/html"] and "dim <b>128</b>" in shown["text/html"]
+
+
+def test_the_masking_panel_takes_other_data():
     data = load_data("builtin:120")
-    panel, n = MaskingPanel(data, phrases=len(data.train)), len(data.train)
-    whole = panel.shown.value
-    assert whole.count("<div") == n
-    panel.more.click()
-    assert panel.shown.value == whole and panel.first == n           # once round
-    small = MaskingPanel(data, phrases=10 * n)
-    assert small.shown.value.count("<div") == n
+    page = MaskingPanel(data, phrases=2).page
+    assert page["shown"] == 2 and len(page["phrases"]) == min(50, len(data.train))
+    assert page["phrases"][0] == [data.vocab.words[i] for i in data.train.batch(torch.arange(1))[0].tolist() if i]
 
 
-def test_a_wrong_schedule_is_impossible_but_a_strange_one_is_drawn():
+def test_what_the_knobs_say_is_a_schedule():
     panel = SchedulePanel()
     for warmup, flat in itertools.product((0., .5, 1.), (0., .5, 1.)):
-        panel.warmup.value, panel.flat.value = warmup, flat
-        for at in (0., 1.):
-            panel.at.value = at
-            assert not panel.notice.value and panel.sentence.value.startswith(f"At {at:.0%}")
+        panel.turn(warmup=warmup, flat=flat)
+        assert (panel.config().warmup, panel.config().flat) == (warmup, flat)
+    with pytest.raises(UsageError, match="There is no knob 'warm'; SchedulePanel has lr, "):
+        panel.turn(warm=1)
 
 
 def test_an_error_is_told_in_the_panel(monkeypatch):
@@ -173,7 +178,7 @@ def test_every_size_that_can_be_set_is_a_model():
 
 def test_moves_that_come_at_once_are_done_one_after_the_other():
     "JupyterLab may deliver a slider's message and a button's to two threads of the kernel."
-    panel, inside, most = SchedulePanel(), [], []
+    panel, inside, most = SizingPanel("builtin:200"), [], []
     redraw = panel.redraw
 
     def slow(_=None):
@@ -182,13 +187,13 @@ def test_moves_that_come_at_once_are_done_one_after_the_other():
         time.sleep(.05)
         inside.pop()
 
-    panel.when(panel.at, panel.flat, do=slow)
-    hands = [threading.Thread(target=setattr, args=(control, "value", .77)) for control in (panel.at, panel.flat)]
+    panel.when(panel.dim, panel.layers, do=slow)
+    hands = [threading.Thread(target=setattr, args=(control, "value", value)) for control, value in ((panel.dim, 64), (panel.layers, 3))]
     for hand in hands:
         hand.start()
     for hand in hands:
         hand.join()
     assert most == [1, 1]
-    last = panel.sentence.value
+    last = panel.table.value
     redraw()
-    assert panel.sentence.value == last                              # what is seen is what the sliders say
+    assert panel.table.value == last                              # what is seen is what the sliders say

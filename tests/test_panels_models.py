@@ -17,6 +17,7 @@ from tofy.errors import RunError, UsageError
 from tofy.inference import Latent, attention, hide_word, phrase_words
 from tofy.panels import models
 from tofy.panels.models import CrowdingPanel, FillPanel, GapPanel
+from tofy.panels.parts import Picture
 from tofy.run_folder import MODEL
 from tofy.training import recipe, train
 from tofy.vocab import make_vocab
@@ -113,7 +114,7 @@ def test_a_word_that_one_run_does_not_know_is_said_on_its_side_only(runs):
     panel = FillPanel(runs / "all", runs / "cowless")
     panel.question.value = "the cat saw the _ , yes ? => cow"
     assert panel.first.answer.word == "cow" and "rank" in panel.first.text.value
-    assert "not in vocab" in panel.second.text.value and panel.second.looks.layout.visibility == "hidden"
+    assert "not in vocab" in panel.second.text.value and panel.phrase.page["sides"][1]["looks"] == []
     panel.question.value = "the cat saw the _ , yes ? => hen"
     assert "rank" in panel.first.text.value and "rank" in panel.second.text.value
     assert panel.notice.value == ""
@@ -132,7 +133,7 @@ def test_a_blank_without_an_answer_is_filled_by_the_model(runs):
     panel = FillPanel(runs / "all")
     panel.question.value = "the _ saw the hen , yes ?"
     best = panel.first.answer.top[0][0]
-    panel.words.children[4].click()
+    panel.phrase.turn(hide=[4, 1])
     assert panel.question.value == f"the {best} saw the _ , yes ? => hen"
 
 
@@ -165,16 +166,19 @@ def test_a_damaged_run_is_told_and_another_one_can_be_picked(copy, runs):
 def test_without_any_run_a_panel_says_what_to_do(monkeypatch, kind):
     monkeypatch.setattr(models, "pick_run", lambda *a, **kw: widgets.Dropdown(options=[]))
     panel = kind()
+    if kind is CrowdingPanel:
+        assert "no trained run" in panel.page["fault"] and panel.page["films"] == {}
+        return
     assert "no trained run" in panel.notice.value and "traceback" not in panel.notice.value
-    for control in ("question", "search", "figure"):            # and stays quiet when something is moved
+    for control in ("question", "figure"):            # and stays quiet when something is moved
         if hasattr(panel, control):
             getattr(panel, control).value = "mrr"
     assert "traceback" not in panel.notice.value
     assert repr(panel).startswith(f"{kind.__name__}: ")
 
 
-def test_a_picture_sends_the_description_that_its_view_asks_for_before_it_shows_a_tooltip(runs):
-    assert FillPanel(runs / "all").first.looks.get_state()["description"] == ""
+def test_a_picture_sends_the_description_that_its_view_asks_for_before_it_shows_a_tooltip():
+    assert Picture().get_state()["description"] == ""
 
 
 # the table
@@ -206,20 +210,24 @@ def test_a_film_of_another_table_is_told_in_the_panel(copy):
     shot = crowding.Frame(0, torch.randn(4, 2), dict(effective_rank=1.), 0., 0.)
     crowding.save_frames(copy, [shot])
     panel = CrowdingPanel(copy)
-    assert "does not hold maps of 17 words" in panel.notice.value
-    panel.search.value = "cat"                                  # and nothing falls over
+    assert "does not hold maps of 17 words" in panel.page["fault"]
+    panel.turn(word="cat")                                      # and nothing falls over
+    (copy / crowding.FRAMES).unlink()
+    panel.turn(word="dog")
+    assert panel.page["fault"] == "" and len(panel.page["films"]) == 1
 
 
-def test_search_survives_another_run(runs):
+def test_another_run_and_two_at_once(runs):
+    "Of two texts each has its own words; of one text the words are told once."
     panel = CrowdingPanel(runs / "all")
-    panel.search.value = "COW"
-    assert panel.words.value == "cow" and "cow is marked in orange" in panel.picture.tooltip
-    panel.run.options = [*panel.run.options, ("cowless", runs / "cowless")]
-    panel.run.value = runs / "cowless"
-    assert panel.words.value is None and "No word of this table" in panel.notice.value
-    assert panel.picture.tooltip == "map of 17 words"
-    panel.search.value = "a"
-    assert panel.words.value in panel.words.options and all("a" in word for word in panel.words.options)
+    panel.folders |= dict(cowless=runs / "cowless", again=runs / "all")
+    panel.turn(run="cowless", word="cow")                              # a word that only the other run has is no fault
+    (film,), (vocab,) = panel.page["films"].values(), panel.page["vocabs"]
+    assert panel.page["fault"] == "" and "ape" in vocab["words"] and "cow" not in vocab["words"] and film["vocab"] == 0
+    panel.turn(beside="again")
+    assert len(panel.page["vocabs"]) == 2
+    panel.turn(run=next(iter(panel.folders)))
+    assert len(panel.page["vocabs"]) == 1 and {film["vocab"] for film in panel.page["films"].values()} == {0}
 
 
 # the gap
@@ -290,7 +298,7 @@ def test_two_answers_side_by_side_say_what_their_numbers_are(in_context, name):
     assert not panel.notice.value
     assert "<th>cosine</th>" in left and "readout" not in left
     assert "<th>share</th>" in right and "words are read by a " in right and "L2" not in right and "None" not in right
-    assert panel.second.looks.value[:4] == b"\x89PNG"
+    assert len(panel.phrase.page["sides"][1]["looks"]) > 0
     panel = FillPanel(in_context / name)                            # hide a word: filled with what the readout says
     panel.question.value = "the cat _ the cow , yes ?"
     panel.hide(1)
@@ -299,8 +307,8 @@ def test_two_answers_side_by_side_say_what_their_numbers_are(in_context, name):
 
 def test_the_map_of_a_run_in_context_is_of_its_input_table(in_context):
     panel = CrowdingPanel(in_context / "context")
-    assert not panel.notice.value and "rows of the input table" in panel.figures.value
-    assert "rows of the input table" not in CrowdingPanel(in_context / "all").figures.value
+    (film,), (other,) = panel.page["films"].values(), CrowdingPanel(in_context / "all").page["films"].values()
+    assert not panel.page["fault"] and "Rows of the input table" in film["note"] and not other["note"]
 
 
 @pytest.mark.parametrize("name", ["context", "asking"])

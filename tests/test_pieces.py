@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from conftest import SIZES, Tofy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -285,7 +284,7 @@ def test_the_library_does_the_same(tmp_path):
     model = sharing.Tofy.from_pretrained(tmp_path / "run")
     shared = sharing.Tofy.from_pretrained(model.save_pretrained(tmp_path / "shared", "anna/pieces"))
     assert shared.fill("how are _ ?").top == fill(load(tmp_path / "run"), "how are _ ?").top
-    assert torch.equal(shared.encode(["how are you ?"]), model.encode(["how are you ?"]))
+    assert (shared.encode(["how are you ?"]) == model.encode(["how are you ?"])).all()
     assert str(tmp_path) not in (tmp_path / "shared" / SETTINGS).read_text()
     assert f"{len(data.vocab) - len(SPECIALS):,} pieces" in (tmp_path / "shared" / "README.md").read_text()
     with pytest.raises(UsageError, match="is not the one that"):

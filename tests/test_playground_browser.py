@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import HANG
+from conftest import bare_page
 
 from tofy.errors import RunError
 from tofy.playground import Toy
@@ -18,7 +18,6 @@ from tools.npm import package
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
 PICTURES = ROOT / "build" / "screenshots"
-HEAD = '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>see it move</title><main>'
 
 
 @pytest.fixture(scope="module")
@@ -27,29 +26,14 @@ def home(tmp_path_factory) -> Path:
     from tools.site.chapters import in_the_page
     folder = tmp_path_factory.mktemp("pages")
     for name, moving in dict(chapter=False, home=True).items():
-        (folder / f"{name}.html").write_text(f"{HEAD}<h1>See it move</h1>{in_the_page(moving)}</main></html>", encoding="utf-8")
+        (folder / f"{name}.html").write_text(bare_page("See it move", in_the_page(moving)), encoding="utf-8")
     return folder
 
 
 @pytest.fixture
-def show(browser, home):
-    "A function that opens the page, offline; faults on it, and whatever it asks of anybody, fail the test."
-    contexts, faults = [], []
-
-    def show(knobs: str = "", width: int = 1100, name: str = "chapter", **looks):
-        contexts.append(browser.new_context(viewport=dict(width=width, height=1000), offline=True, **looks))
-        page = contexts[-1].new_page()
-        page.set_default_timeout(1000 * HANG)
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("request", lambda request: request.url.startswith(home.as_uri()) or faults.append(f"asks for {request.url}"))
-        page.goto(f"{home.as_uri()}/{name}.html" + (f"#{knobs}" if knobs else ""))
-        page.wait_for_selector(".dial")
-        return page
-
-    yield show
-    for context in contexts:
-        context.close()
-    assert not faults
+def show(offline, home):
+    "A function that opens the page, offline."
+    return lambda knobs="", name="chapter", **looks: offline(home, f"{name}.html" + (f"#{knobs}" if knobs else ""), ".dial", **looks)
 
 
 def step(page) -> int:

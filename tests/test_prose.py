@@ -35,7 +35,7 @@ PAIRS = [  # notebook, in its prose, in the outputs, perhaps of another notebook
     ("index", r"\| casual, 100 \| (\.\d+) ±", r"casual: \d,\d+ phrases[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
     ("index", r"\| casual, 100 \| \.\d+ ± \.\d+ \| (\.\d+) ±", r"casual: \d,\d+ phrases[^\0]*?modern +([\d.]+) ±", "17_benchmark"),
     ("index", r"15 to 40 words, 150 \| (\.\d+) ±", r"addresses: \d+,\d+ phrases[^\0]*?tofy +([\d.]+) ±", "17_benchmark"),
-    ("index", r"15 to 40 words, 150 \| \.\d+ ± \.\d+ \| \.\d+ ± \.\d+ \| 1\.12 \| (\.\d+) ±",
+    ("index", r"15 to 40 words, 150 \| \.\d+ ± \.\d+ \| \.\d+ ± \.\d+ \| 1\.15 \| (\.\d+) ±",
      r"addresses: \d+,\d+ phrases[^\0]*?modern-muon +([\d.]+) ±", "17_benchmark"),
 ]
 

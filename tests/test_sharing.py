@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import ROOT
@@ -46,7 +47,25 @@ def test_a_phrase_has_one_vector_in_any_company(latent):
 
 def test_a_word_alone_is_its_token(healthy):
     ids = torch.tensor([healthy.vocab.encode("soup")])
-    torch.testing.assert_close(healthy.encode("soup"), healthy.model.encoder(ids)[0].detach())
+    torch.testing.assert_close(healthy.encode("soup", convert_to_tensor=True), healthy.model.encoder(ids)[0, 0].detach())
+
+
+def test_encode_is_called_as_that_of_sentence_transformers(healthy, capfd):
+    "A text gives a vector, several a matrix; NumPy unless a tensor is asked for; lengths, batches and a bar as there."
+    phrases = ["how are you ?", "the soup was salty .", "hello"]
+    found = healthy.encode(phrases)
+    assert isinstance(found, np.ndarray) and found.dtype == np.float32 and found.shape == (3, 96)
+    assert healthy.encode(phrases[0]).shape == (96,)
+    np.testing.assert_allclose(healthy.encode(tuple(phrases), batch_size=1), found, atol=1e-5)
+    tensor = healthy.encode(phrases, convert_to_tensor=True, normalize_embeddings=True)
+    assert isinstance(tensor, torch.Tensor) and not tensor.requires_grad
+    torch.testing.assert_close(tensor.norm(dim=1), torch.ones(3))
+    np.testing.assert_allclose(tensor.numpy(), found / np.linalg.norm(found, axis=1, keepdims=True), atol=1e-5)
+    assert capfd.readouterr().err == ""
+    healthy.encode(phrases, 2, True)
+    assert "Phrases: 100%" in capfd.readouterr().err
+    with pytest.raises(UsageError, match="batch is 0"):
+        healthy.encode(phrases, batch_size=0)
 
 
 def test_phrases_without_a_vector(healthy):
@@ -90,7 +109,8 @@ def test_the_hub_reads_the_card(healthy):
     "The head is what huggingface_hub calls valid, figures and all."
     cards = pytest.importorskip("huggingface_hub.repocard")
     card = cards.ModelCard(model_card(healthy, healthy.folder, "anna/small-talk", "apache-2.0"))
-    assert (card.data.license, card.data.library_name, card.data.pipeline_tag) == ("apache-2.0", "tofy", "fill-mask")
+    assert (card.data.license, card.data.library_name) == ("apache-2.0", "tofy")
+    assert "pipeline_tag" not in card.data.to_dict()                     # no pipeline loads it: see the chapter on bridges
     assert card.data.model_name == "anna/small-talk"
     figures = {result.metric_type: result.metric_value for result in card.data.eval_results}
     own = figure_rows(healthy.folder, healthy)["this model"]

@@ -22,7 +22,7 @@ SPHINX = all(importlib.util.find_spec(name) for name in ("sphinx", "myst_nb", "s
 pytestmark = [pytest.mark.site,
               pytest.mark.skipif(not SPHINX, reason="the site's tools are not here: pip install -e '.[docs]', or make docs")]
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
-PAGES = ["index", "masking", "gap", "crowding", "cli", "benchmark", "family", "film", "api/index", "api/tofy.masking", "api/tofy.vocab",
+PAGES = ["index", "learn", "use", "results", "masking", "gap", "crowding", "cli", "benchmark", "family", "inference", "losses", "api/index", "api/tofy.masking", "api/tofy.vocab",
          "search"]                                            # one of each kind: formulas, pictures, tables, widgets, …
 
 
@@ -182,13 +182,13 @@ def test_a_constant_is_shown_with_its_value(monkeypatch):
 
 
 def test_every_chapter_has_its_page_and_its_notebook(site):
-    from tools.site.chapters import page_of
+    from tools.site.chapters import page_of, shown_notebook
     kept = {path.name: path.read_bytes() for path in (site / "_downloads").rglob("*.ipynb")}
     for path in (ROOT / "nbs").rglob("*.ipynb"):
         name = path.relative_to(ROOT / "nbs").as_posix()
         if not any(part[0] in "._" for part in name.split("/")):
             assert (site / f"{page_of(name)}.html").is_file(), name
-            assert name == "index.ipynb" or kept[path.name] == path.read_bytes(), name
+            assert name == "index.ipynb" or kept[path.name] == shown_notebook(Path(name)).read_bytes(), name
     assert (site / ".nojekyll").is_file()
 
 
@@ -196,9 +196,14 @@ def test_chapters_follow_the_table_of_the_index(site):
     from tools.site.chapters import page_of
     page = (site / "index.html").read_text()
     assert 'class="tofy-playground"' in page and page.index("tofy-playground") < page.index("on-this-site")   # first of all
-    links = re.findall(r'toctree-l1[^>]*><a class="reference internal" href="([\w/]+)\.html"', page)
-    order = [page_of(path.as_posix()) for path in reading_order()]
-    assert [name for name in links if name in order] == order and order[0] == "sixty_lines"
+    assert re.findall(r'toctree-l1[^>]*><a class="reference internal" href="([\w/]+)\.html"', page) == ["learn", "use", "api/index", "results"]
+    order, found = [page_of(path.as_posix()) for path in reading_order()], []
+    for door in re.split(r"toctree-l1", page)[1:]:                           # behind each door in the order of reading
+        links = re.findall(r'toctree-l[23][^>]*><a class="reference internal" href="([\w/]+)\.html"', door)
+        own = [name for name in links if name in order]
+        assert own == sorted(own, key=order.index)
+        found += own
+    assert sorted(found) == sorted(order) and found[0] == order[0] == "sixty_lines"
     assert not re.findall(r"<a [^>]*>\s*\d\d[a-z]?_\w+\s*<", page), "a title that is a file's name"
 
 
@@ -235,6 +240,30 @@ def test_names_in_a_text_are_links(site):
     assert re.search(r'<p>[^\n]*href="api/tofy\.[a-z]+\.html#tofy\.[a-z]+\.\w+"', prose)
 
 
+def test_a_page_says_what_it_is_to_those_who_pass_its_address_on(site):
+    "Title, description, picture, icon; and the notebook opens elsewhere by one click."
+    home, page = ((site / f"{name}.html").read_text() for name in ("index", "masking"))
+    assert "<title>tofy: learn how a machine learns" in home and "<title>Hiding words" in page
+    for text in (home, page):
+        told = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]+)"', text))
+        assert told.keys() >= {"title", "description", "image", "url", "type"} and 'rel="icon"' in text
+        assert told["image"].endswith("/_static/preview.png") and text.count('<meta name="description"') + text.count('name="description" />') <= 2
+    assert "From a batch of ids to a question" in page.split('property="og:description"')[1][:200]
+    assert (site / "_static" / "preview.png").read_bytes()[:4] == b"\x89PNG" and (site / "_static" / "favicon.svg").is_file()
+    assert "https://mybinder.org/v2/gh/tofy-lab/tofy/main?urlpath=lab/tree/nbs/03_masking.ipynb" in page
+    assert "https://colab.research.google.com/github/tofy-lab/tofy/blob/main/nbs/03_masking.ipynb" in page
+    assert "nbs/lab/01_decoder.ipynb" in (site / "lab" / "decoder.html").read_text().split("colab.research")[1][:200]
+    assert "mybinder.org" not in (site / "learn.html").read_text().split('class="bd-article"')[0]
+
+
+def test_home_and_chapters_are_light(site):
+    "No icon font as a script, no index of the search on a page where nobody searches."
+    for name in ("index", "masking", "api/tofy.masking"):
+        page = (site / f"{name}.html").read_text()
+        assert "fontawesome.js" not in page and "searchindex.js" not in page and "<i class=\"fa" not in page
+    assert "searchindex.js" in (site / "search.html").read_text() and not [*site.rglob("fontawesome.js")]
+
+
 # ---- in a browser
 
 @needs_chromium
@@ -251,6 +280,70 @@ def test_search_finds_a_function(look):
     page.wait_for_selector("#search-results a[href*='api/tofy.masking.html#tofy.masking.mask_batch']")
 
 
+LITERATURE = {"InfoNCE": "losses", "contrastive": "losses", "NT-Xent": "losses", "BYOL": "targets", "perplexity": "lab/training",
+              "SimCLR": "losses", "cloze": "masking", "momentum encoder": "targets", "dimensional collapse": "collapse",
+              "weight tying": "losses"}
+
+
+@needs_chromium
+def test_search_finds_what_the_literature_calls_it(look):
+    "By the site's own index: a word of a paper leads to its chapter, and chapters stand before the reference and its source."
+    links, found = "#search-results li > a:first-of-type", {}
+    page = look("search")
+    for word in LITERATURE:
+        page.goto(page.url.split("?")[0] + f"?q={word}")
+        page.wait_for_function("document.querySelector('#search-results .search-summary')?.textContent.match(/found|did not/)")
+        found[word] = [re.sub(r".*127.0.0.1:\d+/|\.html.*", "", a) for a in page.eval_on_selector_all(links, "all => all.map(a => a.href)")]
+    print("\n".join(f"{word}: {pages[:4]}" for word, pages in found.items()))
+    assert not {word: pages[:5] for word, pages in found.items() if LITERATURE[word] not in pages[:3]}
+    for pages in found.values():
+        doors = ["api" in name or name.startswith("_modules") for name in pages[:6]]
+        assert doors == sorted(doors)
+
+
+@needs_chromium
+def test_one_click_from_home_answers_each_who_comes(look):
+    "What is collapse, can I teach with it, how do I use it on my text: the link of the table shows the answer."
+    for who, page_name, words in (("a student", "collapse", "Why does it not collapse?"), ("a teacher", "routes", "For teachers"),
+                                  ("an engineer", "use", "tofy train my.txt")):
+        page = look("index")
+        page.locator(".tofy-start tr", has_text=who).locator("a").click()
+        page.wait_for_url(f"**/{page_name}.html*")
+        seen = page.evaluate("""() => [...document.querySelectorAll('h1, h2, p, pre')].filter(e => { const b = e.getBoundingClientRect();
+            return b.top < innerHeight && b.bottom > 0 }).map(e => e.textContent).join('\\n')""")
+        assert words in seen, (who, seen[:500])
+    page = look("index")
+    for name in ("Play", "Read", "Install"):
+        assert page.locator(".tofy-buttons a", has_text=name).is_visible()
+    shown = page.locator(".bd-links a:visible").count()
+    assert shown <= 6                                                        # home and four doors
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [1280, 390])
+def test_no_code_is_cut_off(look, width):
+    for name in ("index", "losses", "use", "api/tofy.masking"):
+        page = look(name, width=width)
+        cut = page.evaluate("""() => { document.querySelectorAll('details').forEach(d => d.open = true);
+            return [...document.querySelectorAll('.bd-article .cell_input pre, .bd-article div[class*=highlight-] pre')]
+                .filter(p => !p.closest('.cell_output') && p.scrollWidth > p.clientWidth + 1).map(p => p.textContent.slice(0, 80)) }""")
+        assert not cut, (name, cut)
+
+
+@needs_chromium
+def test_a_print_begins_with_the_chapter(look):
+    page = look("masking")
+    page.emulate_media(media="print")
+    above = page.evaluate("""() => { const top = document.querySelector('h1').getBoundingClientRect().top;
+        const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+        while (words.nextNode()) { const e = words.currentNode.parentElement, b = e.getBoundingClientRect();
+            if (words.currentNode.textContent.trim() && b.height && b.bottom <= top && getComputedStyle(e).visibility == 'visible') found.push(words.currentNode.textContent.trim()) }
+        return [top + scrollY, found] }""")
+    assert above[0] < 120 and not above[1], above
+    shown = page.evaluate("['.bd-sidebar-primary', '.bd-sidebar-secondary', '.own-copy'].filter(s => document.querySelector(s)?.getBoundingClientRect().height)")
+    assert not shown
+
+
 @needs_chromium
 def test_formulas_are_drawn(look):
     page = look("gap")
@@ -259,14 +352,30 @@ def test_formulas_are_drawn(look):
 
 @needs_chromium
 def test_the_film_moves_without_python(look):
-    page = look("film")
-    handle = page.locator(".noUi-handle")
-    handle.wait_for()
-    before = page.locator("main img:visible").get_attribute("alt")
-    assert "step 0:" in before or "step 25:" in before
-    handle.focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("old => [...document.querySelectorAll('main img')].some(i => i.offsetParent && i.alt != old)", arg=before)
+    page = look("crowding")
+    canvas = page.locator(".tofy-live-panel canvas").first
+    canvas.wait_for()
+    assert "at step 0" in canvas.get_attribute("aria-label")
+    page.locator("[data-do=seek]").fill("1")
+    assert "at step 2400" in canvas.get_attribute("aria-label")
+
+
+@needs_chromium
+def test_a_chapter_is_light(look):
+    "A page with all that it asks for, as a server without compression sends it: the widget manager alone was 3.7 MB."
+    for name in ("crowding", "losses", "inference", "masking"):
+        page, sizes = look("search"), []
+        page.on("response", lambda response, sizes=sizes: sizes.append(len(response.body())))
+        page.goto(page.url.replace("search", name), wait_until="load")
+        assert sum(sizes) < 2_000_000 and not any("html-manager" in url for url in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)"))
+
+
+def test_no_panel_is_only_a_sentence(site):
+    "Each is live, or a picture of it at work."
+    for path in (ROOT / "_docs").rglob("*.html"):
+        if "_modules" not in path.parts:
+            lines = re.findall(r">(\w+Panel): run this cell in JupyterLab to use it", path.read_text(encoding="utf-8"))
+            assert not set(lines) - {"TrainingPanel", "GrowthPanel"}, path
 
 
 @needs_chromium
@@ -304,10 +413,8 @@ def test_a_drawing_follows_the_page_and_is_tall_on_a_telephone(look):
 def test_axe_finds_no_serious_fault(look, dark):
     "The rules of axe-core for accessibility; serious and critical faults fail."
     script, found = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8"), {}
-    for name in ["index", "gap", "film", "api/tofy.masking"] if dark else PAGES:
+    for name in ["index", "gap", "crowding", "api/tofy.masking"] if dark else PAGES:
         page = look(name, dark=dark)
-        if name == "film":
-            page.wait_for_selector(".noUi-handle")
         page.evaluate(script)
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         found |= {f"{name}: {v['id']}: {node['target']}": node["failureSummary"]

@@ -425,7 +425,7 @@ def test_a_whole_command_repeated_with_resume(tofy, text):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--lr", 1], ["lr is 1", "0.002"]),
+        (["--lr", 1], ["lr is 1", "0.003"]),
         (["--dim", 8], ["dim is 8", "16"]),
         (["--recipe", "notes"], ["recipe is notes", "tofy"]),
         (["other.txt"], ["source is other.txt", "text.txt"]),

@@ -2,6 +2,7 @@
 from pathlib import Path
 from typing import assert_type
 
+import numpy as np
 from torch import Tensor
 
 import tofy
@@ -59,7 +60,8 @@ def share(latent: Latent) -> None:
     model = Tofy.from_pretrained(READY / "healthy")
     assert_type(model, Tofy)
     assert_type(model.fill("how are _ ?"), Answer)
-    assert_type(model.encode(["how are you ?"]), Tensor)
+    assert_type(model.encode(["how are you ?"]), np.ndarray)
+    assert_type(model.encode("how are you ?", convert_to_tensor=True), Tensor)
     assert_type(encode(model, ["a tofy is a latent"]), Tensor)
     assert_type(model.save_pretrained("out", license="mit"), Path)
     assert_type(model.push_to_hub("anna/small-talk", private=True), str)

@@ -17,28 +17,34 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from . import checkpoint, run_folder
+import torch
+import torch.nn.functional as F
+
+from . import checkpoint, history, run_folder
 from .checkpoint import read_experiments, write_whole
+from .crowding import common_words, effective_rank, plane, word_rows
 from .data import DataConfig
 from .encoder import ModelConfig
 from .errors import RunError, TofyError, UsageError
 from .hub import source_data
-from .inference import known_baselines
+from .inference import known_baselines, phrase_tokens, read_blank
 from .plan import Plan
 from .run_folder import LogRecord, own_data, read_log
-from .training import SMALLER, TrainConfig, train
+from .targets import IN_CONTEXT, WITHOUT_TEACHER
+from .training import SMALLER, LatentRun, TrainConfig, train
+from .vocab import MASK, SPECIALS
 
 # %% ../nbs/14a_background.ipynb #c7061851
 class Commands:
-    "Listens in a thread for the commands pause, go and stop; the end of the input counts as stop."
+    "Listens in a thread for the commands pause, go and stop, and for wishes; the end of the input counts as stop."
     def __init__(self, lines):
-        self.state, self.heard = "go", threading.Condition()
+        self.state, self.heard, self.wishes = "go", threading.Condition(), {}
         threading.Thread(target=self._listen, args=(lines,), daemon=True).start()
 
     def _listen(self, lines) -> None:
@@ -47,6 +53,9 @@ class Commands:
         self._hear("stop")
 
     def _hear(self, word: str) -> None:
+        if word.startswith("{"):
+            self.wishes = self.wishes | json.loads(word)
+            return
         with self.heard:
             self.state = word if self.state != "stop" else "stop"
             self.heard.notify_all()
@@ -54,6 +63,168 @@ class Commands:
     def wait_while_paused(self) -> None:
         with self.heard:
             self.heard.wait_for(lambda: self.state != "pause")
+
+# %% ../nbs/14a_background.ipynb #5e235617
+BREAKS = dict(   # name → what it is called, and what it does
+    ranking=("ranking off", "only the direction counts: nothing pushes words apart any more"),
+    teacher=("teacher off", "the model makes its own targets, and they come to meet the prediction"),
+    padding=("padding seen", "every row is filled up with padding, and attention looks there"),
+    rate=("rate × 10", "ten times the learning rate"))
+
+
+def breaks_for(plan: Plan) -> list[str]:
+    "The names of the breaks that mean something in a run with these settings."
+    model, train = plan.model, plan.train
+    in_context = train.target in IN_CONTEXT
+    fits = dict(ranking=train.rank_weight > 0 and not in_context, rate=True,
+                teacher=train.target == "ema" or in_context and train.target_loss not in WITHOUT_TEACHER,
+                padding=not model.attend_padding and model.predictor != "queries")
+    return [name for name in BREAKS if fits[name]]
+
+
+def broken(model: ModelConfig, train: TrainConfig, names: Collection[str]) -> tuple[ModelConfig, TrainConfig]:
+    "These settings with the breaks in `names`."
+    if "ranking" in names:
+        train = replace(train, rank_weight=0., mse_weight=train.mse_weight or 1.)
+    if "rate" in names:
+        train = replace(train, lr=10 * train.lr)
+    return replace(model, attend_padding=True) if "padding" in names else model, train
+
+
+def break_run(run: LatentRun, names: Collection[str]) -> None:
+    "From now on let exactly these breaks be in force in a run, and note it beside the run's log."
+    run.planned = run.planned or dict(model=asdict(run.model.config), train=asdict(run.config))
+    model, train = ModelConfig(**run.planned["model"]), TrainConfig(**run.planned["train"])
+    run.model.config, run.config = broken(model, train, names)
+    run.model.encoder.config, run.teacher_off = run.model.config, "teacher" in names
+    history.write_change(run, [BREAKS[name][0] for name in names])
+
+# %% ../nbs/14a_background.ipynb #114d5811
+SHOWN, FIRST = 200, 4        # words on the map, the commonest; looks that choose its plane
+MOST, COST = 400, .005       # looks in a run, and the share of its processor time that they may cost
+WATCHED = "watched.jsonl"    # in the run folder: what was seen
+
+
+class Watcher:
+    "Looks at a run now and then, and tells what it sees, as dicts: the first holds the map's words, each other a look."
+    def __init__(self, tell: Callable[[dict], None]):
+        self.tell, self.plane, self.first = tell, None, []
+        self.step, self.due, self.share = -1, 0., -1.
+
+    def __call__(self, run: LatentRun, phrase: str) -> None:
+        "Look at the run with this probe phrase, if it is time to."
+        began = time.process_time()
+        early = began < self.due or run.progress < self.share + 1 / MOST
+        if run.step == self.step or early and run.progress < 1:
+            return
+        self.look(run, phrase)
+        self.step, self.share = run.step, run.progress
+        ended = time.process_time()
+        self.due = ended + (ended - began) / COST
+
+    def look(self, run: LatentRun, phrase: str) -> None:
+        rows = word_rows(run.model)                                                  # (n,D)
+        common = common_words(torch.tensor(run.data.vocab.counts[len(SPECIALS):]))
+        seen = dict(step=run.step, seconds=round(run.clock.seconds, 3), **probe(run, phrase))
+        seen["rank"] = round(effective_rank(rows[common]), 2)
+        self.first.append((seen, F.normalize(rows[:SHOWN], dim=-1).clone()))
+        if self.plane is None and (len(self.first) == FIRST or run.progress >= 1):
+            self.choose(run)
+        if self.plane:
+            middle, directions = self.plane
+            for seen, unit in self.first:
+                self.tell(seen | dict(xy=((unit - middle) @ directions).mul(1000).round().int().flatten().tolist()))
+            self.first = []
+
+    def choose(self, run: LatentRun) -> None:
+        "Choose the plane from the first looks, and tell the words and the plane."
+        self.plane = plane(torch.cat([unit for _, unit in self.first]))
+        words = list(run.data.vocab.words[len(SPECIALS):][:SHOWN])
+        self.tell(dict(step=self.first[0][0]["step"], words=words, dim=run.model.config.dim, rank_of="common words",
+                       plane=[t.tolist() for t in self.plane]))
+
+    def go_on(self, head: dict) -> None:
+        "Keep the plane of a run that is resumed; of another run there is none yet."
+        self.plane = tuple(map(torch.tensor, head["plane"])) if head else None
+
+# %% ../nbs/14a_background.ipynb #09903852
+@torch.no_grad()
+def probe(run: LatentRun, phrase: str) -> dict[str, Any]:
+    "The five words that a run's model puts into a phrase's blank, with their shares; or why it can't be asked."
+    model, vocab, was, asked = run.model, run.data.vocab, run.model.training, phrase.strip() or held_out(run)
+    try:
+        ids = torch.tensor([read_blank(vocab, asked)], device=run.config.device)                # (1,T)
+        asked = " ".join(token or "_" for token in phrase_tokens(vocab, asked)) if vocab.unit == "words" else asked
+        model.eval()
+        scores = model.scores(*model(ids, ids == MASK)).float()                                 # (1,V)
+    except TofyError as error:
+        return dict(asked=asked, top=[], why=str(error))
+    finally:
+        model.train(was)
+    shares = model.readout.shares(scores) if model.readout else (scores / model.log_temperature.exp()).index_fill(
+        1, torch.arange(len(SPECIALS), device=scores.device), float("-inf")).softmax(1)
+    best = shares[0].topk(min(5, shares.shape[1] - len(SPECIALS)))
+    top = [[vocab.words[i], round(share, 4)] for share, i in zip(best.values.tolist(), best.indices.tolist())]
+    return dict(asked=asked, top=top)
+
+
+def held_out(run: LatentRun) -> str:
+    "A held-out phrase with a word hidden in its middle; an empty text if none is held out."
+    vocab = run.data.vocab
+    for ids in (run.data.valid[i].tolist() for i in range(len(run.data.valid))):
+        if 4 <= len(ids) and min(ids) >= len(SPECIALS):
+            tokens = [vocab.words[i] for i in ids]
+            return vocab.join([*tokens[:len(ids) // 2], "_", *tokens[len(ids) // 2 + 1:]])
+    return ""
+
+# %% ../nbs/14a_background.ipynb #ccee0391
+class Hand:
+    "What a run in a process of its own does after each record: it fulfils the wishes that it has heard, and looks."
+    def __init__(self, commands: Commands):
+        self.commands, self.breaks, self.watcher = commands, [], Watcher(self.tell)
+        self.folder: Path | None = None
+
+    def __call__(self, run: LatentRun) -> None:
+        wishes = self.commands.wishes
+        if self.folder != run.folder:                # the first time
+            self.folder = run.folder
+            self.watcher.go_on(Watched.read(run.folder).head)
+        if wishes.get("breaks", []) != self.breaks:
+            self.breaks = wishes["breaks"]
+            break_run(run, self.breaks)
+        with suppress(TofyError):                    # a table of NaN: the loop will find it, too
+            self.watcher(run, wishes.get("probe", ""))
+
+    def tell(self, seen: dict) -> None:
+        "Tell what was seen to the process that watches, and keep it in the run folder."
+        tell(seen=seen)
+        if self.folder:
+            checkpoint.add_line(self.folder / WATCHED, json.dumps(seen))
+
+
+@dataclass
+class Watched:
+    "What was seen of a run."
+    head: dict = field(default_factory=dict)          # the words on the map, and its plane
+    looks: list[dict] = field(default_factory=list)   # step, seconds, effective rank, probe, places on the map (‰)
+
+    def add(self, seen: dict) -> None:
+        "Add what a run tells; a resumed run tells some of it again."
+        if "words" in seen:
+            self.head = seen
+            return
+        while self.looks and self.looks[-1]["step"] >= seen["step"]:
+            self.looks.pop()
+        self.looks.append(seen)
+
+    @classmethod
+    def read(cls, folder: str | Path) -> "Watched":
+        "What was seen of the run in a folder; damaged lines are dropped."
+        path, found = Path(folder) / WATCHED, cls()
+        for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+            if checkpoint.step_of(line) >= 0:
+                found.add(json.loads(line))
+        return found
 
 # %% ../nbs/14a_background.ipynb #7b9bdc27
 def tell(**what) -> None:
@@ -67,7 +238,8 @@ def follow_orders(order: dict, commands: Commands) -> str:
     data = own_data(order["out"], given, source_data) if order["resume"] else source_data(given)
     tell(about=repr(data), warnings=data.warnings)
     model, config = ModelConfig(**order["plan"]["model"]), TrainConfig(**order["plan"]["train"])
-    with closing(train(data, model, config, order["out"], order["resume"], order["overwrite"])) as records:
+    hand = Hand(commands)
+    with closing(train(data, model, config, order["out"], order["resume"], order["overwrite"], hand)) as records:
         for record in records:
             tell(record=asdict(record))
             if commands.state == "pause":
@@ -105,7 +277,8 @@ class Background:
         self.lines = read_log(out) if resume else []             # all log lines so far
         self.latest = self.lines[-1] if self.lines else None     # the latest record: a line, or how far the run is
         self.state, self.error, self.traceback = "starting", "", None
-        self.about, self.warnings, self.out, self.cancelled = "", [], Path(out), False
+        self.about, self.warnings, self.out, self.cancelled, self.plan = "", [], Path(out), False, plan
+        self.watched = Watched.read(out) if resume else Watched()
         order = dict(plan=asdict(plan), out=str(out), resume=resume, overwrite=overwrite)
         self.errors = tempfile.TemporaryFile("w+", errors="replace")
         self.process = start_python("from tofy.background import main; main()", self.errors)
@@ -128,6 +301,8 @@ class Background:
                 continue
             if "record" in told:
                 self._keep(LogRecord(**{name: value for name, value in told["record"].items() if name in WORDS}))
+            if "seen" in told:
+                self.watched.add(told["seen"])
             for name in ("about", "warnings", "error", "traceback", "state"):
                 setattr(self, name, told.get(name, getattr(self, name)))
         self.process.wait()
@@ -167,6 +342,10 @@ class Background:
     def pause(self) -> None: self._say("pause")
 
     def go(self) -> None: self._say("go")
+
+    def wish(self, **wishes: Any) -> None:
+        "Ask for `breaks=[…]`, the names of the breaks that are to be in force, or for `probe=` another phrase."
+        self._say(json.dumps(wishes))
 
     def stop(self, patience: float = 20.) -> None:
         "Ask the run to stop, and wait until it has saved its state; kill it after `patience` seconds."

@@ -146,7 +146,7 @@ def no_empty_folder(folder: Path | None) -> Iterator[None]:
 
 # %% ../nbs/08_checkpoint.ipynb #9054bc8d
 OF_A_KIND = ("model_{}.safetensors", "state_{}.safetensors", "log_{}.csv", "vocab_{}.txt", "references_{}.safetensors")
-ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors"),
+ALSO = dict(latent=("frames.safetensors", "readout_latent.safetensors", "changes.jsonl", "watched.jsonl"),
             decoder=("samples.jsonl",))   # files of one kind of run only
 KEPT = re.compile(r"model_(\d{6}|[1-9]\d{6,})\.safetensors$")   # a checkpoint of one step, see `tofy.history`
 
@@ -473,13 +473,13 @@ def read_records(folder: str | Path, kind: type[Record]) -> list[Record]:
 
 # %% ../nbs/08_checkpoint.ipynb #9fb8e188
 def trim_log(folder: str | Path, step: int, kind: Any) -> None:
-    "Remove the log rows, samples and kept checkpoints after `step`, for the resumed run will write them again."
+    "Remove the log rows, lines of JSON and kept checkpoints after `step`: the resumed run will write them again."
     kept = [log_row(record) for record in read_records(folder, kind) if record.step <= step]
     write_whole(Path(folder) / kind.file, ("\n".join([",".join(columns(kind)), *kept]) + "\n").encode())
-    samples = Path(folder) / getattr(kind, "samples", "")
-    if samples.is_file():
-        earlier = [line for line in samples.read_bytes().splitlines(keepends=True) if 0 <= step_of(line) <= step]
-        write_whole(samples, b"".join(earlier))
+    for path in (Path(folder) / name for names in ALSO.values() for name in names if name.endswith(".jsonl")):
+        if path.is_file():
+            earlier = [line for line in path.read_bytes().splitlines(keepends=True) if 0 <= step_of(line) <= step]
+            write_whole(path, b"".join(earlier))
     for later in (kept for kept in kept_steps(folder) if kept > step):
         (Path(folder) / kept_name(later)).unlink()
 

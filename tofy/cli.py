@@ -19,7 +19,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from hashlib import sha256
@@ -216,6 +216,20 @@ def say_processes(data: Any, plan: Any) -> None:
         say(f"{world_size()} processes train one model, {batch} phrases a step in all.")
 
 
+def foretold(data: Any, records: Any) -> Iterator[Any]:
+    "Print what can be hoped for of a small text; then yield the records, and print once how often it will be read."
+    from tofy.small_text import look_ahead, outlook_sentences, pace_sentence
+    outlook = look_ahead(data)
+    for sentence in outlook_sentences(outlook) if outlook else ():
+        say(sentence)
+    with closing(records):
+        for record in records:
+            if outlook and (sentence := pace_sentence(record, len(data.train))):
+                say(sentence)
+                outlook = None
+            yield record
+
+
 def planned(recipe: str | None, config: Path | None, given: dict[str, Any], out: Path, resume: bool,
             epochs: float | None) -> tuple[Any, Any]:
     "The plan and the data of a run, new or resumed; prints what was read."
@@ -247,6 +261,8 @@ def run_training(recipe: str | None, config: Path | None, given: dict[str, Any],
     say_processes(data, plan)
     plan.train.device = processes.own_device(plan.train.device)
     stream = reported(records(data, plan.model, plan.train, out, resume, overwrite), report_to or (), out)
+    if processes.process_rank() == 0:
+        stream = foretold(data, stream)
     stopped = watch(stream, plan.train, partial(log_line, terms=loss_terms), as_json,
                     stop=processes.any_process)                  # all processes see the same records
     if stopped:
@@ -326,6 +342,7 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
     "Print the held-out metrics of the model that was kept beside the baselines, all on the same blanks."
     from tofy.inference import evaluate_run, run_baselines
     from tofy.run_folder import FINAL_BLANKS, read_log
+    from tofy.small_text import look_back
     lines = read_log(out)                                        # all lines, also from before a --resume
     last, saved = lines[-1], [r for r in lines if r.saved][-1]
     result = dict(out=str(out), step=last.step, seconds=last.seconds)
@@ -338,8 +355,10 @@ def show_outcome(data, out: Path, as_json: bool) -> None:
         result |= rows | dict(blanks=figures["queries"], saved_at=saved.step,
                               examples_per_second=last.examples / max(last.seconds, 1e-9))
         add_verdict(out, {name: -row["mrr"] for name, row in rows.items()})
-        text = (f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:\n"
-                f"{figure_table(rows)}\n{text}")
+        if lessons := look_back(data, out):
+            result["lessons"] = lessons
+        title = f"The model that was kept, of step {saved.step:,}, at {figures['queries']:,} held-out blanks:"
+        text = "\n".join([title, figure_table(rows), *lessons, text])
     show(result, as_json, text)
 
 # %% ../nbs/16_cli.ipynb #6bc0e0b2
@@ -712,20 +731,32 @@ def export(
     word2vec: option("Write word vectors to this file, in word2vec's text format.", Path, "no") = None,
     projector: option("Write word vectors into this folder, for the Embedding Projector and TensorBoard.", Path,
                       "no") = None,
+    onnx: option("Write the model to this file as an ONNX graph, for any language; needs the extra onnx.", Path,
+                 "no") = None,
+    transformers: option("Write a folder that AutoModelForMaskedLM and the pipeline fill-mask of the library "
+                         "transformers load, with the same answers.", Path, "no") = None,
 ) -> None:
-    """Write a model's word vectors for other programs.
+    """Write a model, or its word vectors, for other programs.
 
     Examples:
 
       tofy export runs/mine --word2vec words.txt
 
       tofy export runs/mine --projector projector
+
+      tofy export runs/mine --onnx mine.onnx
+
+      tofy export runs/mine --transformers mine      # then: pipeline("fill-mask", model="mine")
     """
+    from tofy.bridges import save_onnx, save_transformers
     from tofy.inference import load
     from tofy.sharing import save_projector, save_word2vec
-    ways = [(path, save) for path, save in ((word2vec, save_word2vec), (projector, save_projector)) if path]
+    asked = ((word2vec, save_word2vec), (projector, save_projector), (onnx, save_onnx),
+             (transformers, partial(save_transformers, run=folder)))
+    ways = [(path, save) for path, save in asked if path]
     if not ways:
-        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, or both.")
+        raise UsageError("Say what to write: --word2vec FILE, --projector FOLDER, --onnx FILE or --transformers "
+                         "FOLDER; several at once are possible.")
     for path, _ in ways:
         if path.exists():
             raise UsageError(f"{path} is already there, and is left as it is; choose another name.")

@@ -9,6 +9,7 @@ __all__ = ['COLOURS', 'NAMES']
 # Okabe and Ito's colours, named after what they look like.
 BLUE, SKY, GREEN, ORANGE = "#0072B2", "#56B4E9", "#009E73", "#E69F00"
 RED, PINK, GREY, DARK, BLACK = "#D55E00", "#CC79A7", "#999999", "#666666", "#000000"
+VIOLET = "#7A3FA6"                                      # one more, with any of the eight: the answer that is asked for
 # Dark enough for text on white: a check that passed, one that failed, one that was not made.
 PASSED, FAILED, UNCHECKED = "#006B4E", "#8F3F00", "#595959"
 # Pale enough to lie behind black text.

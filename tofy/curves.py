@@ -13,7 +13,8 @@ from typing import Any
 
 from .architecture import Drawing, arrow, drawing, lines, text
 from .checkpoint import measured
-from .colours import BLUE, DARK, GREEN, GREY, ORANGE, PINK, RED, SKY, plain
+from .colours import BLACK, BLUE, DARK, GREY, ORANGE, PINK, RED, SKY, plain
+from .history import spans
 from .metrics import draw_baselines
 from .run_folder import LogRecord
 from .schedule import LoopConfig, learning_rate, phases
@@ -97,7 +98,7 @@ def plot_log(records: Sequence[LogRecord],
     return ax
 
 # %% ../nbs/09b_curves.ipynb #22cb3c0c
-STYLES = [(BLUE, "-"), (RED, "--"), (GREEN, "-."), (PINK, ":"), (ORANGE, "-"), (SKY, "--")]
+STYLES = [(BLUE, "-"), (RED, "--"), (BLACK, "-."), (PINK, ":"), (ORANGE, "-"), (SKY, "--")]
 
 
 def plot_columns(records: Sequence[LogRecord],
@@ -105,19 +106,32 @@ def plot_columns(records: Sequence[LogRecord],
                  label: str,                                  # of the axis, with its unit
                  baselines: Mapping[str, dict] | None = None,  # drawn as lines …
                  figure: str = "mrr",                         # … at this figure of theirs
+                 against: str = "step",                       # or "seconds"
+                 end: float | None = None,                    # of the axis: the planned end; None: the last record
+                 changes: Sequence[Mapping] = (),             # made on the way, as `history.read_changes` gives them
                  ax=None):
-    "Draw columns of a log against the step; returns the `Axes`."
+    "Draw columns of a log against the step or the seconds; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(5, 2.6))[1]
     for (column, name), (colour, dashes), marker in zip(columns.items(), STYLES, "os^Dv"):
-        pairs = [(r.step, getattr(r, column)) for r in records if math.isfinite(getattr(r, column))]
+        pairs = [(getattr(r, against), getattr(r, column)) for r in records if math.isfinite(getattr(r, column))]
         if pairs:
             ax.plot(*zip(*pairs), dashes, marker=marker, ms=3, color=colour, label=name)
     draw_baselines(ax, baselines or {}, figure)
-    ax.set(xlabel="step", ylabel=label)
+    ax.set(xlabel=against, ylabel=label, **dict(xlim=(0, end)) if end else {})
+    draw_changes(ax, changes, against)
     if ax.get_legend_handles_labels()[0]:
         ax.legend(fontsize=7, frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1), borderpad=0)
     return ax
+
+
+def draw_changes(ax, changes: Sequence[Mapping], against: str = "step") -> None:
+    "Shade where a run was changed on its way, and write what was changed."
+    right = ax.get_xlim()[1]
+    for i, (name, began, ended) in enumerate(spans(changes)):
+        ax.axvspan(began[against], ended[against] if ended else right, color=RED, alpha=.12, lw=0)
+        ax.text(began[against], .98 - .09 * (i % 4), f" {name}", va="top", fontsize=7, color=RED,
+                transform=ax.get_xaxis_transform())
 
 # %% ../nbs/09b_curves.ipynb #7e890d99
 def plot_runs(histories: Mapping[str, Sequence[LogRecord]],   # name → log lines

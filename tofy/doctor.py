@@ -26,6 +26,7 @@ from .colours import BLUE, ORANGE, RED
 from .crowding import effective_rank
 from .encoder import LatentModel, ModelConfig
 from .errors import TofyError, UsageError
+from .history import read_changes, spans
 from .inference import Latent, heldout_phrases, load, run_baselines
 from .losses import sample_negatives
 from .masking import all_blanks
@@ -163,6 +164,7 @@ class Case:
     trained: int = 0                                    # steps between the two
     held: dict = field(default_factory=dict)            # the model's metrics; of a finished run, on the same blanks
     outcome: str = ""                                   # from the experiment log
+    changes: list[dict] = field(default_factory=list)   # made on the way, see `history.read_changes`
 
     def points(self, name: str) -> tuple[Tensor, Tensor]:
         "The steps and values `(n,)` at which a column was measured; empty if the log has no such column."
@@ -197,6 +199,7 @@ def open_case(log: str | Path | Sequence[LogRecord], run: str | Path | None = No
     for row in store.read_experiments(folder.resolve().parent):
         if row.get("run") == folder.resolve().name and row.get("step", 0) >= case.columns["step"].max():
             case.outcome = str(row.get("outcome", ""))
+    case.changes = read_changes(folder)
     if (folder / run_folder.MODEL).is_file():
         add_model(case, folder)
     return case
@@ -1073,3 +1076,16 @@ def unknown_words(case: Case) -> Finding | None:
                        "They can be neither read nor answered, and no figure counts them, so figures look too good.",
                        "Use a larger --max-vocab, more text, or lower case if the text is not.", "01_vocab",
                        shares={"known": 1 - share, "unknown": share})
+
+# %% ../nbs/13_doctor.ipynb #07d110ba
+@pattern
+def changed_on_the_way(case: Case) -> Finding | None:
+    "Finds a run that somebody changed while it trained."
+    if not case.changes:
+        return None
+    told = [f"{name} from step {began['step']:,} " + (f"to {ended['step']:,}" if ended else "on")
+            for name, began, ended in spans(case.changes)]
+    return Finding("changed while it trained", f"{'; '.join(told)}.",
+                   "From there on the figures show what this change does, not what the run's settings do.",
+                   "To judge the settings, train again without changing the run.", "15c_panel_training",
+                   ("loss", "valid_mrr"))

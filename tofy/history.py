@@ -6,10 +6,11 @@
 __all__ = ['checkpoints', 'epoch_table']
 
 # %% ../nbs/08ba_history.ipynb #39c88bab
+import json
 import logging
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -19,6 +20,7 @@ from torch import Tensor
 from . import checkpoint as store
 from .checkpoint import kept_name, kept_steps, measured
 from .errors import UsageError
+from .processes import process_rank
 from .schedule import keep_rule
 
 # %% ../nbs/08ba_history.ipynb #edf89d75
@@ -89,6 +91,44 @@ def keep_model(run: Any, score: float) -> None:
     if run.config.keep_last:
         for step in kept_steps(run.folder)[:-run.config.keep_last]:
             (run.folder / kept_name(step)).unlink()
+
+# %% ../nbs/08ba_history.ipynb #2776fe4b
+CHANGES = "changes.jsonl"   # in the run folder: what was changed in a run while it trained
+
+
+def write_change(run: Any, now: Sequence[str]) -> None:
+    "Note beside a run's log what is changed in it from this step on; if `now` is empty, it is again as planned."
+    if run.folder:
+        told = dict(step=run.step, seconds=round(run.clock.seconds, 3), now=list(now))
+        store.add_line(run.folder / CHANGES, json.dumps(told))
+
+
+def read_changes(folder: str | Path) -> list[dict[str, Any]]:
+    "The changes of a run, each with step, seconds and what was in force from `now` on; damaged lines are dropped."
+    path, found = Path(folder) / CHANGES, []
+    for line in path.read_bytes().splitlines(keepends=True) if path.is_file() else ():
+        if store.step_of(line) >= 0:
+            found.append(dict(seconds=0., now=[]) | json.loads(line))
+    return found
+
+
+def spans(changes: Sequence[Mapping[str, Any]]) -> list[tuple[str, Mapping, Mapping | None]]:
+    "What was changed, the change that began it, and the one that ended it: None if it lasts to the end of the run."
+    done: list[tuple[str, Mapping, Mapping | None]] = []
+    open_: dict[str, Mapping] = {}
+    for change in changes:
+        done += [(name, open_.pop(name), change) for name in list(open_) if name not in change["now"]]
+        for name in change["now"]:
+            open_.setdefault(name, change)
+    return sorted([*done, *((name, change, None) for name, change in open_.items())], key=lambda span: span[1]["step"])
+
+
+def trim(run: Any) -> None:
+    "Cut a resumed run's log to the step that it goes on from; whatever was changed is again as planned."
+    if process_rank() == 0:
+        store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
+        if (changes := read_changes(run.folder)) and changes[-1]["now"]:
+            write_change(run, [])
 
 # %% ../nbs/08ba_history.ipynb #790b63ef
 def address(folder: str | Path) -> tuple[Path, str]:

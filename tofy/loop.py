@@ -10,7 +10,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -74,6 +74,8 @@ class Run:
     clean: bool = True                  # False in the middle of a step
     metrics: dict = field(default_factory=dict)     # of the latest batch
     wrapped: nn.Module | None = None    # the model, wrapped to average gradients over several processes
+    watch: Callable[[Any], None] = lambda run: None     # called with the run after each record, to look or to change it
+    planned: dict = field(default_factory=dict)         # model and train settings, if they were changed on the way
 
     MODEL: ClassVar[str]                # file name of the best model
     STATE: ClassVar[str]                # file name of the state that a run is resumed from
@@ -201,8 +203,7 @@ def log_line(run: Run, record: Any, validating: bool | str) -> Iterator[Any]:
     run.best = value if record.saved else run.best
     if run.folder:
         history.write_line(run, record, value if validating == "keep" else None)
-    run.pending = None
-    run.clock.last_progress = run.clock.seconds
+    run.pending, run.clock.last_progress = None, run.clock.seconds
     yield record
 
 # %% ../nbs/08c_loop.ipynb #d18939c4
@@ -231,7 +232,7 @@ def save_state(run: Run) -> None:
     header = {name: getattr(run, name) for name in run.COUNTERS} | dict(
         seconds=run.clock.seconds, data=run.data.hash, model=asdict(run.model.config), train=asdict(run.config),
         moments={n: [*m] for n, m in moments.items()}, pending=run.pending and [asdict(run.pending[0]), run.pending[1]])
-    text = {key: json.dumps(value) for key, value in header.items()}
+    text = {key: json.dumps(value) for key, value in (header | run.planned).items()}
     store.save_tensors(run.folder / run.STATE, state_tensors(run, moments), text)
     run.clock.last_save = run.clock.seconds
 
@@ -283,13 +284,11 @@ def resume_counters(run: Run, header: dict) -> None:
     vars(run).update(store.counters(header, run, run.COUNTERS))
     if (header["train"]["steps"], header["train"]["seconds"]) != (run.config.steps, run.config.seconds):
         run.progress = run.step / run.config.steps if run.config.steps else header["seconds"] / run.config.seconds
-    if header["pending"]:
-        run.pending = run.RECORD(**header["pending"][0]), header["pending"][1]
+    run.pending = header["pending"] and (run.RECORD(**header["pending"][0]), header["pending"][1])
     if (run.folder / run.MODEL).is_file():
         run.best_on_disk = float(json.loads(store.read_metadata(run.folder / run.MODEL).get("best", "-Infinity")))
     run.clock = Clock(float(header["seconds"]))
-    if process_rank() == 0:
-        store.trim_log(run.folder, run.step - bool(run.pending), run.RECORD)
+    history.trim(run)
 
 # %% ../nbs/08c_loop.ipynb #02433361
 def begin(run: AnyRun, resume: bool = False) -> AnyRun:
@@ -340,6 +339,7 @@ def run(job: Run) -> Generator[Any, None, None]:   # its records
             job.clock.stop()
             yield record
             job.clock.go()
+            job.watch(job)
         outcome = "finished"
     except Exception as error:
         outcome = f"failed: {error}"
@@ -359,7 +359,7 @@ def close_run(run: Run, outcome: str) -> None:
         store.record_experiment(run.folder, dict(
             outcome=outcome, step=run.step, seconds=round(run.clock.seconds, 1), figures=figures, best=run.best,
             seed=run.config.seed, processes=world_size(), data=dict(run.data.settings, hash=run.data.hash[:16]),
-            model=asdict(run.model.config), train=asdict(run.config), **history.facts(run)))
+            **dict(model=asdict(run.model.config), train=asdict(run.config)) | run.planned, **history.facts(run)))
 
 # %% ../nbs/08c_loop.ipynb #4f69b28f
 class ProgressBar:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 
-from .colours import BLUE, GREEN, GREY, ORANGE, RED, SKY
+from .colours import BLUE, GREY, ORANGE, RED, SKY, VIOLET
 from .errors import UsageError
 from .vocab import SPECIALS
 
@@ -191,7 +191,7 @@ def plot_example(pred: Tensor,                # (1,D), see `worked_example`
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=1))
     for word, degrees in EXAMPLE.items():
         right, up = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-        style = dict(color=GREEN, lw=2) if word == next(iter(EXAMPLE)) else dict(color=GREY, lw=1)
+        style = dict(color=VIOLET, lw=2) if word == next(iter(EXAMPLE)) else dict(color=GREY, lw=1)
         arrow((right, up), (0, 0), **style)
         ax.text(1.2 * right, 1.2 * up, word, ha="center", va="center", zorder=5, bbox=plain)
     arrow((x, y), (0, 0), color=BLUE, lw=3)

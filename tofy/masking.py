@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor
 
-from .colours import BLUE, GREEN, ORANGE
+from .colours import PALE_GREY, RED, VIOLET
 from .data import Phrases
 from .errors import UsageError
 from .vocab import MASK, PAD, SPECIALS, UNK, Vocab
@@ -62,7 +62,7 @@ def mask_batch(ids: Tensor,                       # int64 (B,T), not changed
 
 # %% ../nbs/03_masking.ipynb #4f67b1d6
 # What may happen to a chosen word, and the colours that show it.
-FATES = dict(hidden=f"{BLUE}; color: white", random=f"{ORANGE}; color: black", kept=f"{GREEN}; color: black")
+FATES = dict(hidden=f"{VIOLET}; color: white", random=f"{RED}; color: black", kept=f"{PALE_GREY}; color: black")
 
 
 def fates(masked: Masked) -> list[str]:   # a key of FATES for each of the M blanks

@@ -8,6 +8,7 @@ __all__ = ['Muon', 'make_optimizer']
 # %% ../nbs/08bb_optimizer.ipynb #77876c1b
 from collections import defaultdict
 from collections.abc import Callable
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +27,13 @@ def orthogonal(matrix: Tensor,   # (…,a,b)
     wide = matrix.shape[-2] <= matrix.shape[-1]
     x = matrix if wide else matrix.mT
     x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)                             # no singular value above 1
+    squares, factors = x @ x.mT, []                                               # (…,a,a): enough for all rounds
     for _ in range(ROUNDS):
-        squares = x @ x.mT                                                                 # (…,a,a)
-        x = LIFT[0] * x + (LIFT[1] * squares + LIFT[2] * squares @ squares) @ x
+        if factors:
+            squares = factors[-1] @ squares @ factors[-1]
+        factors.append(LIFT[1] * squares + LIFT[2] * squares @ squares)
+        factors[-1].diagonal(dim1=-2, dim2=-1).add_(LIFT[0])
+    x = reduce(torch.matmul, factors[::-1]) @ x
     return x if wide else x.mT
 
 # %% ../nbs/08bb_optimizer.ipynb #b2f2374d

@@ -21,7 +21,7 @@ class LoopConfig:
                                 none="as many as the seconds allow")
     seconds: float | None = setting(100., "Training time, validations and saving included.", unit="seconds",
                                     above=0, group="Length", none="as long as the steps take")
-    lr: float = setting(2e-3, "Highest learning rate.", above=0, group="Optimizer")
+    lr: float = setting(3e-3, "Highest learning rate.", above=0, group="Optimizer")
     min_lr: float = setting(1e-5, "Learning rate at the end.", least=0, group="Optimizer", rare=True)
     warmup: float = setting(.1, "Share of the run in which the rate rises; 2,000 steps at most.", least=0, most=1,
                             group="Optimizer", rare=True)

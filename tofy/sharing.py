@@ -14,14 +14,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal, overload
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from . import __version__, checkpoint, run_folder
 from .checkpoint import SETTINGS, measured, write_whole
 from .encoder import count_parameters
-from .errors import RunError, TofyError, UsageError, extra
+from .errors import RunError, TofyError, UsageError, extra, whole_number
 from .inference import Answer, Latent, check_text, diff, fill, load, run_figures
 from .readout import Readout
 from .run_folder import BASELINES, LOG, MODEL, READOUT, STATE, VOCAB, load_baselines, read_log
@@ -40,6 +44,7 @@ def pool(hidden: Tensor,   # (B,T,D)
 def encode(latent: Latent,
            phrases: Sequence[str],   # N of them
            batch: int = 64,          # phrases to encode at a time
+           bar: bool = False,        # show a progress bar
           ) -> Tensor:               # float (N,D)
     "One vector for each phrase: the mean of the encoder's vectors of its tokens."
     for phrase in phrases:
@@ -48,7 +53,7 @@ def encode(latent: Latent,
     if empty := [i for i, row in enumerate(ids) if not row]:
         raise UsageError(f"Phrase {empty[0]} (counted from 0) contains no word, so it has no vector; leave it out.")
     found = [torch.zeros(0, latent.model.config.dim)]
-    for start in range(0, len(ids), batch):
+    for start in tqdm(range(0, len(ids), whole_number("batch", batch)), "Phrases", unit="batch", disable=not bar):
         rows = [torch.tensor(row) for row in ids[start:start + batch]]
         padded = torch.nn.utils.rnn.pad_sequence(rows, True, PAD)                        # (B,T)
         found.append(pool(latent.model.encoder(padded), padded))
@@ -114,10 +119,12 @@ def without_folders(settings: Mapping[str, object]) -> dict[str, object]:
     return {k: bare(v) if k in ("source", "valid", "cache", "init_from", "tokens") else v for k, v in settings.items()}
 
 # %% ../nbs/18_sharing.ipynb #9e262412
-def card_header(name: str, source: str, rows: Mapping[str, Mapping[str, float]], license: str | None) -> str:
+def card_header(name: str, source: str, rows: Mapping[str, Mapping[str, float]], license: str | None,
+                library: str = "tofy") -> str:
     "The YAML header of a model card: the fields that the Hub searches, and the metrics in the Hub's format."
-    fields: dict[str, object] = dict(license=license, library_name="tofy", pipeline_tag="fill-mask",
-                                     tags=["tofy", "jepa", "embeddings"])
+    fields: dict[str, object] = dict(license=license, library_name=library, tags=["tofy", "jepa", "embeddings"])
+    if library == "transformers":                                    # the Hub runs that library's pipeline
+        fields["pipeline_tag"] = "fill-mask"
     data = source.split(":")[1] if source.startswith("hub:") else None
     if data:
         fields["datasets"] = [data]
@@ -135,12 +142,21 @@ CARD = "README.md"   # file name of the model card on the Hub
 LIMITS = ("It knows only the words of its vocabulary; any other word is read as unknown. It fills one blank in a "
           "phrase like those it was trained on, and repeats what they say, right or wrong. Its vectors were trained "
           "for filling blanks, not for comparing texts.")
+USE = dict(tofy="""from tofy import Tofy
+
+model = Tofy.from_pretrained({})
+model.fill("david has _ to london .")
+model.encode(["how are you ?"])      # one vector per phrase""", transformers="""from transformers import pipeline
+
+fill = pipeline("fill-mask", model={})
+fill("david has <mask> to london .")""")
 
 # %% ../nbs/18_sharing.ipynb #e4f5c0ad
 def model_card(latent: Latent,
                folder: str | Path,             # the run folder that has the figures
                name: str,                      # of the model: owner/name on the Hub, or a folder
                license: str | None = None,     # of the model, such as apache-2.0; your choice
+               library: str = "tofy",          # that loads it: tofy or transformers
               ) -> str:                        # Markdown, with a YAML header
     "The model card: what the model is, how good it is compared with its baselines, and what it can't do."
     rows, config, about = figure_rows(folder, latent), latent.model.config, latent.header
@@ -156,15 +172,15 @@ def model_card(latent: Latent,
               "*best*, where it is known, is the best possible.", "\n".join(table)]
     judged = judged if rows else ["It was not measured on held-out phrases."]
     return "\n\n".join([
-        card_header(name, source, rows, license), f"# {Path(name).name}",
+        card_header(name, source, rows, license, library), f"# {Path(name).name}",
         f"{how_it_answers(latent)} Made with [tofy](https://github.com/tofy-lab/tofy).",
-        "## Use", f'```python\nfrom tofy import Tofy\n\nmodel = Tofy.from_pretrained({json.dumps(name)})\n'
-        'model.fill("david has _ to london .")\nmodel.encode(["how are you ?"])      # one vector per phrase\n```',
+        "## Use", f"```python\n{USE[library].format(json.dumps(name))}\n```",
         "## How good it is", *judged,
         "## How it was made", f"Trained on {text} by the recipe `{about.get('recipe', 'unknown')}`, saved at step "
         f"{about.get('step', 'unknown')}: {count_parameters(latent.model):,} parameters, dim {config.dim}, "
         f"{config.layers} layers, {config.heads} heads, phrases up to {config.max_seq} tokens, {words}. "
-        f"`{SETTINGS}` has every setting.", "## What it can't do", LIMITS, f"Written by tofy {__version__}."]) + "\n"
+        f"`{SETTINGS if library == 'tofy' else 'config.json'}` has every setting.", "## What it can't do", LIMITS,
+        f"Written by tofy {__version__}."]) + "\n"
 
 # %% ../nbs/18_sharing.ipynb #a705cac8
 def how_it_answers(latent: Latent) -> str:
@@ -199,9 +215,27 @@ class Tofy(Latent):
         'The rank of the answer in "phrase with _ => answer" among all words, and the `top` best words.'
         return diff(self, question, top)
 
-    def encode(self, phrases: Sequence[str]) -> Tensor:   # N phrases → float (N,D)
-        "One vector for each phrase: the mean of the encoder's vectors of its tokens."
-        return encode(self, [phrases] if isinstance(phrases, str) else phrases)
+    @overload
+    def encode(self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool | None = None, *,
+               convert_to_tensor: Literal[True], normalize_embeddings: bool = False) -> Tensor: ...
+    @overload
+    def encode(self, sentences: str | Sequence[str], batch_size: int = 32, show_progress_bar: bool | None = None, *,
+               convert_to_tensor: Literal[False] = False, normalize_embeddings: bool = False) -> np.ndarray: ...
+
+    def encode(self,
+               sentences: str | Sequence[str],          # a phrase, or N of them
+               batch_size: int = 32,                    # phrases to encode at a time
+               show_progress_bar: bool | None = None,   # of the batches, on the standard error
+               *,
+               convert_to_tensor: bool = False,         # a PyTorch tensor in place of a NumPy array
+               normalize_embeddings: bool = False,      # bring every vector to length 1: their products are cosines
+              ) -> np.ndarray | Tensor:                 # float (D,), or (N,D)
+        "The vector of a phrase, or one for each of several, as `SentenceTransformer.encode` returns them."
+        found = encode(self, [sentences] if isinstance(sentences, str) else list(sentences), batch_size,
+                       bool(show_progress_bar))
+        found = F.normalize(found, dim=-1) if normalize_embeddings else found
+        found = found[0] if isinstance(sentences, str) else found
+        return found if convert_to_tensor else found.numpy()
 
     def save_pretrained(self, folder: str | Path, name: str | None = None, license: str | None = None) -> Path:
         "Write model, vocabulary, settings, log, baselines and card into a folder, and return it; see `model_card`."

@@ -8,7 +8,7 @@ __all__ = ['RECIPES', 'TrainConfig', 'recipe', 'LatentRun', 'next_batch', 'batch
 
 # %% ../nbs/09_training.ipynb #825a5639
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -47,7 +47,7 @@ SMALLER = "--batch, --max-seq, --dim, --layers"   # settings to lower if memory 
 class TrainConfig(LoopConfig):
     "Settings of a training run; its length is given in either `steps` or `seconds` of wall time."
     batch: int | None = setting(None, "Phrases per step.", unit="phrases", least=1, group="Run",
-                                none="as many as hold about 1,024 tokens")
+                                none="as many as hold about 2,048 tokens")
     replacement: bool = setting(False, "Draw phrases with replacement.", group="Run", rare=True)
     mask_mode: str = setting("rate", "Hide each word with the mask rate as probability, or one word in each phrase.",
                              choices=("rate", "one"), group="Masking", rare=True)
@@ -149,6 +149,7 @@ class LatentRun(Run):
     config: TrainConfig
     model: LatentModel
     teacher: EMATeacher | TargetEncoder | None = None
+    teacher_off: bool = False           # the model makes its own targets instead, and they get their gradient
     acc_ema: float = 0.
     epoch: tuple = (-1, ())             # number and batches of the current epoch
 
@@ -248,13 +249,14 @@ def predict(run: LatentRun, masked: Masked, said: Tensor | None) -> tuple[Tensor
     with torch.random.fork_rng(devices=[] if c.device == "cpu" else None):
         torch.manual_seed((c.seed + 7919 * process_rank()) * 1_000_003 + run.step)
         with torch.autocast(masked.inputs.device.type, torch.bfloat16, half):
-            return with_targets(run.wrapped or run.model, run.model.encoder, run.teacher, masked, said, c)
+            teacher = None if run.teacher_off else run.teacher
+            return with_targets(run.wrapped or run.model, run.model.encoder, teacher, masked, said, c)
 
 
 def target_table(run: LatentRun) -> Tensor:
     "The target embeddings of all words, float `(V,D)`: the table, the table with stop-gradient, or its slow copy."
     if isinstance(run.teacher, EMATeacher):
-        return run.teacher.table
+        return run.model.table if run.teacher_off else run.teacher.table
     return run.model.table if run.config.target == "table" else run.model.table.detach()
 
 # %% ../nbs/09_training.ipynb #988013fa
@@ -321,7 +323,7 @@ def validate(run: LatentRun, record: LogRecord) -> Iterator[LogRecord]:
 
 # %% ../nbs/09_training.ipynb #3de43ffa
 def suited_batch(phrases: Phrases | float,   # or their mean length in tokens
-                 tokens: int = 1024,         # tokens wanted in a batch
+                 tokens: int = 2048,         # tokens wanted in a batch
                 ) -> int:                    # from 8 to 256
     "The number of phrases that make up a batch of about `tokens` tokens."
     mean = len(phrases.flat) / max(len(phrases), 1) if isinstance(phrases, Phrases) else phrases
@@ -372,12 +374,14 @@ def train(data: Data,                                # what to learn from
           out: str | Path | None = None,             # the run folder; None: write nothing
           resume: bool = False,                      # resume the run in `out`
           overwrite: bool = False,                   # replace the run in `out`
+          watch: Callable[[LatentRun], None] | None = None,   # called with the run after each record
          ) -> Generator[LogRecord, None, None]:      # a record at every log line and four times a second
     "Train a model and yield log records; the best model and all that is needed to resume go to `out`."
     folder, default = Path(out) if out else None, recipe()
     with (memory_advice(SMALLER), store.no_empty_folder(folder),
           store.at_work(folder, resume, overwrite, run_folder.STATE, on_first)):
         run = open_run(data, model_config or default[0], config or default[1], folder, resume, overwrite)
+        run.watch = watch or run.watch
         yield from loop.run(run)
 
 

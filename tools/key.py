@@ -1,15 +1,17 @@
-"""Collect the exercises of all chapters, with the solutions that readers find folded away: the teachers' key.
+"""Collect the exercises of all chapters, with the solutions that readers find folded away: the teachers' key, with the
+solutions of the graded labs.
 
 usage: python -m tools.key      writes build/key.md; says what a chapter lacks, and then ends with exit code 1
 """
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 
+from tools import labs
 from tools.order import reading_order
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,6 +21,7 @@ EXERCISE = re.compile(r"\*\*Exercise(?: \d+)?\.\*\*(?P<question>.*?)"
                       r"<details>\s*<summary>\w+</summary>(?P<solution>.*?)</details>", re.DOTALL)
 CODE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 ASKS = re.compile(r"\b(guess|predict|expect|what would you)\b", re.IGNORECASE)
+KEEPS = re.compile(r"^(\w+) = \w+\(\s*(?:\"[^\n]*\"\s*)+,\s*\.\.\.[,)]", re.MULTILINE)     # `my_guess = predict("…", ...)`
 
 
 @dataclass
@@ -44,6 +47,14 @@ class Lesson:
     title: str
     text: str                        # its markdown, all of it
     exercises: list[Exercise]
+    code: list[str] = field(default_factory=list)    # its code cells
+
+    @property
+    def kept(self) -> list[str]:
+        "The cells that keep a prediction which a later cell shows beside the outcome."
+        found = [(i, KEEPS.search(cell)) for i, cell in enumerate(self.code) if "import predict" in cell]
+        return [self.code[i] for i, keeps in found
+                if keeps and any(f"{keeps[1]}.reveal(" in later for later in self.code[i + 1:])]
 
     @property
     def aim(self) -> str:
@@ -72,6 +83,8 @@ class Lesson:
         owed = {"what the reader will be able to do": self.aim, "what it builds on": "builds on" in self.aim,
                 "minutes": self.minutes, "a summary": end, "a prediction asked before a run": ASKS.search(body),
                 "two exercises with hidden solutions": len(self.exercises) >= 2,
+                "an exercise that checks what the reader writes": any(e.check for e in self.exercises),
+                "a prediction that is kept and shown beside the outcome": self.kept,
                 "a solution for every exercise": self.text.count("**Exercise") == len(self.exercises)}
         return [what for what, there in owed.items() if not there]
 
@@ -81,7 +94,8 @@ def read(path: Path) -> Lesson:
     cells = nbformat.read(path, as_version=4).cells
     text = "\n\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     found = [Exercise(m["question"].strip(), m["solution"].strip()) for m in EXERCISE.finditer(text)]
-    return Lesson(path.relative_to(NBS), re.search(r"^# (.+)$", text, re.MULTILINE)[1], text, found)
+    return Lesson(path.relative_to(NBS), re.search(r"^# (.+)$", text, re.MULTILINE)[1], text, found,
+                  [cell.source for cell in cells if cell.cell_type == "code"])
 
 
 def lessons() -> Iterator[Lesson]:
@@ -107,9 +121,9 @@ def key(chapters: list[Lesson], notebooks: str = "../nbs/") -> str:
 if __name__ == "__main__":
     found = list(lessons())
     KEY.parent.mkdir(exist_ok=True)
-    KEY.write_text(key(found), encoding="utf-8")
+    KEY.write_text(f"{key(found)}\n{labs.key()}", encoding="utf-8")
     print(f"{KEY.relative_to(ROOT)}: {sum(len(c.exercises) for c in found)} exercises of {len(found)} chapters, "
-          f"{sum(bool(e.check) for c in found for e in c.exercises)} of which check themselves")
+          f"{sum(bool(e.check) for c in found for e in c.exercises)} of which check themselves; {len(labs.labs())} labs")
     lacking = [f"{c.path} lacks {', '.join(c.missing())}" for c in found if c.missing()]
     print("\n".join(lacking))
     sys.exit(bool(lacking))

@@ -16,10 +16,6 @@ PINNED = {   # package → version, and SHA-512 of its archive
                                   "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"),
     "mathjax": ("3.2.2", "06df9249553c7811b6ef30a155ec0e89c62ced7b1db78d2a9b8f94a47c97ee4d"
                          "3f3bd36588f73ec7bee4d7f144b0fb2328f64626fb5164cd6f3be81e5b43a11b"),
-    "requirejs": ("2.3.8", "eff71348b39d6243413497033167fe96e16f32b8959bb798c69e017050ac017d"
-                           "30178db557271ee525cfd7b73e25de68b5728635e848a27165c905d2a302fa33"),
-    "@jupyter-widgets/html-manager": ("1.0.15", "e6d841215eb298d8263d5387bf3c7e806cbc6522a649ace1b46c38fdce312435"
-                                                "734611bd3d3790b118c5dc5513a29bc58bffd200178dcf5ca9e3b6c2ac9dc240"),
     "axe-core": ("4.14.1", "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b73"
                            "4f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5"),   # for tests, in no page
 }

@@ -1,6 +1,7 @@
 """The order in which the course is read, told in one place: the tables of chapters in nbs/index.ipynb.
 
-The site's navigation and its links to the next page, the routes, the teachers' key and the README follow it. A chapter's number says
+The routes, the teachers' key and the README follow it, and so do the site's four doors (tools/site/doors.py): a chapter stands behind one
+of them, and behind each they keep this order, in the sidebar and in the links to the next page. A chapter's number says
 what the package's modules may import, and nothing about when to read it: the grammar of the built-in text has number 0 and comes last.
 """
 import re

@@ -270,7 +270,6 @@ def side_by_side(stream: Tensor, context: int, most: int | None = None) -> Tenso
 class TextConfig(LoopConfig):
     "How to train a decoder; a run lasts a number of `steps`, or `seconds` of wall time."
     seconds: float | None = again(LoopConfig, "seconds", 60.)
-    lr: float = again(LoopConfig, "lr", 3e-3)
     min_lr: float = again(LoopConfig, "min_lr", 1e-4)
     warmup: float = again(LoopConfig, "warmup", .05)
     flat: float = again(LoopConfig, "flat", 0.)

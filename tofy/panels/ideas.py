@@ -7,24 +7,19 @@ __all__ = ['MaskingPanel', 'SchedulePanel', 'LossPanel', 'SizingPanel']
 
 # %% ../../nbs/15a_panel_ideas.ipynb #992f8ba6
 import html
-from collections import Counter
 from functools import lru_cache, partial
 from pathlib import Path
 
 import ipywidgets as widgets
 import torch
-import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from ..curves import plot_schedule
 from ..data import Data, load_data
-from ..losses import EXAMPLE, plot_example, plot_pulls, sample_negatives, term_pulls, worked_example
-from ..masking import FATES, fates, mask_batch, show_masked
-from ..schedule import learning_rate, phases
-from ..sizing import CARD, Advice, advise, expected_blanks, plot_memory
+from ..losses import EXAMPLE, sample_negatives, term_pulls, worked_example
+from ..sizing import CARD, Advice, advise, plot_memory
 from ..training import TrainConfig, recipe
 from ..vocab import SPECIALS
-from .parts import Panel, Picture, stamp
+from .parts import Live, Panel, Picture, stamp
 
 # %% ../../nbs/15a_panel_ideas.ipynb #bf20cf27
 WIDE = dict(style={"description_width": "8em"}, layout={"width": "25em"})
@@ -34,67 +29,69 @@ def side_by_side(*children: widgets.Widget) -> widgets.Box:
     "A box that shows the controls in rows; a full row continues on the next line."
     return widgets.Box(children, layout={"flex_flow": "row wrap", "align_items": "center"})
 
-# %% ../../nbs/15a_panel_ideas.ipynb #e5dbaff7
-def masking_table(found: Counter,             # how often each of FATES was seen
-                  words: Tensor,              # int64 (phrases,): how many words of each may be hidden
-                  config: TrainConfig,
-                 ) -> str:                    # HTML
-    "An HTML table: how many chosen words were masked, replaced or kept, with the expected number under each count."
-    asked = expected_blanks(words, config).sum().item()
-    expected = [f"{asked * share:.1f}" for share in (1, *config.corrupt)]
-    rows = {"here": [f"{found.total()}", *(f"{found[fate]}" for fate in FATES)], "expected": expected}
-    cells = "".join(f"<tr><th scope=row>{name}</th>" + "".join(f'<td style="text-align: right">{n}</td>' for n in row)
-                    + "</tr>" for name, row in rows.items())
-    heads = "".join(f'<th scope=col style="padding: 0 1em">{head}</th>' for head in ("asked", *FATES))
-    return f"<table><tr><td>of {int(words.sum())} words</td>{heads}</tr>{cells}</table>"
-
 # %% ../../nbs/15a_panel_ideas.ipynb #1b79b0e5
-class MaskingPanel(Panel):
+class MaskingPanel(Live):
     "A panel that shows what masking does to real phrases, with sliders for the mask rate and its shares."
+    part = "masking"
+
     def __init__(self,
                  data: Data | None = None,   # default: the built-in corpus
                  phrases: int = 4):          # how many to show at a time
-        self.data, self.first, self.n, self.seed = data or load_data(), 0, phrases, 0
-        self.mode = widgets.Dropdown(
-            options=["rate", "one"], description="mode", **WIDE,
-            tooltip="rate: each word may be hidden, and at least one is; one: exactly one per phrase")
-        self.rate = widgets.FloatSlider(.3, min=0, max=1, step=.01, description="mask rate", **WIDE,
-                                        tooltip="in mode rate: the probability that a word must be predicted")
-        self.shares = widgets.FloatRangeSlider(
-            value=(.8, .9), min=0, max=1, step=.01, readout=False, description="shares", **WIDE,
-            tooltip="left of both handles: <mask>; between them: a random word; right of them: the word itself")
-        self.again = widgets.Button(description="resample", tooltip="the same phrases, new random numbers")
-        self.more = widgets.Button(description="other phrases", tooltip="the next phrases of the data")
-        self.said, self.shown, self.counts = widgets.HTML(), widgets.HTML(), widgets.HTML()
-        super().__init__(side_by_side(self.mode, self.rate), side_by_side(self.shares, self.said),
-                         side_by_side(self.again, self.more), self.shown, self.counts)
-        self.mark("masking", "mode", "rate", "shares", "again", "more")
-        self.when(self.mode, self.rate, self.shares, do=self.redraw)
-        self.when(self.again, do=self.resample)
-        self.when(self.more, do=self.turn_page)
-        self.guard(self.redraw)()
+        data = data or load_data()
+        rows, words = data.train.take(torch.arange(min(len(data.train), 25 * phrases))), data.vocab.words
+        texts = [[words[i] for i in row if i] for row in rows.batch(torch.arange(len(rows))).tolist()]
+        super().__init__(dict(mode="rate", rate=.3, low=.8, high=.9, seed=0, first=0),
+                         dict(phrases=texts, words=words[len(SPECIALS):][:1000], shown=phrases))
 
     def config(self) -> TrainConfig:
-        low, high = self.shares.value
-        return TrainConfig(mask_mode=self.mode.value, mask_rate=self.rate.value, corrupt=(low, high - low, 1 - high))
+        "What the knobs say, as settings of a training."
+        k = self.knobs
+        shares = k["low"], k["high"] - k["low"], 1 - k["high"]
+        return TrainConfig(mask_mode=k["mode"], mask_rate=k["rate"], corrupt=shares)
 
-    def resample(self) -> None:
-        self.seed += 1
-        self.redraw()
+# %% ../../nbs/15a_panel_ideas.ipynb #bc106fe4
+class SchedulePanel(Live):
+    "A panel that draws the learning rate over a run, with sliders for its peak, warm-up, flat phase and end."
+    part = "schedule"
 
-    def turn_page(self) -> None:
-        self.first += self.n
-        self.redraw()
+    def __init__(self):
+        c = TrainConfig()
+        super().__init__(dict(lr=c.lr, min_lr=c.min_lr, warmup=c.warmup, flat=c.flat, long=int(c.seconds),
+                              unit="seconds", at=.5), {})
 
-    def redraw(self) -> None:
-        c, train, V = self.config(), self.data.train, len(self.data.vocab)
-        rows = (self.first + torch.arange(min(self.n, len(train)))) % len(train)
-        chance = Generator().manual_seed(self.seed)
-        masked = mask_batch(train.batch(rows), V, chance, c.mask_mode, c.mask_rate, c.corrupt)
-        self.rate.disabled = c.mask_mode == "one"
-        self.said.value = "&emsp;" + " · ".join(f"{fate} {share:.0%}" for fate, share in zip(FATES, c.corrupt))
-        self.shown.value = show_masked(masked, self.data.vocab)
-        self.counts.value = masking_table(Counter(fates(masked)), train.take(rows).known(), c)
+    def config(self) -> TrainConfig:
+        "What the knobs say, as settings of a training."
+        k = self.knobs
+        return recipe(**{name: k[name] for name in ("lr", "min_lr", "warmup", "flat")}, **{k["unit"]: k["long"]})[1]
+
+# %% ../../nbs/15a_panel_ideas.ipynb #d0827d52
+class LossPanel(Live):
+    "A panel with five word vectors on a circle and a prediction to drag; shows how each term of the loss pulls it."
+    part = "loss"
+
+    def __init__(self):
+        first, names = len(SPECIALS), list(EXAMPLE)
+        drawn = sample_negatives(torch.tensor([first]), 32, first + len(names), Generator().manual_seed(0))[0]   # (32,)
+        super().__init__(dict(angle=80, length=1., temperature=.1, smoothing=0., mse=1., rank=1., aux=.1, negatives=0,
+                              dim=2, reduction="sum"),
+                         dict(words=EXAMPLE, drawn=[names[i - first] for i in drawn.tolist()]))
+
+    def pulls(self) -> dict[str, tuple[float, Tensor]]:
+        "What the page shows, once more by torch: see `term_pulls`."
+        k, names = self.knobs, list(EXAMPLE)
+        pred, table, targets = worked_example(k["angle"], k["length"], k["dim"])
+        drawn = torch.tensor([[names.index(word) for word in self.page["drawn"][:k["negatives"]]]]) + len(SPECIALS)
+        return term_pulls(pred, targets, table, (k["mse"], k["rank"], k["aux"]), temperature=k["temperature"],
+                          negatives=drawn if k["negatives"] else None, reduction=k["reduction"],
+                          smoothing=k["smoothing"])
+
+# %% ../../nbs/15a_panel_ideas.ipynb #817ab681
+def plot_advice(advice: Advice, train: TrainConfig, ax=None):
+    "Draw memory by part for 1/4 to 4 times this batch size, with a line at CARD, a GPU's memory, if that is near."
+    longest, batch = advice.holds["lengths"]["longest"], max(advice.steps["batch"], 1)
+    near = 4 * sum(advice.memory.values()) > CARD / 4
+    sizes = sorted({max(int(batch * factor), 1) for factor in (.25, .5, 1, 2, 4)})
+    return plot_memory(advice.model, train, longest, tuple(sizes), CARD if near else None, ax)
 
 # %% ../../nbs/15a_panel_ideas.ipynb #90348614
 class HowLong(widgets.Box):
@@ -109,111 +106,6 @@ class HowLong(widgets.Box):
 
     def settings(self) -> dict[str, int]:   # for `recipe`
         return {self.unit.value: self.number.value}
-
-# %% ../../nbs/15a_panel_ideas.ipynb #16d5a6c6
-def rate_sentence(config: TrainConfig, at: float) -> str:   # progress in [0,1]
-    "A sentence: the learning rate at a point of the run, and its phase."
-    warmup, fall = phases(config)
-    phase = "climbing" if at < warmup else "flat" if at <= fall else "falling"
-    length, unit = (config.steps, "step") if config.steps else (config.seconds, "second")
-    rate = learning_rate(config, at)
-    place = f"At {at:.0%} of the run, {unit} {at * length:,.0f}"
-    return f"{place}: {rate:.3g}, {rate / config.lr:.0%} of the peak, {phase}."
-
-# %% ../../nbs/15a_panel_ideas.ipynb #bc106fe4
-class SchedulePanel(Panel):
-    "A panel that draws the learning rate over a run, with sliders for its peak, warm-up, flat phase and end."
-    def __init__(self):
-        share, c = partial(widgets.FloatSlider, min=0, max=1, step=.01, **WIDE), TrainConfig()
-        rate = partial(widgets.FloatLogSlider, step=.05, readout_format=".1e", **WIDE)
-        self.lr = rate(c.lr, min=-5, max=-1, description="peak rate", tooltip="the highest learning rate")
-        self.min_lr = rate(c.min_lr, min=-7, max=-2, description="min_lr", tooltip="where the cosine ends")
-        self.warmup = share(c.warmup, description="warm-up",
-                            tooltip="share of the run; at most 2,000 steps if the length is given in steps")
-        self.flat = share(c.flat, description="flat", tooltip="share of the rest at the peak rate; 1: no fall")
-        self.length = HowLong(int(c.seconds), "seconds", "tofy-schedule")
-        self.at = share(.5, description="look at", readout_format=".0%", tooltip="a point of the run: see the dot")
-        moved = (self.lr, self.min_lr, self.warmup, self.flat, self.at)
-        self.picture, self.sentence = Picture(8, 3), widgets.HTML()
-        super().__init__(side_by_side(*moved[:-1], self.length), self.picture, self.at, self.sentence)
-        self.mark("schedule", "lr", "min_lr", "warmup", "flat", "at")
-        self.when(*moved, self.length.unit, self.length.number, do=self.redraw)
-        self.guard(self.redraw)()
-
-    def config(self) -> TrainConfig:
-        return recipe(lr=self.lr.value, min_lr=self.min_lr.value, warmup=self.warmup.value, flat=self.flat.value,
-                      **self.length.settings())[1]
-
-    def redraw(self) -> None:
-        self.sentence.value = rate_sentence(self.config(), self.at.value)
-        self.picture.draw(partial(plot_schedule, self.config(), self.at.value), words=self.sentence.value)
-
-# %% ../../nbs/15a_panel_ideas.ipynb #2f3a3f41
-def pull_sentence(pred: Tensor, table: Tensor,   # (1,D), (8,D); see `worked_example`
-                  pulls: dict,                   # see `term_pulls`
-                  drawn: Tensor | None = None,   # int64 (N,): the negatives' rows; None: every other word
-                 ) -> str:
-    "A sentence: the cosine with the answer, and the value and the length of the gradient of each term of the loss."
-    names = list(EXAMPLE)
-    cosines = F.cosine_similarity(pred, table[len(SPECIALS):])                       # (5,)
-    times = Counter(names[i - len(SPECIALS)] for i in (drawn if drawn is not None else ()))
-    rivals = ", ".join(f"{word} ×{n}" for word, n in times.most_common()) or "every other word"
-    terms = "; ".join(f"{term} {value:.3f}, pulls with {pull.norm():.3f}" for term, (value, pull) in pulls.items())
-    return (f"Cosine with {names[0]} {cosines[0]:.2f}; nearest word: {names[cosines.argmax()]}; negatives: {rivals}. "
-            f"{terms}; together they pull with {sum(gradient for _, gradient in pulls.values()).norm():.3f}.")
-
-# %% ../../nbs/15a_panel_ideas.ipynb #d0827d52
-class LossPanel(Panel):
-    "A panel with five word vectors on a circle and a prediction to turn; draws the gradient of each term of the loss."
-    def __init__(self):
-        self.make_sliders()
-        moved = (self.angle, self.length, self.temperature, self.smoothing, self.mse, self.rank, self.aux,
-                 self.negatives, self.dim, self.reduction)
-        self.picture, self.sentence = Picture(8.4, 3.8), widgets.HTML()
-        super().__init__(side_by_side(*moved), self.picture, self.sentence)
-        self.mark("loss", "angle", "length", "temperature", "smoothing", "mse", "rank", "aux", "negatives", "dim",
-                  "reduction")
-        self.when(*moved, do=self.redraw)
-        self.guard(self.redraw)()
-
-    def make_sliders(self) -> None:
-        number = partial(widgets.FloatSlider, **WIDE)
-        self.angle = number(80., min=0, max=360, step=1, readout_format=".0f", description="angle",
-                            tooltip="where the prediction points, in degrees; the answer is at 20")
-        self.length = number(1., min=.25, max=1.5, step=.05, description="length", tooltip="length of the prediction")
-        self.temperature = number(.1, min=.02, max=1, step=.01, description="temperature",
-                                  tooltip="the ranking term divides the cosines by it")
-        self.smoothing = number(0., min=0, max=.5, step=.01, description="smoothing",
-                                tooltip="share of the target that is spread evenly over all words")
-        weight = partial(number, min=0, max=8, step=.1)
-        self.mse = weight(1., description="weight of mse", tooltip="weight of the term mse in the loss")
-        self.rank = weight(1., description="weight of rank", tooltip="weight of the term rank in the loss")
-        self.aux = weight(.1, description="weight of aux", tooltip="weight of the term aux in the loss")
-        self.negatives = widgets.IntSlider(0, min=0, max=32, description="negatives", **WIDE,
-                                           tooltip="random words to rank against; 0: every other word")
-        self.dim = widgets.SelectionSlider(options=[2, 8, 32, 128, 240, 384], description="D", **WIDE,
-                                           tooltip="numbers in a vector; all but the first two are zero here")
-        self.reduction = widgets.Dropdown(options=["sum", "notes"], description="reduction", **WIDE,
-                                          tooltip="mse over D: the sum, or the mean, D times smaller")
-
-    def redraw(self) -> None:
-        pred, table, targets = worked_example(self.angle.value, self.length.value, self.dim.value)
-        drawn = sample_negatives(targets, self.negatives.value, len(table), Generator().manual_seed(0))   # (1,N)
-        drawn = drawn if self.negatives.value else None
-        pulls = term_pulls(pred, targets, table, (self.mse.value, self.rank.value, self.aux.value), negatives=drawn,
-                           temperature=self.temperature.value, reduction=self.reduction.value,
-                           smoothing=self.smoothing.value)
-        said = pull_sentence(pred, table, pulls, drawn[0] if drawn is not None else None)
-        self.sentence.value = f'<div style="line-height: 1.4">{said}</div>'
-        self.picture.draw(partial(plot_example, pred, pulls), partial(plot_pulls, pulls), words=said)
-
-# %% ../../nbs/15a_panel_ideas.ipynb #817ab681
-def plot_advice(advice: Advice, train: TrainConfig, ax=None):
-    "Draw memory by part for 1/4 to 4 times this batch size, with a line at CARD, a GPU's memory, if that is near."
-    longest, batch = advice.holds["lengths"]["longest"], max(advice.steps["batch"], 1)
-    near = 4 * sum(advice.memory.values()) > CARD / 4
-    sizes = sorted({max(int(batch * factor), 1) for factor in (.25, .5, 1, 2, 4)})
-    return plot_memory(advice.model, train, longest, tuple(sizes), CARD if near else None, ax)
 
 # %% ../../nbs/15a_panel_ideas.ipynb #8dfe6ded
 class SizingPanel(Panel):
@@ -239,7 +131,7 @@ class SizingPanel(Panel):
                                              tooltip="attention heads; every choice divides every dim here")
         self.batch = widgets.SelectionSlider(
             options=[("auto", 0), *((str(2**i), 2**i) for i in range(3, 11))], description="batch", **late,
-            tooltip="phrases in a batch; auto: as many as hold about 1,024 tokens")
+            tooltip="phrases in a batch; auto: as many as hold about 2,048 tokens")
         self.max_seq = widgets.IntSlider(m.max_seq, min=4, max=256, step=4, description="max_seq", **late,
                                          tooltip="how many tokens of a phrase are read")
         self.max_vocab = widgets.IntSlider(m.vocab_size, min=100, max=32_000, step=100, description="max_vocab", **late,

@@ -6,8 +6,10 @@
 __all__ = ['FillPanel', 'CrowdingPanel', 'GapPanel']
 
 # %% ../../nbs/15b_panel_models.ipynb #ae4bfca7
+import base64
 import html
 import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -19,12 +21,13 @@ from ipywidgets import HBox, Layout, VBox
 from .. import crowding, gap, inference
 from ..checkpoint import HELDOUT
 from ..colours import BLACK
+from ..corpus import grammar
 from ..errors import TofyError, UsageError
 from ..gap import LABELS
-from ..inference import Latent
+from ..inference import READY, Latent, load
 from ..run_folder import MODEL
-from ..vocab import SPECIALS, Vocab
-from .parts import Panel, Picture, pick_run, stamp
+from ..vocab import SPECIALS
+from .parts import Live, Panel, Picture, pick_run, stamp
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:
@@ -46,12 +49,11 @@ def choice(options: list, description: str, tooltip: str) -> widgets.ToggleButto
 
 # %% ../../nbs/15b_panel_models.ipynb #34da0f55
 class Side(VBox):
-    "One side of the panel: a run, its model's answer, and a picture of the attention at the blank."
+    "One side of the panel: a run, its model's answer, and the attention at the blank."
     def __init__(self, run: widgets.Dropdown):
         self.run, self.read, self.latent, self.answer = run, None, None, None
-        self.text, self.looks = widgets.HTML(layout=Layout(min_height="17em")), Picture(6, 2)
-        self.body = VBox([self.text, self.looks])
-        super().__init__([run, self.body], layout=Layout(flex="1 1 24em", max_width="620px"))
+        self.text, self.looks = widgets.HTML(), torch.zeros(0, 0, 0)
+        super().__init__([run, self.text], layout=Layout(flex="1 1 24em", max_width="620px"))
 
     def chosen(self) -> Latent:
         "The chosen model; its file is read again only if it has changed."
@@ -61,33 +63,48 @@ class Side(VBox):
         return self.latent
 
     def show(self, question: str, top: int) -> None:
-        "Ask the model, and show its answer and attention; if that is not possible, show why."
-        self.looks.layout.visibility = "hidden"
+        "Ask the model, and show its answer; if that is not possible, show why."
+        self.looks = torch.zeros(0, 0, 0)
         try:
             latent, phrase = self.chosen(), inference.phrase_and_answer(question)[0]
             ask = inference.diff if "=>" in question else inference.fill
             self.answer = ask(latent, question, top)
-            looks, words = inference.attention(latent, phrase), inference.phrase_words(latent.vocab, phrase)
+            self.looks = inference.attention(latent, phrase)                                         # (layers,H,T)
         except TofyError as error:
             self.text.value = f'<div role="status">{html.escape(str(error))}</div>'
             return
         self.text.value = self.answer._repr_html_()
-        if len(looks):
-            self.looks.size = 6, 1 + .19 * looks[..., 0].numel()
-            self.looks.draw(partial(inference.plot_attention, looks, words), words=most_looked_at(looks, words))
-            self.looks.layout.visibility = "visible"
 
-# %% ../../nbs/15b_panel_models.ipynb #926de269
-def most_looked_at(looks: torch.Tensor, words: list[str]) -> str:
-    "For each layer and head, the word with the largest attention weight, as text for screen readers."
-    shares, places = looks.max(-1)
-    return "; ".join(f"layer {i + 1}, head {j + 1} looks most at {words[place]} ({share:.0%})"
-                     for i, row in enumerate(zip(shares.tolist(), places.tolist()))
-                     for j, (share, place) in enumerate(zip(*row)))
+# %% ../../nbs/15b_panel_models.ipynb #9989ba58
+class Phrase(Live):
+    "A phrase whose words can be dragged out, with arcs from the blank to the words that it looks at."
+    part = "fill"
+
+
+def looked(looks: torch.Tensor) -> list:   # of (layers,H,T)
+    "Shares of attention as a page gets them."
+    return [[[round(x, 3) for x in head] for head in layer] for layer in looks.tolist()]
+
+
+PHRASES = ("our parents want to cut our tomatoes at the greenhouse .", "i ignored the muffins your sister tasted .",
+           "would you like to hear another duet afterwards ?", "ines has returned to lisbon .")
+
+
+def answers(latent: Latent, phrase: str) -> dict[int, dict]:   # place → what a page shows
+    "For each word of a phrase that can be hidden, what the model says there, and where it looks."
+    words, found = latent.vocab.tokenize(phrase), {}
+    for place, word in enumerate(words):
+        if word in latent.vocab.ids:
+            question = inference.question_for(latent.vocab, words, place)
+            answer, looks = inference.diff(latent, question, 6), inference.attention(latent, question.split(" => ")[0])
+            found[place] = dict(looks=looked(looks), top=[(w, round(c, 3)) for w, c in answer.top], rank=answer.rank,
+                                of=answer.vocab_size,
+                                baselines=", ".join(f"{name} {rank:g}" for name, rank in answer.baselines.items()))
+    return found
 
 # %% ../../nbs/15b_panel_models.ipynb #86a94715
 class FillPanel(Panel):
-    "Type a phrase with a blank, or press a word to hide it; shows the answer of one run, or of two side by side."
+    "Type a phrase with a blank, or drag a word out to hide it; shows the answer of one run, or of two side by side."
     def __init__(self, folder: str | Path | None = None,   # a run; None: the first in the list
                  other: str | Path | None = None):         # a second run to compare with
         self.question = widgets.Text(description="phrase", placeholder="how _ you ? => are", continuous_update=True,
@@ -95,15 +112,15 @@ class FillPanel(Panel):
                                      layout=Layout(width="100%", max_width="62em")).add_class("tofy-fill-phrase")
         self.another = widgets.Button(description="another phrase", tooltip="the next of this run's held-out phrases")
         self.top = widgets.IntSlider(5, 1, 20, description="words", tooltip="how many of the nearest words to show")
-        self.words = HBox(layout=Layout(flex_flow="row wrap")).add_class("tofy-fill-words")
+        self.phrase, self.asked = Phrase(dict(hide=None, head=""), dict(words=[], sides=[])), -1
         self.first = Side(pick_run(folder)).add_class("tofy-fill-first")
         self.second = Side(pick_run(other, "beside", optional=True)).add_class("tofy-fill-second")
-        self.buttons, self.asked = [], -1
-        super().__init__(self.question, self.words, HBox([self.another.add_class("tofy-fill-another"), self.top]),
+        super().__init__(self.question, self.phrase, HBox([self.another.add_class("tofy-fill-another"), self.top]),
                          HBox([self.first, self.second], layout=Layout(flex_flow="row wrap")))
         self.add_class("tofy-fill")
         self.when(self.question, self.top, self.first.run, self.second.run, do=self.draw)
         self.when(self.another, do=self.next_phrase)
+        self.phrase.observe(self.dragged_out, "knobs")
         self.guard(self.next_phrase)()
 
     def next_phrase(self) -> None:
@@ -117,6 +134,12 @@ class FillPanel(Panel):
         middle = known[len(known) // 2] if texts and known else None
         self.question.value = phrase if middle is None else inference.question_for(vocab, words, middle)
 
+    def dragged_out(self, change) -> None:
+        "Hide the word that was dragged out in the page."
+        if change.new["hide"] and change.new["hide"] != (change.old or {}).get("hide"):
+            with self.hand:
+                self.guard(self.hide)(change.new["hide"][0])
+
     def hide(self, place: int) -> None:
         "Hide the word at `place`; an earlier blank is filled with its answer, or with the model's if none was given."
         answer = self.first.answer
@@ -124,140 +147,135 @@ class FillPanel(Panel):
         self.question.value = inference.hide_word(self.first.chosen().vocab, self.question.value, place, filler)
 
     def draw(self) -> None:
-        "Ask the models of the chosen runs, and show the words of the phrase as buttons."
-        self.second.body.layout.display = "" if self.second.run.value else "none"
-        for side in (self.first, self.second) if self.second.run.value else (self.first,):
+        "Ask the models of the chosen runs, and show the phrase and where its blank looks."
+        self.second.text.layout.display = "" if self.second.run.value else "none"
+        sides = (self.first, self.second) if self.second.run.value else (self.first,)
+        for side in sides:
             side.show(self.question.value, self.top.value)
-        words = inference.phrase_words(self.first.chosen().vocab, inference.phrase_and_answer(self.question.value)[0])
-        for place in range(len(self.buttons), len(words)):
-            self.buttons.append(widgets.Button(layout=Layout(width="auto")))
-            self.when(self.buttons[place], do=partial(self.hide, place))
-        blank = "[MASK]" if "[MASK]" in words else "_"
-        for button, word in zip(self.buttons, words):
-            button.description, button.button_style = word, "primary" if word == blank else ""
-            button.tooltip = "put the word back" if word == blank else f"hide {word}, and expect it as the answer"
-        self.words.children = self.buttons[:len(words)]
+        phrase, answer = inference.phrase_and_answer(self.question.value)
+        words = inference.phrase_words(self.first.chosen().vocab, phrase)
+        mark = "[MASK]" if "[MASK]" in words else "_"
+        self.phrase.page = dict(words=words, blank=words.index(mark) if mark in words else -1, answer=answer,
+                                sides=[dict(run=side.run.label, looks=looked(side.looks)) for side in sides])
 
-# %% ../../nbs/15b_panel_models.ipynb #60335f75
-def find_words(words: list[str], part: str) -> list[str]:
-    "The words that contain `part`: first `part` itself, then words that begin with it, then others, in given order."
-    return sorted((w for w in words if part in w), key=lambda w: (w != part, not w.startswith(part)))
+    @classmethod
+    def ready(cls, runs: Sequence[str] = ("healthy", "crowded", "collapsed")) -> Live:
+        "The phrase for a page without a kernel: a few phrases, each word of which can be hidden, and ready-made runs."
+        latents = {run: load(READY / run) for run in runs}
+        table = {run: [answers(latent, phrase) for phrase in PHRASES] for run, latent in latents.items()}
+        tokens = [latents[runs[0]].vocab.tokenize(phrase) for phrase in PHRASES]
+        places = [max(found, key=lambda i: len(words[i])) for words, found in zip(tokens, table[runs[0]])]
+        return Phrase(dict(phrase=0, place=places[0], run=runs[0], beside="", head=""),
+                      dict(phrases=PHRASES, tokens=tokens, places=places, runs=list(runs), table=table))
 
-# %% ../../nbs/15b_panel_models.ipynb #near0map
-def nearest_on_map(xy: torch.Tensor,    # (n,2) a row for each word, without specials
-                   vocab: Vocab,
-                   word: str,
-                   n: int,
-                  ) -> list[tuple[str, float]]:
-    "The `n` other words nearest to a word on a map, each with its distance."
-    distances = (xy - xy[vocab.ids[word] - len(SPECIALS)]).norm(dim=-1)                                # (n,)
-    distances[vocab.ids[word] - len(SPECIALS)] = math.inf
-    best = distances.topk(min(n, len(distances) - 1), largest=False)
-    return [(vocab.words[i + len(SPECIALS)], d) for d, i in zip(best.values.tolist(), best.indices.tolist())]
+# %% ../../nbs/15b_panel_models.ipynb #65566439
+def packed(numbers: torch.Tensor, kind: str) -> str:   # kind: uint16 or int8
+    "Whole numbers as a text, little end first, in base64."
+    return base64.b64encode(numbers.cpu().numpy().astype(dict(uint16="<u2", int8="i1")[kind]).tobytes()).decode()
+
+# %% ../../nbs/15b_panel_models.ipynb #60dbc566
+KINDS = {"people": "name you kin", "places": "town place spot", "things": "thing", "verbs": "verb love",
+         "qualities": "judge feel", "times": "hour next past day span"}
+HOW_COMMON = {"the 50 commonest": 50, "the next 450": 500}
+
+
+def kinds_of(words: Sequence[str]) -> tuple[list[str], list[int]]:   # names, and for each word the number of its own
+    "The kinds of these words by the built-in grammar; or, if it knows too few of them, how common they are."
+    group = {variable: i for i, variables in enumerate(KINDS.values()) for variable in variables.split()}
+    forms = {"", "past", "ing", "pp"}
+    known = {word: group[variable] for (variable, form), law in grammar().where.items()
+             if variable in group and form in forms for word in law}
+    kinds = [known.get(word, len(KINDS)) for word in words]
+    if sum(kind < len(KINDS) for kind in kinds) > len(words) / 2:
+        return [*KINDS, "other words"], kinds
+    ends = [*HOW_COMMON.values()]
+    return [*HOW_COMMON, "rarer words"], [sum(i >= end for end in ends) for i in range(len(words))]
+
+# %% ../../nbs/15b_panel_models.ipynb #aa1cc5bd
+MOST = 5000   # words on a map: the commonest
+
+
+def closest(rows: torch.Tensor, many: int = 8) -> tuple[torch.Tensor, torch.Tensor]:   # int64 and float (n,many)
+    "The rows nearest to each row, by cosine; where there are too few, the row itself."
+    unit = torch.nn.functional.normalize(rows.float(), dim=-1)
+    scores = (unit @ unit.T).fill_diagonal_(-2.)                                                      # (n,n)
+    best = scores.topk(min(many, len(rows)), dim=1)
+    short = many - best.indices.shape[1]
+    return (torch.nn.functional.pad(best.indices, (0, short), value=0),
+            torch.nn.functional.pad(best.values, (0, short), value=0.).clamp(-1))
+
+
+def film_data(folder: Path | None, title: str, every: int = 1) -> tuple[dict, dict]:   # the film, its vocabulary
+    "What a page shows of one run: the maps of its table, neighbours and figures."
+    latent = opened(folder)
+    rows, vocab, step = crowding.word_rows(latent.model), latent.vocab, latent.header.get("step")
+    film, count = crowding.load_frames(folder, len(rows)), min(len(rows), MOST)
+    film = film and crowding.Film(*(tensor.flip(0)[::every].flip(0) for tensor in film))              # the last stays
+    maps = (film.xy.float() if film else crowding.map2d(rows)[None])[:, :count]                       # (F,n,2)
+    low, high = maps.amin((0, 1)), maps.amax((0, 1))
+    known, (near, cosines) = kinds_of(vocab.words[len(SPECIALS):][:count]), closest(rows[:count])
+    figures = crowding.table_figures(rows, torch.tensor(vocab.counts[len(SPECIALS):]))
+    readout = ("Rows of the input table, which are no targets of this model: its answers come from a readout."
+               if latent.model.readout else "")
+    told = dict(title=title, vocab=0, steps=film.step.tolist() if film else [step or 0], saved=step,
+                xy=packed(((maps - low) / (high - low).clamp(min=1e-9) * 65535).round(), "uint16"),
+                box=[*low.tolist(), *high.tolist()], neighbours=packed(near, "uint16"),
+                closeness=packed((cosines * 127).round(), "int8"), about=f"the saved model, step {step or '?'}",
+                rank=film.rank.tolist() if film else [figures["effective_rank"]],
+                mrr=[None if math.isnan(x) else x for x in film.mrr.tolist()] if film else [None],
+                figures=figures, note=readout)
+    return told, dict(words=vocab.words[len(SPECIALS):][:count], counts=vocab.counts[len(SPECIALS):][:count],
+                      kinds=known[0], kind=known[1], lower=vocab.lower)
+
+# %% ../../nbs/15b_panel_models.ipynb #1e3f820d
+def number_in(vocabs: list[dict], vocab: dict) -> int:
+    "The place of a vocabulary in the list, to which it is added if it is new: runs of one text share theirs."
+    if vocab not in vocabs:
+        vocabs.append(vocab)
+    return vocabs.index(vocab)
 
 # %% ../../nbs/15b_panel_models.ipynb #e0bbde5b
-class CrowdingPanel(Panel):
+class CrowdingPanel(Live):
     "A panel that shows the words of an embedding table on a map, with their neighbours and figures about the table."
-    def __init__(self, folder: str | Path | None = None):   # a run; None: the first in the list
-        self.run, self.latent, self.vocab, self.read = pick_run(folder), None, None, None
-        self.search = widgets.Text(description="find", placeholder="a word, or a part of one", continuous_update=True,
-                                   tooltip="the list below shows the words that contain this")
-        self.words = widgets.Select(description="word", rows=9, tooltip="the word to mark, with its neighbours")
-        self.view = choice(["map", "pair cosines", "nearest neighbours"], "picture", "what to draw of the table")
-        self.frame = widgets.SelectionSlider(options=[("saved", 0)], description="step", layout=Layout(width="32em"),
-                                             tooltip="the step of the training that the map shows")
-        self.said, self.near, self.figures, self.picture = *(widgets.HTML() for _ in range(3)), Picture(6.5, 4.6)
-        aside = VBox([self.search, self.words, self.near], layout=Layout(flex="0 0 24em"))
-        self.picture.layout.flex = "0 1 auto"
-        super().__init__(self.run, self.view, self.frame, self.said,
-                         HBox([aside, self.picture, self.figures], layout=Layout(flex_flow="row wrap")))
-        self.mark("crowding", "run", "search", "words", "view", "frame", "said", "near", "figures", "picture")
-        self.when(self.run, do=self.choose)
-        self.when(self.search, do=self.find)
-        self.when(self.words, self.view, self.frame, do=self.draw)
-        self.guard(self.choose)()
+    part = "crowding"
 
-    def choose(self) -> None:
-        "Load the chosen run, fill in the controls, and draw once."
-        self.latent = None                                          # draw nothing until everything is loaded
-        self.read, latent = written(self.run.value), opened(self.run.value)
-        self.rows, self.vocab = crowding.word_rows(latent.model), latent.vocab
-        self.film = crowding.load_frames(self.run.value, len(self.rows))
-        self.maps = self.film.xy.float() if self.film else crowding.map2d(self.rows)[None]      # (F,n,2)
-        steps = self.film.step.tolist() if self.film else ["saved"]
-        self.frame.options = [(str(step), i) for i, step in enumerate(steps)]
-        self.frame.value = len(steps) - 1
-        counts = torch.tensor(self.vocab.counts[len(SPECIALS):])
-        about = f"the saved model, step {latent.header.get('step', '?')}"
-        if latent.model.readout:
-            about += "; rows of the input table, which are no targets of this model: its answers come from a readout"
-        self.figures.value = html.escape(about) + table(crowding.table_figures(self.rows, counts))
-        self.find()
-        self.latent = latent
-        self.draw()
+    def __init__(self,
+                 folder: str | Path | None = None,   # a run; None: the first in the list
+                 every: int = 1):                    # show the last frame of every so many
+        pick, self.every = pick_run(folder), every
+        self.folders, self.read = dict(pick.options), {}                    # label → folder; … → what was read of it
+        super().__init__(dict(run=pick.label or "", beside="", word="", at=1., lit=""),
+                         dict(choices=list(self.folders), films={}, vocabs=[], fault=""))
+        self.show()
+        self.observe(lambda _: self.show(), "knobs")
 
-    def find(self) -> None:
-        "List the words that contain the typed text, and select the first."
-        if self.vocab is None:
-            return
-        if self.latent and self.read != written(self.run.value):     # trained again in the same folder
-            return self.choose()
-        part = self.search.value.strip()
-        found = find_words(self.vocab.words[len(SPECIALS):], part.lower() if self.vocab.lower else part)
-        self.words.options, self.words.value = found[:500], found[0] if found else None
-        if not found:
-            self.notice.say(f"No word of this table contains {part!r}.")
+    def show(self) -> None:
+        "Read the chosen runs, unless they were read since they were last trained; if that fails, say why."
+        chosen = [name for name in dict.fromkeys((self.knobs["run"], self.knobs["beside"])) if name]
+        try:
+            for name in chosen or [""]:
+                folder = self.folders.get(name)
+                if self.read.get(name, (None,))[0] != written(folder) or not folder:
+                    self.read[name] = written(folder), *film_data(folder, name, self.every)
+            fault = ""
+        except Exception as error:
+            fault = str(error) if isinstance(error, TofyError) else f"{type(error).__name__}: {error}"
+        vocabs: list[dict] = []
+        films = {name: film | dict(vocab=number_in(vocabs, vocab)) for name, (_, film, vocab) in self.read.items()
+                 if name in chosen}
+        page = self.page | dict(films=films, vocabs=vocabs, fault=fault)
+        if page != self.page:
+            self.page = page
 
-    def draw(self) -> None:
-        "Show the picture, the neighbours of the chosen word, and the figures at the chosen training step."
-        if self.latent is None:
-            return
-        if self.read != written(self.run.value):                     # trained again in the same folder
-            return self.choose()
-        word, (n, dim) = self.words.value, self.rows.shape
-        film_shown = bool(self.film) and self.view.value == "map"
-        near = self.neighbours(word, film_shown)
-        self.frame.layout.display, self.said.value = "" if film_shown else "none", ""
-        if film_shown:
-            step, mrr, rank = (t[self.frame.value].item() for t in self.film[1:])
-            known = "" if math.isnan(mrr) else f", held-out MRR {mrr:.3f}"
-            self.said.value = f"At step {step}: effective rank {rank:.1f} of {dim}{known}."
-        marked = [word, *(w for w, _ in near)] if word else []
-        painters = {"map": partial(self.paint_map, marked), "pair cosines": partial(crowding.plot_pairs, self.rows),
-                    "nearest neighbours": partial(crowding.plot_neighbours, self.rows, self.vocab)}
-        marks = f"; {word} is marked in orange, and in black: {', '.join(marked[1:])}" if word else ""
-        self.picture.draw(painters[self.view.value],
-                          words=f"{self.view.value} of {n:,} words" + marks * (self.view.value == "map"))
+    @classmethod
+    def ready(cls) -> "CrowdingPanel":
+        "The panel for a page without a kernel: a healthy run, and beside it one that collapses."
+        panel = cls(READY / "healthy", every=2)
+        names = [name for name in panel.folders if name in ("ready-made: healthy", "ready-made: collapsed")]
+        panel.turn(run=names[0], beside=names[1], at=0.)
+        panel.page = panel.page | dict(choices=names)
+        return panel
 
-    def neighbours(self, word: str | None, film_shown: bool) -> list[tuple[str, float]]:
-        "List the words nearest to a word: in the saved model's table or, at another step, on the map that is shown."
-        if not word:
-            self.near.value = ""
-            return []
-        saved = self.latent.header.get("step")
-        step = self.film.step[self.frame.value].item() if film_shown else saved
-        last = self.frame.value == len(self.maps) - 1
-        if step == saved or saved is None and last:
-            near, about = inference.nearest_words(self.latent, word, 8), "cosine"
-        else:                                                        # a film keeps no table, only its map
-            near = nearest_on_map(self.maps[self.frame.value], self.vocab, word, 8)
-            about = f"distance on the map of step {step}"
-        self.near.value = f"nearest to <b>{html.escape(word)}</b>, {about}" + table(dict(near))
-        return near
-
-    def paint_map(self, marked: list[str], ax) -> None:
-        "Draw the map at the chosen training step; the axis limits are the same for every step."
-        xy, low, high = self.maps[self.frame.value], self.maps.amin((0, 1)), self.maps.amax((0, 1))
-        crowding.mark_words(crowding.plot_map(xy, self.vocab, 0 if marked else 20, ax), xy, self.vocab, marked)
-        (left, bottom), (right, top) = (low - .05 * (high - low)).tolist(), (high + .05 * (high - low)).tolist()
-        ax.set(xlim=(left, right), ylim=(bottom, top))
-
-# %% ../../nbs/15b_panel_models.ipynb #0a12c4cc
-def table(figures: dict[str, float]) -> str:
-    "Names and numbers as an HTML table."
-    rows = (f"<tr><td>{html.escape(name.replace('_', ' '))}</td><td style='text-align:right'>"
-            f"{value if isinstance(value, int) else format(value, '.3f')}</td></tr>" for name, value in figures.items())
-    return f"<table>{''.join(rows)}</table>"
 
 # %% ../../nbs/15b_panel_models.ipynb #2f2898ff
 def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why: a note on what is not as usual
@@ -270,6 +288,16 @@ def measure(folder: Path) -> dict:   # where, curves, lines, ways, and why: a no
     why = "; ".join(filter(None, [why, read_by]))
     return dict(where=where, curves={name: gap.candidate_curve(w) for name, w in where.items()},
                 lines=gap.same_blanks(where, known), ways=gap.broken_ways(latent, phrases), why=why)
+
+# %% ../../nbs/15b_panel_models.ipynb #8ed79daa
+class Curves(Live):
+    "A metric against the number of candidates, with a slider, and the broken ways to ask."
+    part = "gap"
+
+
+def short(figures: dict[str, dict]) -> dict[str, dict[str, float]]:
+    "The two figures that a page shows, rounded."
+    return {name: {key: round(line[key], 4) for key in ("top1", "mrr")} for name, line in figures.items()}
 
 # %% ../../nbs/15b_panel_models.ipynb #afb1557d
 def gap_in_words(here: dict[str, float], k: int, kind: str, figure: str) -> str:
@@ -385,3 +413,12 @@ class GapPanel(Panel):
         ways = {name: way for name, way in found["ways"].items() if name in chosen}
         self.bars.draw(partial(paint_ways, ways, found["lines"], figure),
                        words=", ".join(f"{name} {way[figure]:.2f}" for name, way in ways.items()))
+
+    @classmethod
+    def ready(cls) -> Live:
+        "The curves for a page without a kernel: those of the healthy ready-made run."
+        found = measure(READY / "healthy")
+        numbers, where = numbers_to(found["where"]["heldout"].words), found["where"]
+        return Curves(dict(k=numbers.index(33), kind="uniform", figure="top1", broken=[]),
+                      dict(candidates=numbers, ways=short(found["ways"]), lines=short(found["lines"]),
+                           curves={name: gap.candidate_curve(stood, numbers) for name, stood in where.items()}))

@@ -6,19 +6,24 @@
 __all__ = ['Picture', 'Panel']
 
 # %% ../../nbs/15_panels.ipynb #2ec9e589
+import base64
 import html
+import json
 import traceback
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from threading import RLock
+from typing import Any
 
 import ipywidgets as widgets
+from anywidget import AnyWidget
 from ipywidgets import Layout
-from traitlets import Unicode
+from traitlets import Dict, Unicode
 
-from ..errors import TofyError
+from ..errors import TofyError, UsageError
 from ..inference import READY
+from ..playground import code_lines
 from ..run_folder import MODEL
 
 # %% ../../nbs/15_panels.ipynb #178afa5e
@@ -61,6 +66,40 @@ class Notice(widgets.HTML):
             + "</pre></details>")
         self.value = f'<div role="alert"><b>⚠ {html.escape(sentence)}</b></div>{folded}'
 
+# %% ../../nbs/15_panels.ipynb #f2403d89
+CONTROL = ("display: inline-block; margin: .15em .4em .15em 0; padding: .1em .6em; border: 1px solid #8885; "
+           "border-radius: .5em; font-size: .9em")
+
+
+def still(widget: widgets.Widget) -> str:   # HTML
+    "How a widget looks: its pictures, texts, and what its controls say; of tabs, the one that is open."
+    layout = getattr(widget, "layout", None)
+    if layout and (layout.display == "none" or layout.visibility == "hidden"):
+        return ""
+    if isinstance(widget, widgets.Image):
+        source = base64.b64encode(bytes(widget.value)).decode()
+        return f'<p><img alt="{html.escape(str(widget.tooltip or ""))}" src="data:image/png;base64,{source}"></p>'
+    if isinstance(widget, widgets.HTML):
+        return widget.value
+    if isinstance(widget, widgets.Box):
+        shown: tuple = tuple(widget.children)
+        if isinstance(widget, widgets.widget_selectioncontainer._SelectionContainer):
+            shown = () if widget.selected_index is None else shown[widget.selected_index:][:1]
+        return f"<div>{''.join(map(still, shown))}</div>"
+    label, value = getattr(widget, "description", ""), getattr(widget, "label", None) or getattr(widget, "value", "")
+    silent = isinstance(widget, (widgets.Button, widgets.FileUpload))
+    said = "" if silent else f" <b>{html.escape(said_as(value))}</b>"
+    return f'<span style="{CONTROL}">{html.escape(label)}{said}</span> ' if label or said else ""
+
+
+def said_as(value: Any) -> str:
+    "What a control says, as a reader would write it."
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(said_as, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
 # %% ../../nbs/15_panels.ipynb #3f0c3bd6
 class Panel(widgets.VBox):
     "A column of controls and pictures with a notice below; write it as the last line of a cell to show it."
@@ -69,6 +108,9 @@ class Panel(widgets.VBox):
         super().__init__([*children, self.notice])
 
     def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
+
+    def _repr_mimebundle_(self, **kwargs) -> dict[str, Any]:
+        return {**super()._repr_mimebundle_(**kwargs), "text/html": still(self)}
 
     def mark(self, kind: str, *names: str) -> None:
         "Add a CSS class to the panel and one to each of its attributes in `names`, for styles and tests."
@@ -99,6 +141,42 @@ class Panel(widgets.VBox):
                 control.on_click(move)
             else:
                 control.observe(move, "value")
+
+# %% ../../nbs/15_panels.ipynb #48026929
+ASSETS = (Path(__file__).parents[1] if "__file__" in globals() else Path("../tofy")) / "assets" / "panels"
+
+
+def script(part: str) -> str:   # an ES module
+    "A live panel as one ES module: what its parts export it exports, and by default what anywidget shows."
+    parts = [f"const STYLE = {json.dumps((ASSETS / 'style.css').read_text(encoding='utf-8'))};"]
+    for name in ("common", part):
+        parts += code_lines((ASSETS / f"{name}.js").read_text(encoding="utf-8"))
+    return "\n".join([*parts, "export default widget;", ""])
+
+# %% ../../nbs/15_panels.ipynb #956eb227
+class Live(AnyWidget):
+    "A panel that is an ES module: JupyterLab shows it beside a kernel, and a page shows the same without one."
+    part = ""                        # its script, tofy/assets/panels/PART.js
+    knobs = Dict().tag(sync=True)    # what its controls say, in the page and here
+    page = Dict().tag(sync=True)     # what it shows
+
+    def __init__(self, knobs: dict[str, Any], page: dict[str, Any]):
+        super().__init__(_esm=script(self.part), knobs=knobs, page=page)
+        self.add_class(f"tofy-{self.part}")
+
+    def __repr__(self) -> str: return f"{type(self).__name__}: run this cell in JupyterLab to use it"
+
+    def turn(self, **knobs: Any) -> None:
+        "Move knobs, as a hand would."
+        for name in knobs.keys() - self.knobs:
+            raise UsageError(f"There is no knob {name!r}; {type(self).__name__} has {', '.join(self.knobs)}.")
+        self.knobs = self.knobs | knobs
+
+    def in_the_page(self) -> str:   # HTML
+        "The panel for a page without a kernel: its script, its knobs, and what it shows."
+        data = json.dumps(dict(knobs=self.knobs, page=self.page), ensure_ascii=False).replace("</", "<\\/")
+        return (f'<div class="tofy-live-panel"></div>\n<script type="module">\n{script(self.part)}'
+                f'mount(document.querySelector(".tofy-live-panel:not([data-full])"), {data});\n</script>')
 
 # %% ../../nbs/15_panels.ipynb #7e71d48d
 def run_folders(home: str | Path = "runs",

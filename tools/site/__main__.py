@@ -5,10 +5,14 @@ usage: python -m tools.site
 In the order in which things happen:
   vendor.py      takes the scripts that a page needs from npm, once, so that no page asks another host for anything
   chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
+  columns.py     wraps shown code that is wider than its column
+  words.py       what the literature calls the things of a chapter, for its page and for the search
+  doors.py       the home page, and the four doors behind it with their groups of chapters
+  preview.py     the picture that a link to the site shows elsewhere
   reference.py   module → page: every public name with its signature, its parameters and an example that ran; a name
                  without an example or a description fails the build
-  film.py        a page with a slider that works without Python: the map of a table while it was trained
   conf.py        Sphinx's settings; a warning fails the build
+  slim.py        takes from the finished pages what they load and do not show
   check.py       every link, anchor and picture of the finished pages leads somewhere
 """
 import shutil
@@ -18,7 +22,7 @@ import time
 from sphinx.cmd.build import build_main
 
 from tools import figures
-from tools.site import chapters, check, film, reference, vendor
+from tools.site import chapters, check, preview, reference, slim, vendor, words
 from tools.site.chapters import BUILD, DOCS, ROOT
 
 def main() -> int:
@@ -34,10 +38,12 @@ def main() -> int:
     live = ROOT / "build" / "live"                       # the page that fills blanks in the browser, where it was made
     chapters.write(book, pages, live.is_dir())
     reference.write(book, pages / "api")
-    film.write(pages / "film.ipynb")
+    preview.write(BUILD / "static" / "preview.png")
+    words.write_scorer(BUILD / "scorer.js")
     settings = ["-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
     if code := build_main(["-q", "-E", "-W", "--keep-going", *settings, str(pages), str(html)]):
         return code
+    slim.slim(html)
     html.rename(DOCS)                                    # whole, or not at all
     if live.is_dir():
         shutil.copytree(live, DOCS / "live")

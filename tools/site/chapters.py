@@ -12,16 +12,18 @@ import nbformat
 from nbdev.process import NBProcessor
 from nbdev.processors import clean_magics, filter_stream_, hide_, hide_line, strip_ansi
 
-from tofy import one_step
+from tofy import one_step, panels
 from tofy.architecture import tall
 from tofy.playground import script
 from tools.fold import TAG, only_imports, shows_the_method
 from tools.glossary import link_terms, terms
+from tools.labs import copied
 from tools.order import reading_order
+from tools.site.columns import narrow
+from tools.site.words import WORDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NBS, BUILD, DOCS = ROOT / "nbs", ROOT / "build" / "site", ROOT / "_docs"
-PARTS = {"": "Chapters", "lab": "The laboratory", "claims": "Claims, put to the test"}   # folders of nbs/
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Chapter:
     @property
     def number(self) -> str:
         "`02a_hub` is chapter 2a; the one before all numbers, `000_…`, has none."
-        found = re.match(r"(?!000)0?(\d+\w?)_", self.path.name)
+        found = re.match(r"(?!000)0?(\d+[a-z]*)_", self.path.name)
         return found[1] if found else ""
 
     @property
@@ -51,7 +53,7 @@ class Chapter:
 
 def page_of(notebook: str) -> str:
     "The name of its page: no number, no ending."
-    return re.sub(r"(^|/)\d+\w?_", r"\1", notebook).removesuffix(".ipynb")
+    return re.sub(r"(^|/)\d+[a-z]*_", r"\1", notebook).removesuffix(".ipynb")
 
 
 def slug(title: str) -> str:
@@ -74,11 +76,17 @@ def read() -> list[Chapter]:
     return [read_one(p) for p in [*ordered, *sorted(paths - {*ordered})]]
 
 
+def shown_notebook(path: Path) -> Path:
+    "The file that the site shows and hands out: of a lab, the learners' copy."
+    return copied(NBS / path, BUILD.with_name("labs") / path.name) if path.parts[0] == "labs" else NBS / path
+
+
 def read_one(path: Path) -> Chapter:
     "One notebook, without what is hidden."
-    hidden = [c.source for c in nbformat.read(NBS / path, as_version=4).cells if c.cell_type == "code"]
+    notebook = shown_notebook(path)
+    hidden = [c.source for c in nbformat.read(notebook, as_version=4).cells if c.cell_type == "code"]
     module = next((m[1] for s in hidden if (m := re.search(r"^#\|\s*default_exp\s+(\S+)", s, re.M))), "")
-    processor = NBProcessor(NBS / path, [hide_, hide_line, filter_stream_, strip_ansi, clean_magics])
+    processor = NBProcessor(notebook, [hide_, hide_line, filter_stream_, strip_ansi, clean_magics])
     processor.process()
     cells = [c for c in processor.nb.cells if "default_exp" not in c.directives_ and (c.source or c.get("outputs"))]
     chapter = Chapter(path, cells, f"tofy.{module}" if module else "")
@@ -142,21 +150,22 @@ def said(source: str) -> set[str]:
 def write(book: list[Chapter], pages: Path, live: bool) -> None:
     "A page for every chapter, and for Sphinx the list of what names mean on which page."
     numbers = {c.path.as_posix(): c for c in book}
-    for chapter in book:
-        cells = [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)]
-        if chapter.page == "index":
-            cells[1:1] = [shown_html(in_the_page(moving=True)), markdown(welcome(live))]
-            cells.append(markdown(contents(book)))
-        save(pages / f"{chapter.page}.ipynb", cells)
+    from tools.site import doors
+    index, *chapters = book
+    for page, cells in doors.pages(index, chapters, numbers, live).items():
+        save(pages / f"{page}.ipynb", cells)
+    for chapter in chapters:
+        save(pages / f"{chapter.page}.ipynb", [new for i, cell in enumerate(chapter.cells) for new in convert(chapter, i, cell, numbers)])
     (pages / "scopes.json").write_text(json.dumps({c.page: c.scope for c in book}))
+    (pages / "notebooks.json").write_text(json.dumps({c.page: c.path.as_posix() for c in chapters}))
 
 
 def convert(chapter: Chapter, i: int, cell, numbers: dict[str, Chapter]) -> list:
     "The cells of the page for one cell of the notebook."
     if cell.cell_type != "code":
-        text = relink(explain(cell.source, chapter), chapter, numbers)
+        text = narrow_blocks(relink(explain(cell.source, chapter), chapter, numbers))
         if text.startswith("# ") and chapter.page != "index":
-            text += "\n\n" + own_copy(chapter)
+            text += "\n\n" + own_copy(chapter) + "\n\n" + about(chapter)
         return [markdown(text)]
     shown = code(cell, picture_words(chapter.cells, i))
     for output in shown.outputs:                                  # a table that a chapter made has links as well
@@ -198,7 +207,7 @@ def code(cell, words: str):
         tags.append("hide-input")
     if in_module(cell):
         tags.append("exported")
-    source = re.sub(r"^#\|.*\n?", "", source, flags=re.M)
+    source = narrow(re.sub(r"^#\|.*\n?", "", source, flags=re.M))
     outputs = nbformat.from_dict(json.loads(json.dumps(cell.get("outputs", []))))
     for output in outputs:                                        # a drawing of ours takes the colours of the page
         if drawing := drawn_here(output.get("data", {})):
@@ -207,6 +216,8 @@ def code(cell, words: str):
             output["data"] = {"text/html": step_in_the_page(int(steps[1]))}
         if "".join(output.get("data", {}).get("text/plain", "")).startswith("Playground:"):
             output["data"] = {"text/html": in_the_page()}
+        if panel := live_panel("".join(output.get("data", {}).get("text/plain", ""))):
+            output["data"] = {"text/html": panel}
     what = "imports" if only_imports(source) else "code" if shows_the_method(source) else "tests" if TAG in cell.metadata.get("tags", []) else "code"
     meta = dict(tags=tags, mystnb=dict(image=dict(alt=words), code_prompt_show=f"Show the {what}", code_prompt_hide=f"Hide the {what}"))
     return nbformat.v4.new_code_cell(source, outputs=outputs, metadata=meta)
@@ -218,6 +229,17 @@ def step_in_the_page(steps: int) -> str:
     page = json.dumps(one_step.page_data([toy], 4000) if toy else one_step.ready_data(), ensure_ascii=False).replace("</", "<\\/")
     return (f'<div class="tofy-slow"></div>\n<script type="module">\n{one_step.script()}'
             f'mountStep(document.querySelector(".tofy-slow:not([data-full])"), {page});\n</script>')
+
+
+@cache
+def live_panel(said: str) -> str:
+    "The panel that an output speaks of, if it needs no Python: its script and its data, taken when the site is made."
+    kind = getattr(panels, said.partition(":")[0], None)
+    if not said.endswith(" to use it") or not isinstance(kind, type):
+        return ""
+    if hasattr(kind, "ready"):
+        return kind.ready().in_the_page()
+    return kind().in_the_page() if hasattr(kind, "in_the_page") else ""
 
 
 def in_the_page(moving: bool = False) -> str:
@@ -266,34 +288,30 @@ def relink(text: str, chapter: Chapter, numbers: dict[str, Chapter]) -> str:
     return re.sub(r"\]\((?!https?:)([\w./]+\.ipynb)(#[^)]*)?\)", link, text)
 
 
+def narrow_blocks(text: str) -> str:
+    "A markdown cell whose Python is no wider than the column."
+    return re.sub(r"(?ms)^(```python\n)(.*?)(?=^```)", lambda m: m[1] + narrow(m[2]), text)
+
+
+def about(chapter: Chapter) -> str:
+    "What a chapter is about, for search engines and for those who pass its address on."
+    said = next((line[2:] for c in chapter.cells if c.cell_type == "markdown" for line in c.source.splitlines() if line.startswith("> ")), "")
+    lines = [f"   :description: {plain(said)}"] * bool(said)
+    return "\n".join(["```{eval-rst}", ".. meta::", *lines, "```"]) if lines else ""
+
+
 def own_copy(chapter: Chapter) -> str:
     "The line under a title: how to get the notebook, and how to run it."
-    up = os.path.relpath(NBS / chapter.path, BUILD / "pages" / Path(chapter.page).parent)
+    up = os.path.relpath(shown_notebook(chapter.path), BUILD / "pages" / Path(chapter.page).parent)
+    words = [word for word, home in WORDS.items() if home == chapter.path.as_posix()]
+    also = f"\n\nThe literature's words for what is here: {', '.join(words)}." if words else ""
     return (f"```{{container}} own-copy\n{{download}}`Download {chapter.path.name} <{up}>`, or open it in JupyterLab, "
-            f"in a clone of the project: `jupyter lab nbs/{chapter.path}`\n```")
-
-
-def welcome(live: bool) -> str:
-    "What this site has beside the README."
-    try_it = '- <a href="live/index.html">Fill a blank in your browser</a>: nothing to install.\n' if live else ""
-    return ("```{container} on-this-site\n" + try_it +
-            "- Move a slider, right here: {doc}`film`.\n"
-            f"- Read the first chapter: {{doc}}`{page_of(reading_order()[0].as_posix())}`. "
-            "Every chapter can be downloaded as a notebook.\n"
-            "- Look a function up, with its arguments and an example: {doc}`api/index`.\n"
-            '- <a href="figures/index.html">All figures</a>, for slides; <a href="figures.zip">as a zip</a>.\n```')
-
-
-def contents(book: list[Chapter]) -> str:
-    "The navigation, as Sphinx wants it."
-    trees = [toctree(title, [f"{c.number} {c.title} <{c.page}>".strip() for c in book if c.page != "index"
-                             and (c.path.parent.as_posix() if len(c.path.parts) > 1 else "") == part])
-             for part, title in PARTS.items()]
-    return "\n\n".join([*trees, toctree("More", ["film", "Reference <api/index>"])])
+            f"in a clone of the project: `jupyter lab nbs/{chapter.path}`{also}\n```")
 
 
 def toctree(caption: str, entries: list[str]) -> str:
-    return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *entries, "```"]) if entries else ""
+    named = [f":caption: {caption}"] * bool(caption)
+    return "\n".join(["```{toctree}", ":hidden:", *named, "", *entries, "```"]) if entries else ""
 
 
 def save(path: Path, cells: list, **metadata) -> None:

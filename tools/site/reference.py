@@ -16,6 +16,7 @@ from pathlib import Path
 
 from nbformat.v4 import new_code_cell, new_output
 
+from tools.site import doors
 from tools.site.chapters import ROOT, Chapter, code, imports, label, markdown, picture_words, save, shows, toctree
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
@@ -79,8 +80,9 @@ def write(book: list[Chapter], folder: Path) -> None:
         save(folder / f"{module.name}.ipynb", page(module, book))
     rows = [f"| [`{m.name}`]({m.name}.ipynb) | {escape(m.doc.splitlines()[0]) if m.doc else ''} |" for m in found]
     text = ["# Reference", "Every public name of the package. Each entry links to the cell of the chapter that defines and "
-            "explains it, and shows an example that ran.", "| module | what it holds |\n|---|---|\n" + "\n".join(rows),
-            toctree("Modules", [f"{m.name} <{m.name}>" for m in found])]
+            "explains it, and shows an example that ran. [Settings and sizes](../reference.ipynb), the [glossary](../glossary.ipynb) "
+            "and the [family tree](../family.ipynb) stand beside it.", "| module | what it holds |\n|---|---|\n" + "\n".join(rows),
+            toctree("", [*doors.of_reference(book[1:]), *(f"{m.name} <{m.name}>" for m in found)])]
     save(folder / "index.ipynb", [markdown("\n\n".join(text))])
     scopes, public = folder.parent / "scopes.json", {f"{m.name}.{name}" for m in found for name in m.public}
     pages = json.loads(scopes.read_text()) | {f"api/{m.name}": m.scope for m in found}
@@ -128,7 +130,7 @@ def is_constant(node: ast.stmt) -> bool:
 
 def value(module: Module, name: str):
     "A cell that shows a constant's value, or the first lines of it."
-    text = pprint.pformat(getattr(importlib.import_module(module.name), name), width=100, compact=True, sort_dicts=False)
+    text = pprint.pformat(getattr(importlib.import_module(module.name), name), width=76, compact=True, sort_dicts=False)
     lines = re.sub(r" at 0x\w+", "", text).replace(str(ROOT), "…").splitlines()
     text = "\n".join(lines[:12] + ["…"] * (len(lines) > 12))
     shown = new_output("execute_result", {"text/plain": text}, execution_count=None)

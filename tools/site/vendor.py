@@ -5,11 +5,8 @@ from pathlib import Path
 from tools.npm import package
 from tools.site.chapters import BUILD
 
-FONTS = ["d878b0a6a1144760244f", "1551f4f60c37af51121f", "7a3337626410ca2f4071"]      # the icons of widgets
 SCRIPTS = {                                             # package → the files we need from it
     "mathjax": ["es5/tex-svg.js"],                      # formulas, drawn without fonts
-    "requirejs": ["require.js"],                        # loads the next one
-    "@jupyter-widgets/html-manager": ["dist/embed-amd.js", *(f"dist/{name}.woff2" for name in FONTS)],
 }
 
 

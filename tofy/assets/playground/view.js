@@ -18,6 +18,7 @@ class Playground {
     this.root.innerHTML = `<style>${STYLE}</style>${skeleton(settings, linked)}`;
     Object.assign(this, {place, linked, told, playing: false, speed: 2, touched: 0, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});
     [this.canvas, this.chart] = this.root.querySelectorAll("canvas");
+    if (moving) this.comeFirst();
     this.restart(settings);
     this.listen();
     this.followTheme();
@@ -60,6 +61,18 @@ class Playground {
   }
 
   // On the home page it plays by itself as soon as it is on the screen, for a while: until it has learnt, or somebody touches it.
+  // At the front door the picture stands above the buttons, and all that needs time is folded below.
+  comeFirst() {
+    const at = what => this.root.querySelector(what), more = document.createElement("details"), title = document.createElement("h3");
+    more.className = "more";
+    more.innerHTML = "<summary>All its tasks, knobs and formulas</summary>";
+    title.textContent = "Choose a story";
+    at(".lead").lastChild.textContent = ".";
+    at(".stage").prepend(at(".phrase"), at(".words"));
+    at(".main").after(title, at(".presets"), at(".says"), more);
+    more.append(at(".tasks").previousElementSibling, at(".tasks"), at(".knobs"), at(".formulas"));
+  }
+
   playWhenSeen() {
     const stop = () => { this.unwatched = null; eye.disconnect(); };
     const eye = new IntersectionObserver(([{isIntersecting}]) => {

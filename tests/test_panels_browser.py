@@ -1,0 +1,177 @@
+"""The live panels in Chromium: as the documentation site has them, opened from a file without a network, and in JupyterLab."""
+from pathlib import Path
+
+import pytest
+from conftest import bare_page
+
+from tofy.errors import RunError
+from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
+from tools.npm import package
+
+pytestmark = [pytest.mark.browser,
+              pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
+PICTURES = ROOT / "build" / "screenshots"
+PANELS = "LossPanel", "MaskingPanel", "SchedulePanel", "CrowdingPanel", "FillPanel", "GapPanel"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Path:
+    "A folder with a page for each panel, made from what a notebook's output says, as the site makes its pages."
+    from tools.site.chapters import live_panel
+    folder = tmp_path_factory.mktemp("pages")
+    for name in PANELS:
+        (folder / f"{name}.html").write_text(bare_page(name, live_panel(f"{name}: run this cell in JupyterLab to use it")), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def show(offline, home):
+    "A function that opens the page of a panel, offline."
+    return lambda name, **looks: offline(home, f"{name}.html", ".tofy-live", **looks)
+
+
+def middle(page, css: str) -> tuple[float, float]:
+    page.locator(css).first.scroll_into_view_if_needed()
+    box = page.locator(css).first.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def drag(page, begin, end) -> None:
+    page.mouse.move(*begin)
+    page.mouse.down()
+    page.mouse.move(*end, steps=6)
+    page.mouse.up()
+
+
+def test_the_prediction_is_dragged_onto_its_answer(show):
+    "By mouse and by keyboard; at the answer nothing of the direction pulls any more."
+    page = show("LossPanel")
+    svg = page.locator("svg.circle")
+    pull = page.locator("[data-pull=mse]")
+    assert pull.inner_text() == "1.732"
+    x, y = middle(page, "svg.circle")
+    far = svg.bounding_box()["width"] * 100 / 304
+    drag(page, (x + .17 * far, y - .98 * far), (x + .94 * far, y - .342 * far))          # from 80° to 20°
+    assert svg.get_attribute("aria-valuenow") == "20" and pull.inner_text() == "0.000"
+    assert "nearest word: cat" in page.locator(".said").inner_text()
+    svg.focus()
+    page.keyboard.press("ArrowLeft")
+    assert svg.get_attribute("aria-valuenow") == "21" and page.locator("[data-knob=angle]").input_value() == "21"
+    wide = page.locator("[data-knob=angle]").bounding_box()["width"]
+    assert wide > .9 * page.locator(".tofy-live").bounding_box()["width"]                # a track as wide as the page
+    page.locator("[data-knob=mse]").fill("0")
+    assert page.locator("[data-pull=mse]").inner_text() == "0.000"
+
+
+def test_masking_and_the_schedule_answer_their_knobs(show):
+    page = show("MaskingPanel")
+    here = page.locator("[data-row=here] td").first
+    few = int(here.inner_text())
+    page.locator("[data-knob=rate]").fill("1")
+    assert int(here.inner_text()) > 2 * few
+    page.locator("[data-knob=mode]").select_option("one")
+    assert here.inner_text() == "4" and page.locator("[data-knob=rate]").is_disabled()
+    before = page.locator(".phrases").inner_text()
+    page.get_by_role("button", name="Other phrases").click()
+    assert page.locator(".phrases").inner_text() != before
+    page.locator("[data-knob=low]").fill("0.95")
+    assert page.locator("[data-knob=high]").input_value() == "0.95"                      # no handle passes the other
+    page = show("SchedulePanel")
+    x, y = middle(page, "svg")
+    drag(page, (x, y), (x - 250, y))
+    assert "flat" in page.locator(".said").inner_text()
+    page.locator("[data-knob=warmup]").fill("1")
+    assert "climbing" in page.locator(".said").inner_text()
+
+
+def test_the_film_plays_and_a_word_is_found(show):
+    page = show("CrowdingPanel")
+    maps = page.locator("canvas")
+    assert maps.count() == 2 and "step 0" in maps.first.get_attribute("aria-label")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("""() => document.querySelector('.tofy-live-panel').shadowRoot.querySelectorAll('canvas')[0].getAttribute('aria-label').includes('step 1000')""")
+    page.get_by_role("button", name="Pause").click()
+    page.locator("[data-do=find]").fill("lisb")
+    page.locator("[data-do=find]").press("Enter")
+    assert "lisbon is marked" in maps.first.get_attribute("aria-label") and "distance on the map" in page.locator(".near").inner_text()
+    page.locator("[data-do=seek]").fill("1")
+    assert "cosine" in page.locator(".near").inner_text() and "step 2400" in maps.first.get_attribute("aria-label")
+    assert "effective rank" in page.locator(".figures").inner_text()
+    places = page.get_by_role("button", name="places")
+    places.click()
+    assert places.get_attribute("aria-pressed") == "true"
+    box = maps.first.bounding_box()
+    maps.first.click(position=dict(x=box["width"] / 2, y=box["height"] / 2))
+    still = show("CrowdingPanel", reduced_motion="reduce")
+    still.get_by_role("button", name="Play").click()
+    assert "step 2400" in still.locator("canvas").first.get_attribute("aria-label")
+
+
+def test_a_word_is_dragged_out(show):
+    "The blank moves, its arcs and answers follow; the arcs stand above the words, in view without scrolling."
+    page = show("FillPanel")
+    assert page.locator("svg.over").bounding_box()["y"] < 700 and "looks" in page.locator("svg.over").get_attribute("aria-label")
+    assert page.locator("svg.over path").count() > 5
+    word, gap = page.locator(".word").nth(2), page.locator(".word[data-blank]")
+    name, before = word.inner_text(), gap.get_attribute("data-place")
+    x, y = middle(page, ".word[data-place='2']")
+    drag(page, (x, y), (x + 5, y + 10))                                                  # not far enough
+    assert gap.get_attribute("data-place") == before
+    drag(page, (x, y), (x + 10, y + 90))
+    assert gap.get_attribute("data-place") == "2" and name in page.locator(".said").inner_text()
+    assert "number" in page.locator(".answers").inner_text()
+    page.locator("[data-knob=beside]").select_option("collapsed")
+    assert page.locator(".answers .card").count() == 2 and page.locator("svg.under").is_visible()
+    gap.press("Enter")                                                                   # by keyboard: the word is put back
+    assert gap.count() == 0 and "drag one out" in page.locator(".said").inner_text()
+
+
+def test_the_number_of_candidates_is_moved(show):
+    "By slider and by keyboard; at all words the curve is the ordinary figure, and a broken way costs what it costs."
+    page = show("GapPanel")
+    said = page.locator(".said")
+    assert "among 33 candidates" in said.inner_text()
+    page.locator("[data-knob=k]").focus()
+    page.keyboard.press("End")
+    assert "among 1,146 candidates" in said.inner_text()
+    before = page.locator(".bars").inner_text()
+    page.locator("[data-way]").first.click()
+    assert page.locator(".bars").inner_text() != before and page.locator("[data-way]").first.get_attribute("aria-pressed") == "true"
+
+
+@pytest.mark.parametrize("name", PANELS)
+def test_it_fits_and_can_be_read(show, name):
+    "No sideways scrolling at 390 pixels, in the dark; names, contrasts and roles as axe wants them, in both themes; pictures to look at."
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    for width, dark in ((390, True), (1100, False)):
+        page = show(name, width=width, color_scheme="dark" if dark else "light", reduced_motion="reduce")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        page.screenshot(path=PICTURES / f"{name}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
+        try:
+            page.add_script_tag(path=package("axe-core") / "axe.min.js")
+        except RunError:
+            continue
+        found = page.evaluate("axe.run(document.querySelector('.tofy-live-panel')).then(said => said.violations.map(v => v.id + ': ' + v.nodes[0].html))")
+        assert found == []
+
+
+def test_jupyterlab_shows_the_same_and_python_hears_the_knobs(browser, tmp_path):
+    "One page: a knob reaches Python, Python moves a knob, a dragged word asks the model, another run is read."
+    write_notebook(tmp_path / "one.ipynb", "from tofy.panels import CrowdingPanel, FillPanel, LossPanel\nloss = LossPanel()\nloss",
+                   "loss.turn(negatives=7)", "fill = FillPanel()\nfill", "CrowdingPanel()")
+    with jupyterlab(tmp_path) as address:
+        page = open_notebook(browser, address, "one.ipynb")
+        page.locator(".tofy-loss [data-knob=negatives]").wait_for()
+        page.wait_for_function("document.querySelector('.tofy-loss div').shadowRoot?.querySelector('[data-knob=negatives]').value === '7'")
+        page.locator(".tofy-fill .word").first.wait_for()
+        page.locator(".tofy-fill .word").nth(1).scroll_into_view_if_needed()
+        name = page.locator(".tofy-fill .word").nth(1).inner_text()
+        page.locator(".tofy-fill .word").nth(1).click()
+        page.wait_for_function("name => document.querySelector('.tofy-fill-phrase input').value.endsWith('=> ' + name)", arg=name)
+        page.locator(".tofy-crowding canvas").first.wait_for()
+        page.locator(".tofy-crowding [data-knob=run]").select_option("ready-made: crowded")
+        page.locator(".tofy-crowding .title", has_text="crowded").wait_for()
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=PICTURES / "panels-lab.png")
+        assert not page.locator('[role="alert"]:visible').count()
+        page.close()
