@@ -260,9 +260,10 @@ DRAWN = """Array.from(document.querySelectorAll('.tofy-screen *')).flatMap(e => 
 .every(c => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(value => value))"""
 
 
+@pytest.mark.slow
 def test_break_a_run_undo_it_and_go_back_in_time(show, lab):
     "The map moves while it trains; a break and its undoing are shown; the slider goes back, during the run and after it; two runs in step."
-    page = show(None, START.format(seconds=300) + ".settings.length.value = 'steps'\npanel", wait=".tofy-training")
+    page = show(None, START.format(seconds=1500) + ".settings.length.value = 'steps'\npanel", wait=".tofy-training")
     page.locator(".tofy-start").click()
     page.wait_for_selector(".tofy-watch .side")
 
@@ -287,7 +288,7 @@ def test_break_a_run_undo_it_and_go_back_in_time(show, lab):
     page.locator(".tofy-break-ranking").click()
     wait_for(page, lambda: page.locator(".tofy-watch .strip").get_attribute("aria-label").count(" to ") == 1)
     wait_for(page, lambda: "finished" in page.locator(".tofy-status").inner_text())
-    wait_for(page, lambda: step() == 300)
+    wait_for(page, lambda: step() == 1500)
     slider = page.locator(".tofy-watch input[type=range]")
     slider.focus()
     page.keyboard.press("Home")

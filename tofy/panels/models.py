@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import ipywidgets as widgets
 import torch
@@ -134,7 +135,7 @@ class FillPanel(Panel):
         middle = known[len(known) // 2] if texts and known else None
         self.question.value = phrase if middle is None else inference.question_for(vocab, words, middle)
 
-    def dragged_out(self, change) -> None:
+    def dragged_out(self, change: Any) -> None:
         "Hide the word that was dragged out in the page."
         if change.new["hide"] and change.new["hide"] != (change.old or {}).get("hide"):
             with self.hand:

@@ -47,6 +47,7 @@ class SlowMotion {
   constructor(place, data) {
     this.steps = readSteps(data);
     place.dataset.full = "yes";
+    place.dataset.lmSuppressShortcuts = "true";                // JupyterLab leaves keys pressed in here alone
     this.root = place.attachShadow({mode: "open"});
     this.root.innerHTML = `<style>${STYLE}</style><section class="tofy-step" aria-label="One step in slow motion"></section>`;
     this.box = this.root.querySelector("section");

@@ -8,6 +8,7 @@ export class LivePanel {
   constructor(place, home, name) {
     this.home = home;
     place.dataset.full = "yes";
+    place.dataset.lmSuppressShortcuts = "true";                // JupyterLab leaves keys pressed in here alone
     this.root = place.attachShadow({mode: "open"});
     this.root.innerHTML = `<style>${STYLE}</style><section class="tofy-live" aria-label="${clean(name)}"></section>`;
     this.box = this.root.querySelector("section");

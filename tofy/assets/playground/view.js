@@ -14,6 +14,7 @@ const ALONE = 1200;                                          // steps that the h
 
 class Playground {
   constructor(place, {settings = withDefaults(), linked = false, moving = false, told = () => {}} = {}) {
+    place.dataset.lmSuppressShortcuts = "true";                // JupyterLab leaves keys pressed in here alone
     this.root = place.attachShadow({mode: "open"});          // so that neither page nor widget change each other's looks
     this.root.innerHTML = `<style>${STYLE}</style>${skeleton(settings, linked)}`;
     Object.assign(this, {place, linked, told, playing: false, speed: 2, touched: 0, blank: 1, view: {yaw: .6, pitch: .35}, limits: new Map(), quiet: matchMedia("(prefers-reduced-motion: reduce)")});

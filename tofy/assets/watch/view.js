@@ -12,6 +12,7 @@ class Screen {
     this.model = model;
     this.sides = [];
     this.step = null;                                        // null: the newest look, also when another comes
+    place.dataset.lmSuppressShortcuts = "true";                // JupyterLab leaves keys pressed in here alone
     this.root = place.attachShadow({mode: "open"});
     this.root.innerHTML = `<style>${STYLE}</style><section class="tofy-watch" aria-label="What the run looks like"><p class="empty">The map appears with the first looks of a run.</p>
       <div class="sides" hidden></div><div class="time" hidden><canvas class="strip" role="img"></canvas>
