@@ -284,7 +284,7 @@ def relink(text: str, chapter: Chapter, numbers: dict[str, Chapter]) -> str:
         target = os.path.normpath(chapter.path.parent / found[1])
         if target not in numbers:
             raise SystemExit(f"nbs/{chapter.path} links to {found[1]}, which is not there.")
-        return f"]({os.path.relpath(numbers[target].page, Path(chapter.page).parent)}.ipynb{found[2] or ''})"
+        return f"]({os.path.relpath(numbers[target].page + '.ipynb', Path(chapter.page).parent)}{found[2] or ''})"
     return re.sub(r"\]\((?!https?:)([\w./]+\.ipynb)(#[^)]*)?\)", link, text)
 
 

@@ -141,7 +141,7 @@ def members(module: Module, node: ast.ClassDef) -> list[str]:
     "The public methods and properties of a class."
     found = []
     for method in node.body:
-        if isinstance(method, FUNCTION) and not method.name.startswith("_"):
+        if names_of(method) and isinstance(method, FUNCTION) and not method.name.startswith("_"):
             marks = {ast.unparse(d) for d in method.decorator_list}
             is_property = bool({"property", "cached_property"} & marks)
             option = ":classmethod:" if "classmethod" in marks else ":staticmethod:" if "staticmethod" in marks else ""
