@@ -185,6 +185,7 @@ def numbers(value) -> list[float]:
     return [n for v in value for n in numbers(v)] if isinstance(value, list) else [value] * isinstance(value, (int, float))
 
 
+@pytest.mark.slow                                           # minutes; benchmarks/gpu.sh runs the same where a card is
 def test_everything_for_a_graphics_card_runs_at_a_toy_size(tmp_path):
     "Each part in its own process, as on a card; what they find is finite, right, and can be drawn."
     file = tmp_path / "gpu.jsonl"

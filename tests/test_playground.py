@@ -247,7 +247,7 @@ def test_a_task_knows_when_it_is_done_and_when_it_is_undone(ask, name):
     assert name in done and name not in undone
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])
 def test_a_minute_of_random_turning_solves_nothing(ask, seed):
     assert ask("random", dict(seed=seed, pictures=3600, speed=2, every=30)) == []
 
