@@ -360,10 +360,10 @@ def test_the_film_moves_without_python(look):
     assert "at step 2400" in canvas.get_attribute("aria-label")
 
 
-@needs_chromium
 HEAVY = {"crowding": "2.4 MB: its pictures", "inference": "3.2 MB: MathJax, 2.1"}      # not under the megabyte yet
 
 
+@needs_chromium
 def test_a_chapter_is_light(look):
     "A page with all that it asks for, as a server without compression sends it: the widget manager alone was 3.7 MB."
     for name in ("crowding", "losses", "inference", "masking"):
