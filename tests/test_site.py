@@ -360,17 +360,17 @@ def test_the_film_moves_without_python(look):
     assert "at step 2400" in canvas.get_attribute("aria-label")
 
 
-HEAVY = {"crowding": "2.4 MB: its pictures", "inference": "3.2 MB: MathJax, 2.1"}      # not under the megabyte yet
+BYTES = dict(losses=1_000_000, masking=1_000_000, crowding=2_400_000, inference=3_200_000)      # the last two: pictures; MathJax, 2.1 MB
 
 
 @needs_chromium
 def test_a_chapter_is_light(look):
     "A page with all that it asks for, as a server without compression sends it: the widget manager alone was 3.7 MB."
-    for name in ("crowding", "losses", "inference", "masking"):
+    for name, most in BYTES.items():
         page, sizes = look("search"), []
         page.on("response", lambda response, sizes=sizes: sizes.append(len(response.body())))
         page.goto(page.url.replace("search", name), wait_until="load")
-        assert sum(sizes) < 1_000_000 or name in HEAVY
+        assert sum(sizes) < most, (name, sum(sizes))
         assert not any("html-manager" in url for url in page.evaluate("performance.getEntriesByType('resource').map(e => e.name)"))
 
 
