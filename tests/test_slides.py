@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-pytest.importorskip("nbdev", reason="slides are made with the tools of the `dev` extra")
+from tofy.errors import RunError
 from tools import npm, slides
+from tools.lab import CHROMIUM
 from tools.site.check import Page, remote
-
 
 def test_every_slide_shows_what_its_notebook_holds():
     "A sentence, a picture or a heading that is gone is named with its notebook."
@@ -50,7 +50,7 @@ def test_a_part_of_a_picture():
     "A half is half as wide, whatever the kind of picture."
     svg = {"image/svg+xml": '<svg viewBox="0 0 300 200"><g/></svg>'}
     assert 'viewBox="150 0 150 200"' in slides.picture(svg, "words", ["right"])
-    assert 'viewBox="0 100 150 100"' in slides.picture(svg, "words", ["bottom", "left"])
+    assert 'viewBox="0 120 150 80"' in slides.picture(svg, "words", ["bottom", ".4", "left"])
     assert slides.picture(svg, "words", []).startswith('<figure><img src="data:image/svg+xml;base64,')
     assert slides.size(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\1\0\0\0\0\x10", "image/png") == (256, 16)
     assert "prefers" not in slides.DARK.sub("", "a{}\n@media(prefers-color-scheme:dark){.tofy{}}\nb{}")
@@ -73,3 +73,52 @@ def test_a_week_is_one_file_that_asks_no_other_host(tmp_path, monkeypatch):
         assert path.name == "index.html" or text.count("<section>") == text.count("</section>") == len(slides.plan(int(path.stem[-1]))) + 2
     told = (tmp_path / "slides" / "week1.html").read_text()
     assert 'class="answer fragment"' in told and '<aside class="notes"><p>' in told and "../sixty_lines.html#Train-it" in told
+
+
+ROOM = """() => {
+  const slide = Reveal.getCurrentSlide().querySelector(".slide"), foot = slide.querySelector("footer").getBoundingClientRect();
+  const boxes = [...slide.querySelectorAll("h1, h2, p, pre, table, figure, ul, div, img")].map(node => node.getBoundingClientRect());
+  const figure = slide.querySelector("figure")?.getBoundingClientRect(), full = slide.getBoundingClientRect();
+  return {below: Math.max(...boxes.map(box => box.bottom)) - foot.top, beside: Math.max(...boxes.map(box => box.right)) - full.right,
+          figure: figure ? figure.height / full.height : 1, high: slide.scrollHeight - slide.clientHeight};
+}"""
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
+def test_no_slide_is_too_full(offline, tmp_path):
+    "At 1280 by 720, with all answers in sight, nothing hides the line at the bottom and a picture has two fifths of the height."
+    try:
+        slides.write(tmp_path / "slides")
+    except RunError as why:
+        pytest.skip(str(why))
+    for week in slides.weeks():
+        page = offline(tmp_path / "slides", f"week{week.number}.html", ".reveal.ready .slide")
+        page.set_viewport_size(dict(width=1280, height=720))
+        assert page.evaluate("Reveal.getTotalSlides()") == len(slides.plan(week.number)) + 2
+        for number in range(page.evaluate("Reveal.getTotalSlides()")):
+            page.evaluate(f"Reveal.slide({number}, 0, 99)")
+            page.wait_for_function("[...Reveal.getCurrentSlide().querySelectorAll('.fragment')].every(part => part.classList.contains('visible'))")
+            page.wait_for_function("[...document.images].every(picture => picture.complete)")
+            room = page.evaluate(ROOM)
+            assert room["below"] <= 1 and room["beside"] <= 1 and room["high"] <= 1 and room["figure"] >= .4, (week.number, number + 1, room)
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")
+def test_an_answer_waits_for_a_click(offline, tmp_path):
+    "The question stands alone until a key is pressed."
+    try:
+        slides.write(tmp_path / "slides")
+    except RunError as why:
+        pytest.skip(str(why))
+    page = offline(tmp_path / "slides", "week1.html", ".reveal.ready .slide")
+    asked = next(i for i, slide in enumerate(slides.plan(1), 1) if slide.parts[0].kind == "ask")
+    page.evaluate(f"Reveal.slide({asked})")
+    answer = page.locator("section.present .answer")
+    assert answer.evaluate("node => getComputedStyle(node).visibility") == "hidden"
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("getComputedStyle(document.querySelector('section.present .answer')).visibility === 'visible'")
+    assert page.evaluate("Reveal.getState().indexh") == asked

@@ -8,7 +8,7 @@ A plan, tools/decks/weekN.md, says what a slide shows; what is shown comes out o
     from: 03_masking # By hand first                a notebook, and one of its headings
     ask                                             what that section asks to be predicted; all that follows waits for a click
     wait                                            all that follows waits for a click
-    picture: 2 top left                             its second picture, or a part of it; likewise table:, output:, html: (a number may
+    picture: 2 top .4 left                          its second picture, or a part of it; likewise table:, output:, html: (a number may
                                                     be left out: the first)
     code: attention_v0                              the function of that name
     exercise: 03_masking 2                          the second exercise of a chapter
@@ -163,7 +163,7 @@ def pictures(cell) -> list[dict]:
 
 
 def picture(data: dict, words: str, crop: list[str]) -> str:
-    "A picture, or the half or quarter of it that is told by `top`, `bottom`, `left`, `right`."
+    "A picture, or its `top`, `bottom`, `left`, `right` half, or as much of it as is said: `bottom .45`."
     kind = next(kind for kind in KINDS if kind in data)
     stored = content(data[kind], kind)
     if kind == "image/svg+xml":
@@ -172,11 +172,11 @@ def picture(data: dict, words: str, crop: list[str]) -> str:
     if not crop:
         return f'<figure><img src="{source}" alt="{words}"></figure>'
     wide, high = size(stored, kind)
-    across, down = ({"left", "right"} & {*crop}), ({"top", "bottom"} & {*crop})
-    x, y = wide / 2 * ("right" in crop), high / 2 * ("bottom" in crop)
-    box = f"{x:g} {y:g} {wide / 2 if across else wide:g} {high / 2 if down else high:g}"
-    return (f'<figure><svg viewBox="{box}" role="img" aria-label="{words}"><image href="{source}" width="{wide:g}" height="{high:g}"/>'
-            "</svg></figure>")
+    share = {side: float(of) if of.startswith(".") else .5 for side, of in zip(crop, [*crop[1:], ""]) if not side.startswith(".")}
+    w, h = (wide * share.get("left", share.get("right", 1.)), high * share.get("top", share.get("bottom", 1.)))
+    x, y = (wide - w) * ("right" in share), (high - h) * ("bottom" in share)
+    return (f'<figure><svg viewBox="0 0 {w:g} {h:g}" role="img" aria-label="{words}"><svg width="{w:g}" height="{h:g}" viewBox="{x:g} {y:g} {w:g} {h:g}">'
+            f'<image href="{source}" width="{wide:g}" height="{high:g}"/></svg></svg></figure>')
 
 
 def size(stored: bytes, kind: str) -> tuple[float, float]:
@@ -270,8 +270,9 @@ def section(slide: Slide, home: str) -> str:
     notes = dict.fromkeys(p for part in slide.parts if part.kind == "says" for p in holding(part.source, part.which))
     kinds = {part.kind for part in slide.parts}
     part = slide.parts[0]
+    anchor = slug(re.sub(r"[*`]", "", part.heading))
     source = "tofy" if kinds <= {"lab", "exercise"} else \
-        f'<a href="{home}{page_of(part.source)}.html#{slug(part.heading)}">{title(part.source)}</a>'
+        f'<a href="{home}{page_of(part.source)}.html#{anchor}">{title(part.source)}</a>'
     return framed(f"<h2>{inline(slide.title)}</h2>{''.join(parts[:until])}{behind}", source,
                   "".join(f"<p>{html.escape(note)}</p>" for note in notes), "" if "picture" in kinds else "words")
 
@@ -279,10 +280,9 @@ def section(slide: Slide, home: str) -> str:
 def faults() -> list[str]:
     "What the plans ask for and their notebooks do not hold: a line each."
     found = []
-    slides = [slide for week in weeks() for slide in plan(week.number)]
-    for slide, part in ((slide, part) for slide in slides for part in slide.parts):
+    for owner, part in [(slide, part) for week in weeks() for slide in plan(week.number) for part in slide.parts]:
         try:
-            shown(slide, part)
+            shown(owner, part)
         except TofyError as error:
             found.append(str(error))
     return found
