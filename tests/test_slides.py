@@ -19,6 +19,9 @@ def test_every_slide_shows_what_its_notebook_holds():
         slides.shown(slides.Slide("x"), replace(part, kind="picture", which="9"))
     with pytest.raises(slides.BadPlan, match="no heading 'Nowhere'"):
         slides.shown(slides.Slide("x"), replace(part, kind="picture", which="", heading="Nowhere"))
+    with pytest.raises(slides.BadPlan, match="prints no lines from 'the' to 'moon'"):
+        slides.lines(replace(part, kind="output", which="1 the .. moon"), "the\nsun")
+    assert slides.lines(replace(part, kind="output", which="1 b .. d"), "a\nbe\nc\nde\ne") == "be\nc\nde"
     with pytest.raises(slides.BadPlan, match="defines no attention_v9"):
         slides.shown(slides.Slide("x"), replace(part, kind="code", which="attention_v9"))
 

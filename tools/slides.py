@@ -10,6 +10,7 @@ A plan, tools/decks/weekN.md, says what a slide shows; what is shown comes out o
     wait                                            all that follows waits for a click
     picture: 2 top .4 left                          its second picture, or a part of it; likewise table:, output:, html: (a number may
                                                     be left out: the first)
+    output: 1 model .. best                         of what was printed, the lines from that which begins so to that which begins so
     code: attention_v0                              the function of that name
     exercise: 03_masking 2                          the second exercise of a chapter
     lab: 02_mask_batch                              what a graded lab is about
@@ -197,6 +198,15 @@ def printed(cell) -> list[str]:
     return ["".join(text).strip("\n") for text in told]
 
 
+def lines(part: Part, text: str) -> str:
+    "All lines, or those from `first .. last`."
+    first, _, last = part.which.partition(" ")[2].partition(" .. ")
+    found = re.search(rf"^{re.escape(first)}.*?^{re.escape(last)}.*?$", text, re.M | re.S) if last else re.search(r".*", text, re.S)
+    if not found:
+        raise BadPlan(f"{part.where} prints no lines from {first!r} to {last!r}.")
+    return found[0]
+
+
 def pages(cell) -> list[str]:
     return ["".join(out["data"]["text/html"]) for out in outputs(cell) if "text/html" in out.get("data", {})]
 
@@ -222,9 +232,10 @@ def shown(slide: Slide, part: Part, home: str = SITE) -> str:
     if part.kind == "picture":
         words = next((plain(p.which) for p in slide.parts if p.kind == "says"), plain(slide.title))
         return picture(thing, html.escape(words), part.which.split()[1:])
+    if part.kind == "output":
+        return f'<pre class="output">{html.escape(lines(part, thing))}</pre>'
     return {"table": f'<div class="table">{MarkdownIt().enable("table").render(unlinked(thing))}</div>',
             "html": f'<div class="html">{thing}</div>',
-            "output": f'<pre class="output">{html.escape(thing)}</pre>',
             "ask": f'<p class="asks">{html.escape(thing)}</p><p class="write">Write a guess down first.</p>', "wait": ""}[part.kind]
 
 
