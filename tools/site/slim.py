@@ -108,8 +108,9 @@ def only_used(css: str, known: set[str]) -> str:
 def light(picture: bytes) -> bytes:
     "The same picture in fewer bytes."
     if picture.startswith(b"\x89PNG"):
-        image, new = Image.open(io.BytesIO(picture)), io.BytesIO()
-        image.convert("RGBA").quantize(256, method=Image.Quantize.FASTOCTREE).save(new, "PNG", optimize=True)
+        image, new = Image.open(io.BytesIO(picture)).convert("RGBA"), io.BytesIO()
+        image = image.convert("RGB") if image.getextrema()[3][0] == 255 else image      # or colours are shared with shades of glass
+        image.quantize(256, method=Image.Quantize.FASTOCTREE).save(new, "PNG", optimize=True)
         return min(picture, new.getvalue(), key=len)
     return light_drawing(picture.decode("utf-8")).encode() if b"<svg" in picture[:1000] else picture
 
