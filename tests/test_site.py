@@ -428,7 +428,7 @@ def test_every_page_is_light(site):
 
 @needs_chromium
 def test_a_browser_asks_for_no_more(look, site):
-    for name in ("index", "losses", "crowding", "inference"):
+    for name in ("index", "crowding", "inference"):
         page, asked = look("search"), []
         page.on("response", lambda response, asked=asked: asked.append(len(response.body())))
         page.goto(page.url.split("search")[0] + f"{name}.html", wait_until="load")
