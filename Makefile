@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: demo test slow types notebooks readme docs live hooks wheels clean help
+.PHONY: demo test slow types notebooks readme docs live slides hooks wheels clean help
 help:  ## show the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
@@ -50,6 +50,9 @@ hooks: .venv/.installed  ## look before every commit, and merge notebooks cell b
 
 live: .venv/.docs  ## the page that fills blanks in the reader's browser, in build/live
 	$(BIN)/python -m tools.live
+
+slides: .venv/.docs  ## slides for six weeks of teaching, in build/slides
+	$(BIN)/python -m tools.slides
 
 docs: .venv/.docs  ## the documentation site with the live page, into _docs/
 	$(BIN)/python -m tools.live build/live --home ../index.html

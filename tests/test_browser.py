@@ -124,6 +124,7 @@ def test_a_run_from_start_to_stop(show, lab):
     picture(page, "code")
 
 
+@pytest.mark.slow   # test_panels asks the same of the panel itself
 def test_a_failed_run_says_so_in_the_panel(show, lab):
     page = show(None, START.format(seconds=60) + ".settings['init_from'].value = 'nowhere'\npanel", wait=".tofy-training")
     page.locator(".tofy-start").click()
@@ -132,6 +133,7 @@ def test_a_failed_run_says_so_in_the_panel(show, lab):
     picture(page, "failed")
 
 
+@pytest.mark.slow   # as closing the panel does, in test_panels
 def test_running_the_cell_again_stops_the_run(show, lab):
     page = show(None, START.format(seconds=300), wait=".tofy-training")
     page.locator(".tofy-start").click()
@@ -238,6 +240,7 @@ def test_a_chapter_from_top_to_bottom(show):
     picture(page, "chapter-6")
 
 
+@pytest.mark.slow   # test_panels asks the same of the panel itself
 def test_scrolling_away_does_not_stop_a_run(show):
     page = show(None, START.format(seconds=300), *[f"print({i})\n" * 40 for i in range(30)], wait=".tofy-training")
     page.locator(".tofy-start").click()

@@ -97,6 +97,7 @@ def test_it_fits_and_can_be_read(show, width, dark):
     assert paper == ("rgb(20, 24, 27)" if dark else "rgb(251, 250, 247)")
 
 
+@pytest.mark.slow   # JupyterLab as a home of widgets: test_playground_browser
 @pytest.mark.skipif(importlib.util.find_spec("anywidget") is None, reason="there is no anywidget here: pip install -e '.[notebooks]'")
 def test_jupyterlab_shows_the_same(browser, tmp_path):
     write_notebook(tmp_path / "one.ipynb", 'from tofy.one_step import explain_step, five_words\nexplain_step(five_words(), "cat drinks _ => milk").show()')

@@ -363,8 +363,8 @@ class TestPage:
         page.locator("#near button").first.click()
         slide(page, "zoom", 0)
 
-    @pytest.mark.parametrize("width", [390, 1280])
-    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    @pytest.mark.parametrize("width, scheme", [
+        (390, "light"), (1280, "dark"), *(pytest.param(*other, marks=pytest.mark.slow) for other in ((390, "dark"), (1280, "light")))])
     def test_axe_finds_no_serious_fault(self, browser, built, width, scheme):
         try:
             axe = (package("axe-core") / "axe.min.js").read_text(encoding="utf-8")

@@ -145,6 +145,7 @@ def test_it_fits_and_can_be_read(show, name):
         fits_and_can_be_read(page, ".tofy-live-panel", name)
 
 
+@pytest.mark.slow   # JupyterLab as a home of widgets: test_playground_browser
 def test_jupyterlab_shows_the_same_and_python_hears_the_knobs(browser, tmp_path):
     "One page: a knob reaches Python, Python moves a knob, a dragged word asks the model, another run is read."
     write_notebook(tmp_path / "one.ipynb", "from tofy.panels import CrowdingPanel, FillPanel, LossPanel\nloss = LossPanel()\nloss",

@@ -438,6 +438,7 @@ def finish(process: subprocess.Popen, seconds: float = HANG) -> tuple[str, str, 
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@pytest.mark.slow   # two processes without torchrun: below
 def test_torchrun_trains_as_one_process_does_from_the_hub_too(tofy, tmp_path):
     "The phrase file that two write together, and the log of 20 steps, are those of one."
     from conftest import make_text

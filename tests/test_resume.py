@@ -183,7 +183,7 @@ def go(data, folder, resume=False, **changes):
     return train(data, *recipe(settings.pop("name", "tofy"), **settings), folder, resume=resume)
 
 
-@pytest.mark.parametrize("kind", RECIPES)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "stopgrad")) for kind in RECIPES])
 def test_a_kill_at_any_record_resumes_to_the_same_end(data, tmp_path, hurried, kind):
     "While the loop waits, its folder is what `kill -9` would leave: resume a copy from every one."
     copies = []

@@ -17,6 +17,8 @@ PINNED = {   # package → version, and SHA-512 of its archive
                                   "590a5cdc57bb2f35ce2b298de32f4d956fb42644c0ecd528a0a91e025c07ca61"),
     "mathjax": ("3.2.2", "06df9249553c7811b6ef30a155ec0e89c62ced7b1db78d2a9b8f94a47c97ee4d"
                          "3f3bd36588f73ec7bee4d7f144b0fb2328f64626fb5164cd6f3be81e5b43a11b"),
+    "reveal.js": ("6.0.2", "258220e43f5aa31a1a2de6fce0ef8ebc0c2c2967486af56010349cc6d6045c5093eade9342b84db5282881c8dd0a974b"
+                           "b168258499f7cf21377d43b0887e4a12"),
     "axe-core": ("4.14.1", "1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b73"
                            "4f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5"),   # for tests, in no page
 }

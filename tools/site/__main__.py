@@ -21,7 +21,7 @@ import time
 
 from sphinx.cmd.build import build_main
 
-from tools import figures
+from tools import figures, slides
 from tools.site import chapters, check, formulas, preview, reference, slim, words
 from tools.site.chapters import BUILD, DOCS, ROOT
 
@@ -31,7 +31,7 @@ def main() -> int:
     for folder in (pages, html, DOCS):
         shutil.rmtree(folder, ignore_errors=True)
     book = chapters.read()
-    if lacking := reference.faults(book):
+    if lacking := reference.faults(book) + slides.faults():
         print("\n".join(lacking))
         return 1
     live = ROOT / "build" / "live"                       # the page that fills blanks in the browser, where it was made
@@ -48,6 +48,7 @@ def main() -> int:
     if live.is_dir():
         shutil.copytree(live, DOCS / "live")
     figures.write([figure for chapter in book for figure in figures.figures(chapter)], DOCS / "figures")
+    slides.write(DOCS / "slides", "../")
     (DOCS / ".nojekyll").touch()                         # GitHub Pages shall not leave out _static
     faults = check.faults(DOCS)
     print("\n".join(faults) or f"{len(list(DOCS.rglob('*.html')))} pages in {time.perf_counter() - began:.0f} s: "

@@ -177,5 +177,6 @@ def beside(live: bool) -> str:
     return ("```{container} on-this-site\n" + try_it +
             "- Every chapter can be downloaded as a notebook, from its first lines.\n"
             "- Look a function up, with its arguments and an example: {doc}`api/index`.\n"
-            '- <a href="figures/index.html">All figures</a>, for slides; <a href="figures.zip">as a zip</a>.\n```')
+            '- <a href="figures/index.html">All figures</a>, for slides; <a href="figures.zip">as a zip</a>.\n'
+            '- <a href="slides/index.html">Slides</a> for six weeks of teaching.\n```')
 
