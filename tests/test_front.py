@@ -177,7 +177,7 @@ def test_a_picture_is_the_same_in_fewer_bytes():
     import io
 
     from matplotlib.figure import Figure
-    from PIL import Image, ImageChops
+    from PIL import Image, ImageChops, ImageStat
 
     from tools.site.slim import light
     figure = Figure(figsize=(4, 3))
@@ -195,7 +195,9 @@ def test_a_picture_is_the_same_in_fewer_bytes():
     assert names == {*re.findall(r"(?:href=\"|url\()#([\w-]+)", after)} and len(names) > 10      # all that is called is there, and no more
     assert len(re.findall("<use ", after)) == len(re.findall("<use ", before)) and "scale(0.1 -0.1)" in after
     one, other = (Image.open(io.BytesIO(png)).convert("RGB") for png in kept["png"])
-    assert len(kept["png"][1]) < .6 * len(kept["png"][0]) and max(high for _, high in ImageChops.difference(one, other).getextrema()) < 24
+    differs = ImageChops.difference(one, other)
+    assert len(kept["png"][1]) < .8 * len(kept["png"][0])
+    assert max(high for _, high in differs.getextrema()) <= 16 and max(ImageStat.Stat(differs).mean) < .5      # of 255: a grey at an edge
     assert light(b"GIF89a") == b"GIF89a"
 
 

@@ -12,7 +12,7 @@ import re
 import textwrap
 import tokenize
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 WIDTH = 78
@@ -42,12 +42,16 @@ def narrow(source: str, width: int = WIDTH) -> str:
 
 def same(one: str, other: str) -> bool:
     "Whether two sources have the same syntax tree, but for the white space in docstrings and around the strings."
-    def told(source: str) -> str:
-        tree = ast.parse(source)
-        for node in documented(tree):
-            node.value.value = " ".join(node.value.value.split())
-        return ast.dump(tree)
     return one == other or told(one) == told(other)
+
+
+@lru_cache(maxsize=4)                    # what one step makes is what the next one begins with
+def told(source: str) -> str:
+    "Its syntax tree in words."
+    tree = ast.parse(source)
+    for node in documented(tree):
+        node.value.value = " ".join(node.value.value.split())
+    return ast.dump(tree)
 
 
 def documented(tree: ast.AST) -> Iterator[ast.Expr]:

@@ -92,10 +92,15 @@ def source_of(modname: str) -> tuple[str, dict]:
     "For the pages that show the source: its text, and where each name stands in it."
     path = ROOT.joinpath(*modname.split("."))
     text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
-    text = narrow(text)
+    text = "".join(map(narrow_cell, re.split(r"(?m)^(# %% .*\n)", text)))      # cell by cell: its chapter has wrapped each already
     analyzer = ModuleAnalyzer.for_string(text, modname)
     analyzer.find_tags()
     return text, analyzer.tags
+
+
+def narrow_cell(text: str) -> str:
+    code = text.rstrip("\n")
+    return narrow(code) + text[len(code):]
 
 
 def about_the_page(app, pagename, templatename, context, doctree):
