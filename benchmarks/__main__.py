@@ -6,10 +6,10 @@
 
 The arms: tofy, our recipe; third and half, the same for that share of the time; memory, our recipe with a memory
 of its training contexts, built within the time; adamw, our recipe without Muon, at the rate and in the batches that
-suit AdamW; softmax, our loop with dot products and a bias as scores (tied to the table, as ours); modern, transformers'
-ModernBertForMaskedLM in a plain loop, and modern-muon, the same with torch's own Muon for its matrices: the strongest
-opponents that we know; bert, its BertForMaskedLM with the Trainer; notes, the recipe notes; plain, a loop as one first
-writes it. modern, modern-muon and bert need: pip install 'tofy[bench]'
+suit AdamW; softmax, our loop with dot products and a bias as scores (tied to the table, as ours); notes, the recipe
+notes; plain, a loop as one first writes it. And the strongest opponents that we know: modern, transformers'
+ModernBertForMaskedLM in a plain loop; modern-muon, the same with torch's own Muon for its matrices; hybrid, the latter
+with GPT-BERT's objective; bert, its BertForMaskedLM with the Trainer. These need: pip install 'tofy[bench]'
 
 With --out, rows that are there already are not made again, and the closing table shows all of that file.
 """

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.peers import plain_loop
+from benchmarks.peers import hybrid, plain_loop
 from tofy import loop, training
 from tofy.data import Data
 from tofy.encoder import LatentModel
@@ -202,4 +202,5 @@ def bert(data: Data, seconds: float, seed: int, report: Report, lr: float = 2e-3
 
 ARMS = dict(tofy=ours, third=partial(ours, share=1 / 3), half=partial(ours, share=1 / 2), memory=memory,
             adamw=partial(ours, optimizer="adamw", lr=2e-3, tokens=1024), softmax=softmax, bert=bert, modern=plain_loop,
-            **{"modern-muon": partial(plain_loop, muon=3.)}, notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)
+            **{"modern-muon": partial(plain_loop, muon=3.)}, hybrid=partial(hybrid, causal=.1, muon=3.),
+            notes=partial(ours, name="notes", dim=128, layers=2), plain=plain)

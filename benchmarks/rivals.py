@@ -1,7 +1,7 @@
 """Two more strong peers on the block of the strongest: ELECTRA's pair, and GPT-BERT's hybrid objective.
 
-    python -m benchmarks.rivals casual.txt --valid 350 --tune          five tries of 40 s each, with a seed of their own
-    python -m benchmarks.rivals casual.txt --valid 350 --seeds 0 1 2   the best of the tries, beside `modern`
+    python -m benchmarks.rivals casual.txt --valid 350 --tune          the tries of 40 s each, with a seed of their own
+    python -m benchmarks.rivals casual.txt --valid 350 --seeds 0 1 2   the best of the tries, beside ours
     python -m benchmarks.rivals --show                                 both tables, from the rows that are there
 
 Rows are appended to results/rivals_tuning.jsonl and results/rivals.jsonl; those that are there are not made again.
@@ -21,103 +21,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from benchmarks.arms import ours
 from benchmarks.jepa import rows
-from benchmarks.peers import LOOKS, logits_at, make_model, rate
-from tofy.data import Data, epoch_batches, load_data
+from benchmarks.peers import hybrid, plain_loop, train_model
+from tofy.data import Data, load_data
 from tofy.masking import Masked, all_blanks, mask_batch
 from tofy.metrics import judge
 from tofy.training import recipe
-from tofy.vocab import PAD, SPECIALS
+from tofy.vocab import PAD
 
 RESULTS = Path(__file__).parent / "results" / "rivals.jsonl"
 TRIED = RESULTS.with_name("rivals_tuning.jsonl")
 SEED = 9   # of the tries
-# Five tries a peer; "as it is" has the settings that were best for `modern`, and the paper's for what is its own.
+# At most eight tries a peer; "as it is" has the settings that were best for `modern`, and the paper's for what is its own.
 TRIES: dict[str, list[dict]] = dict(
-    modern=[{}],
+    tofy=[{}],
+    modern=[{}, dict(muon=3.)],
     electra=[{}, dict(weight=10.), dict(weight=1.), dict(weight=10., lr=1e-3), dict(weight=10., mask_rate=.15)],
-    hybrid=[{}, dict(causal=0.), dict(causal=.5), dict(mask_rate=.15), dict(lr=1e-3)])
-
-
-def looped(data: Data, seconds: float, seed: int, report: Callable, model: nn.Module, loss_of: Callable, score: Callable,
-           lr: float, weight_decay: float, tokens: int) -> None:
-    "The loop of `peers.plain_loop`, by processor time, for any loss of a batch of ids."
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, weight_decay=weight_decay, fused=True)
-    batch = max(round(tokens / data.train.lengths.float().mean().item()), 1)
-    spent, examples, due, epoch = 0., 0, 0., 0
-    while True:
-        for chosen in epoch_batches(data.train, batch, seed, epoch):
-            began = time.process_time()
-            loss = loss_of(data.train.batch(chosen))
-            for group in optimizer.param_groups:
-                group["lr"] = rate(lr, spent / seconds)
-            optimizer.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.)
-            optimizer.step()
-            examples, spent = examples + len(chosen), spent + time.process_time() - began
-            if spent >= due or spent >= seconds:
-                due = spent + seconds / LOOKS
-                model.eval()
-                report(spent, examples, score)
-                model.train()
-            if spent >= seconds:
-                return
-        epoch += 1
-
-
-def modern(data: Data, seconds: float, seed: int, report: Callable, lr: float = 2e-3, mask_rate: float = .3,
-           smoothing: float = .1, weight_decay: float = .1, tokens: int = 1024, **size) -> None:
-    "The strongest opponent as it is, by the same clock as the two."
-    shape, V = recipe(**size)[0], len(data.vocab)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = make_model("modern", V, data.settings["max_seq"], shape.dim, shape.layers, shape.heads, 0.)
-
-    def loss_of(ids: Tensor) -> Tensor:
-        inputs, mask, targets = mask_batch(ids, V, generator, "rate", mask_rate)
-        return F.cross_entropy(logits_at(model, inputs, mask), targets, label_smoothing=smoothing)
-
-    @torch.no_grad()
-    def score(questions: Masked) -> Tensor:
-        return logits_at(model, questions.inputs, questions.mask)
-
-    looped(data, seconds, seed, report, model, loss_of, score, lr, weight_decay, tokens)
-
-
-def hybrid(data: Data, seconds: float, seed: int, report: Callable, lr: float = 2e-3, mask_rate: float = .3,
-           smoothing: float = .1, weight_decay: float = .1, tokens: int = 1024, causal: float = .25, **size) -> None:
-    """GPT-BERT (Charpentier and Samuel 2024) on ModernBERT's block: every word is predicted from the place before it.
-
-    A share of the batches is read from left to right and predicts all words, the others predict hidden words from both
-    sides. One more token begins each phrase.
-    """
-    shape, V = recipe(**size)[0], len(data.vocab)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    model = make_model("modern", V + 1, data.settings["max_seq"] + 1, shape.dim, shape.layers, shape.heads, 0.)
-
-    def logits(inputs: Tensor, asked: Tensor, left: bool = False) -> Tensor:
-        "inputs `(B,T)`, asked bool `(B,T)` → scores of the asked words `(M,V)`, from the places before them."
-        inputs = F.pad(inputs, (1, 0), value=V)                                      # (B,T+1)
-        keep = (inputs != PAD)[:, None, None].expand(-1, 1, inputs.shape[1], -1)     # (B,1,T+1,T+1)
-        keep = keep.tril() if left else keep
-        masks = dict(full_attention=keep, sliding_attention=keep)
-        hidden = model.model(input_ids=inputs, attention_mask=masks).last_hidden_state[:, :-1][asked]
-        return model.decoder(model.head(hidden))[:, :V]
-
-    def loss_of(ids: Tensor) -> Tensor:
-        inputs, mask, targets = mask_batch(ids, V, generator, "rate", mask_rate)
-        if left := torch.rand((), generator=generator).item() < causal:
-            inputs, mask = ids, ids >= len(SPECIALS)
-            targets = ids[mask]
-        return F.cross_entropy(logits(inputs, mask, left), targets, label_smoothing=smoothing)
-
-    @torch.no_grad()
-    def score(questions: Masked) -> Tensor:
-        return logits(questions.inputs, questions.mask)
-
-    looped(data, seconds, seed, report, model, loss_of, score, lr, weight_decay, tokens)
+    hybrid=[{}, dict(causal=0.), dict(causal=.5), dict(mask_rate=.15), dict(lr=1e-3), dict(causal=0., muon=3.),
+            dict(causal=.1, muon=3.), dict(causal=0., muon=3., mask_rate=.4)])
 
 
 def electra(data: Data, seconds: float, seed: int, report: Callable, lr: float = 2e-3, mask_rate: float = .3,
@@ -171,10 +93,10 @@ def electra(data: Data, seconds: float, seed: int, report: Callable, lr: float =
         above = value - value.min(1, keepdim=True).values + best.values[:, :1] + 1               # still above all others
         return scores.scatter(1, best.indices, above)
 
-    looped(data, seconds, seed, report, model, loss_of, partial(score, rerank), lr, weight_decay, tokens)
+    train_model(data, seconds, seed, report, model, loss_of, partial(score, rerank), lr, weight_decay, tokens)
 
 
-ARMS = dict(modern=modern, electra=electra, hybrid=hybrid)
+ARMS = dict(tofy=ours, modern=plain_loop, electra=electra, hybrid=hybrid)
 RERANKS = (0., .1, .25, .5, 1.)   # the discriminator's weights that a try is scored with
 
 
@@ -227,8 +149,9 @@ def main() -> None:
     parser.add_argument("--show", action="store_true")
     o = parser.parse_args()
     torch.set_num_threads(1)
+    time.perf_counter = time.process_time
     out, seconds = (TRIED, o.seconds or 40.) if o.tune else (RESULTS, o.seconds or 100.)
-    plan = [(arm, SEED, TRIES[arm][k]) for k in range(5) for arm in o.arms if k < len(TRIES[arm])] if o.tune else [
+    plan = [(arm, SEED, TRIES[arm][k]) for k in range(8) for arm in o.arms if k < len(TRIES[arm])] if o.tune else [
         (arm, seed, best_of(rows(TRIED), arm)) for seed in o.seeds for arm in o.arms]
     for arm, seed, settings in plan if o.text and not o.show else []:
         key = Path(o.text).stem, arm, seed, settings, seconds

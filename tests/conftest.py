@@ -282,6 +282,24 @@ def bare_page(title: str, body: str) -> str:
     return f"{head}<main><h1>{title}</h1>{body}</main></html>"
 
 
+def fits_and_can_be_read(page, widget: str, name: str) -> None:
+    "No sideways scrolling; a picture to look at; names, contrasts and roles as axe wants them, where axe can be had."
+    from tofy.errors import RunError
+    from tools.npm import package
+
+    width, dark = page.viewport_size["width"], page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    pictures = ROOT / "build" / "screenshots"
+    pictures.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=pictures / f"{name}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
+    try:
+        page.add_script_tag(path=package("axe-core") / "axe.min.js")
+    except RunError:
+        return
+    found = page.evaluate("name => axe.run(document.querySelector(name)).then(said => said.violations.map(v => v.id + ': ' + v.nodes[0].html))", widget)
+    assert found == []
+
+
 @pytest.fixture(scope="session")
 def in_node(tmp_path_factory):
     "A function: name of an answer in live_panels_node.mjs, question → what the live panels' scripts say."

@@ -1,9 +1,11 @@
 "The picture of the method: at the head of every chapter, drawn anew by a tool."
+import colorsys
 import json
 
 import pytest
 
 from tofy.architecture import PARTS, plot_architecture
+from tofy.colours import COLOURS, THEMES
 from tools.fold import shows_the_method
 from tools.heads import chapters, part_of, with_head
 
@@ -36,3 +38,11 @@ def test_a_head_is_put_behind_the_title_and_renewed_in_its_place():
     assert with_head("03_tea.ipynb", json.dumps(old)) == text           # drawn anew, in its place, with its id
     assert part_of("17_benchmark.ipynb", cells[1:]) == "benchmark" and part_of("00a_errors.ipynb", cells[1:]) == ""
     assert not shows_the_method("plot_architecture()") and not shows_the_method("from x import y\nprint(1)")
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_what_a_drawing_shows_has_four_colours_and_none_is_that_of_the_best_possible(theme):
+    def hue(colour: str) -> float: return colorsys.rgb_to_hsv(*(int(colour[i:i + 2], 16) / 255 for i in (1, 3, 5)))[0]
+    ways = [hue(THEMES[theme][name]) for name in ("read", "blank", "target", "back")]
+    gaps = {min((a - b) % 1, (b - a) % 1) for i, a in enumerate(ways) for b in ways[:i]}
+    assert min(gaps) > .03 and min(abs(hue(COLOURS["best"]) - way) for way in ways) > .08

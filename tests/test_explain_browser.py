@@ -3,16 +3,13 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from conftest import bare_page
+from conftest import bare_page, fits_and_can_be_read
 
-from tofy.errors import RunError
 from tofy.one_step import QUESTIONS, RUNS
-from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
-from tools.npm import package
+from tools.lab import CHROMIUM, jupyterlab, open_notebook, write_notebook
 
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
-PICTURES = ROOT / "build" / "screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -92,19 +89,10 @@ def test_by_keyboard_and_aloud(show):
 def test_it_fits_and_can_be_read(show, width, dark):
     "No sideways scrolling; names, contrasts and roles as axe wants them; pictures to look at."
     page = show("ready", width=width, color_scheme="dark" if dark else "light")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    try:
-        page.add_script_tag(path=package("axe-core") / "axe.min.js")
-    except RunError:
-        pass
     for name in ("attention 2", "softmax", "rows"):
         page.locator("[data-do=open]").select_option(label=name)
         page.locator("td[data-place='1']").click()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
-        page.screenshot(path=PICTURES / f"step-{name.replace(' ', '-')}-{width}-{'dark' if dark else 'light'}.png", full_page=True)
-        if page.evaluate("'axe' in window"):
-            found = page.evaluate("axe.run(document.querySelector('.tofy-slow')).then(said => said.violations.map(v => v.id + ': ' + v.nodes[0].html))")
-            assert found == []
+        fits_and_can_be_read(page, ".tofy-slow", f"step-{name.replace(' ', '-')}")
     paper = page.evaluate("getComputedStyle(document.querySelector('.tofy-slow').shadowRoot.querySelector('.tofy-step')).backgroundColor")
     assert paper == ("rgb(20, 24, 27)" if dark else "rgb(251, 250, 247)")
 

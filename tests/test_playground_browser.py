@@ -8,16 +8,13 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import bare_page
+from conftest import bare_page, fits_and_can_be_read
 
-from tofy.errors import RunError
 from tofy.playground import Toy
-from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
-from tools.npm import package
+from tools.lab import CHROMIUM, jupyterlab, open_notebook, write_notebook
 
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
-PICTURES = ROOT / "build" / "screenshots"
 
 
 @pytest.fixture(scope="module")
@@ -194,17 +191,9 @@ def test_a_globe_is_turned_by_dragging(show):
 def test_it_fits_and_can_be_read(show, width, dark):
     "No sideways scrolling; names, contrasts and roles as axe wants them; a picture to look at."
     page = show(width=width, color_scheme="dark" if dark else "light")
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
     paper = page.evaluate("getComputedStyle(document.querySelector('.tofy-playground').shadowRoot.querySelector('.tofy-play')).backgroundColor")
     assert paper == ("rgb(20, 24, 27)" if dark else "rgb(251, 250, 247)")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=PICTURES / f"playground-{width}-{'dark' if dark else 'light'}.png", full_page=True)
-    try:
-        page.add_script_tag(path=package("axe-core") / "axe.min.js")
-    except RunError:
-        return
-    found = page.evaluate("axe.run(document.querySelector('.tofy-playground')).then(said => said.violations.map(v => v.id + ': ' + v.nodes[0].html))")
-    assert found == []
+    fits_and_can_be_read(page, ".tofy-playground", "playground")
 
 
 # ---- the tasks, by the controls themselves

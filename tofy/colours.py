@@ -20,9 +20,9 @@ SHADES = "#ffffff", "#fdebd0", "#fad7a0", "#f5b041", "#e67e22"        # from sur
 # What the parts of a drawing are painted with, on a light page and on a dark one.
 THEMES = dict(
     light=dict(paper="#ffffff", ink="#222222", off=DARK, line=GREY, faint="#d0d0d0", lit="#e6f2fa", read=BLUE,
-               blank=ORANGE, target=GREEN, back=RED),
+               blank=ORANGE, target=PINK, back=RED),
     dark=dict(paper="#181a1f", ink="#ececec", off="#a3a3a3", line="#8a8a8a", faint="#45484f", lit="#14354a", read=SKY,
-              blank=ORANGE, target="#2cc295", back="#ff8a4c"))
+              blank=ORANGE, target=PINK, back="#ff8a4c"))
 
 # %% ../nbs/00_colours.ipynb #c8debf34
 # The colour of the model and of each baseline, in every picture.

@@ -312,7 +312,7 @@ def plot_bars(values: dict[str, float],
     draw_baselines(ax, lines or {}, vertical=True)
     ax.bar_label(bars, [f"{values[n]:{'.3f' if abs(values[n]) < 1 else '.3g'}}" for n in names], fontsize=8, padding=3,
                  bbox=dict(facecolor="white", edgecolor="none", pad=.5))
-    ax.margins(x=.15)
+    ax.margins(x=.2)
     ax.set(xlabel=label)
     if lines:
         ax.legend(frameon=False, fontsize=8, ncols=4, loc="lower center", bbox_to_anchor=(.5, 1))

@@ -12,6 +12,7 @@ import json
 import re
 import symtable
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,20 +102,25 @@ def marked(text: str) -> str:
     return json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
-def fold(path: Path, check: bool = False) -> bool:
-    "Mark a notebook's cells; returns whether that changes it."
+def rewrite(path: Path, mended: Callable[[str], str], check: bool = False) -> bool:
+    "Write what becomes of a notebook's text, unless this is only a check; returns whether that changes it."
     old = path.read_text(encoding="utf-8")
-    if (new := marked(old)) != old and not check:
+    if (new := mended(old)) != old and not check:
         path.write_text(new, encoding="utf-8")
     return new != old
 
 
-if __name__ == "__main__":
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(usage: str, mended: Callable[[str], str], done: str) -> bool:
+    "The command line of what mends notebooks; whether there was something to mend in a check."
+    ap = argparse.ArgumentParser(description=usage, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("notebooks", nargs="*", type=Path)
     ap.add_argument("--check", action="store_true")
     args = ap.parse_args()
-    changed = [path for path in args.notebooks or all_notebooks() if fold(path, args.check)]
+    changed = [path for path in args.notebooks or all_notebooks() if rewrite(path, mended, args.check)]
     for path in changed:
-        print(path.resolve().relative_to(ROOT), "should be marked anew" if args.check else "marked")
-    sys.exit(args.check and bool(changed))
+        print(path.resolve().relative_to(ROOT), f"should be {done}" if args.check else done)
+    return args.check and bool(changed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(__doc__, marked, "marked anew"))

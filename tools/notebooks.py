@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import nbformat
-from fold import ROOT, all_notebooks, fold
+from fold import ROOT, all_notebooks, marked, rewrite
 from nbclient import NotebookClient
 from nbdev.clean import nbdev_clean
-from steady import steady
+from steady import steadied
 
 os.environ["PYTHONPATH"] = str(ROOT)                       # the kernels import this checkout
 
@@ -49,5 +49,4 @@ if __name__ == "__main__":
     for path in [p.resolve() for p in args.notebooks] or all_notebooks():
         print(f"{path.relative_to(ROOT)}: {run(path, args.slow):.1f} s", flush=True)
         nbdev_clean(str(path))
-        fold(path)
-        steady(path)
+        rewrite(path, lambda text: steadied(marked(text)))

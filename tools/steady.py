@@ -8,12 +8,10 @@ usage: python tools/steady.py [--check] [nbs/03_masking.ipynb …]      (default
 
 --check changes nothing; its exit code says whether there was something to change.
 """
-import argparse
 import json
 import re
 import sys
 from hashlib import sha256
-from pathlib import Path
 
 NAMED = re.compile(r'<[^<>]*?\bid="((?:C[0-9a-f]+_[0-9a-f]+_|[A-Za-z]+)[0-9a-f]{10})"[^<>]*>(?:\s*<rect[^<>]*>)?')   # a clip holds one
 DATED = re.compile(r"\s*<dc:date>[^<]*</dc:date>")
@@ -69,21 +67,6 @@ def steadied(text: str) -> str:
     return json.dumps(nb, sort_keys=True, indent=1, ensure_ascii=False) + "\n"
 
 
-def steady(path: Path, check: bool = False) -> bool:
-    "Make a notebook's outputs steady; returns whether that changes it."
-    old = path.read_text(encoding="utf-8")
-    if (new := steadied(old)) != old and not check:
-        path.write_text(new, encoding="utf-8")
-    return new != old
-
-
 if __name__ == "__main__":
-    from fold import ROOT, all_notebooks
-    ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ap.add_argument("notebooks", nargs="*", type=Path)
-    ap.add_argument("--check", action="store_true")
-    args = ap.parse_args()
-    changed = [path for path in args.notebooks or all_notebooks() if steady(path, args.check)]
-    for path in changed:
-        print(path.resolve().relative_to(ROOT), "should be steadied" if args.check else "steadied")
-    sys.exit(args.check and bool(changed))
+    from fold import main
+    sys.exit(main(__doc__, steadied, "steadied"))

@@ -3,7 +3,6 @@
 usage: python -m tools.site
 
 In the order in which things happen:
-  vendor.py      takes the scripts that a page needs from npm, once, so that no page asks another host for anything
   chapters.py    notebook → page: what the reader should see, with its stored outputs; nothing is run
   columns.py     wraps shown code that is wider than its column
   words.py       what the literature calls the things of a chapter, for its page and for the search
@@ -12,6 +11,7 @@ In the order in which things happen:
   reference.py   module → page: every public name with its signature, its parameters and an example that ran; a name
                  without an example or a description fails the build
   conf.py        Sphinx's settings; a warning fails the build
+  formulas.py    draws the formulas, so that no page loads MathJax
   slim.py        takes from the finished pages what they load and do not show
   check.py       every link, anchor and picture of the finished pages leads somewhere
 """
@@ -22,7 +22,7 @@ import time
 from sphinx.cmd.build import build_main
 
 from tools import figures, slides
-from tools.site import chapters, check, preview, reference, slim, vendor, words
+from tools.site import chapters, check, formulas, preview, reference, slim, words
 from tools.site.chapters import BUILD, DOCS, ROOT
 
 def main() -> int:
@@ -30,7 +30,6 @@ def main() -> int:
     began, pages, html = time.perf_counter(), BUILD / "pages", BUILD / "html"
     for folder in (pages, html, DOCS):
         shutil.rmtree(folder, ignore_errors=True)
-    vendor.fetch()
     book = chapters.read()
     if lacking := reference.faults(book) + slides.faults():
         print("\n".join(lacking))
@@ -43,6 +42,7 @@ def main() -> int:
     settings = ["-c", str(ROOT / "tools" / "site"), "-d", str(BUILD / "doctrees")]
     if code := build_main(["-q", "-E", "-W", "--keep-going", *settings, str(pages), str(html)]):
         return code
+    formulas.draw(html)
     slim.slim(html)
     html.rename(DOCS)                                    # whole, or not at all
     if live.is_dir():

@@ -14,6 +14,7 @@ from sphinx.transforms import SphinxTransform
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+from tools.site import formulas  # noqa: E402
 from tools.site.columns import narrow  # noqa: E402
 
 PAGES = ROOT / "build" / "site" / "pages"
@@ -37,7 +38,7 @@ nb_ipywidgets_js = {}                              # panels are scripts of ours:
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 4
 myst_heading_slug_func = "tools.site.chapters.slug"
-mathjax_path = "vendor/mathjax/tex-svg.js"
+html_math_renderer = "drawn"                       # when the site is made, by formulas.py
 
 html_theme = "sphinx_book_theme"
 html_title = project
@@ -120,6 +121,7 @@ def about_the_page(app, pagename, templatename, context, doctree):
 
 
 def setup(app):
+    app.add_html_math_renderer("drawn", (formulas.mark(False), None), (formulas.mark(True), None))
     app.add_transform(NamesAreLinks)
     app.connect("html-page-context", about_the_page, priority=600)
     app.connect("viewcode-find-source", find_source)
