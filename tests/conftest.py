@@ -75,7 +75,7 @@ class FilesTogether(LoadScopeScheduling):
         if name.startswith("test_notebook_runs["):
             return nodeid
         alone = ("test_browser", "test_explain_browser", "test_live", "test_panels_browser", "test_playground_browser",
-                 "test_site", "test_slides")
+                 "test_site", "test_slides", "test_labs_browser")
         return "browser" if Path(file).stem in alone else file
 
 

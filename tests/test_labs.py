@@ -4,7 +4,9 @@ import contextlib
 import copy
 import io
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import warnings
@@ -275,7 +277,7 @@ def test_a_learners_copy_has_no_solution(name):
 
 def test_the_copy_is_what_nbgrader_makes():
     "Its own preprocessor, which comes with the extra `teach`, and its check of the metadata."
-    pytest.importorskip("nbgrader")
+    pytest.importorskip("nbgrader", reason="nbgrader is not here: pip install -e '.[dev]'")
     import nbformat
     from nbgrader.nbgraderformat import MetadataValidator
     from nbgrader.preprocessors import ClearSolutions
@@ -285,6 +287,38 @@ def test_the_copy_is_what_nbgrader_makes():
         theirs, _ = ClearSolutions().preprocess(nbformat.reads(text, as_version=4), {})
         ours = nbformat.reads(learners_copy(text), as_version=4)
         assert [cell.source for cell in ours.cells] == [cell.source for cell in theirs.cells]
+
+
+@pytest.mark.slow
+def test_nbgrader_hands_a_lab_out_and_marks_it(tmp_path, monkeypatch):
+    "Its commands, as chapter 19 tells them: the release is ours; the right solution gets all points, a stub none."
+    pytest.importorskip("nbgrader", reason="nbgrader is not here: pip install -e '.[dev]'")
+    course, lab = tmp_path / "course", LABS["vocabulary"]
+    subprocess.run([sys.executable, "-m", "tools.labs", str(course)], cwd=ROOT, check=True, capture_output=True)
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))     # it calls `alembic`
+    for name, value in dict(PYTHONPATH=ROOT, JUPYTER_CONFIG_DIR=tmp_path / "config", IPYTHONDIR=tmp_path / "ipython").items():
+        monkeypatch.setenv(name, str(value))
+
+    def nbgrader(*command: str) -> None:
+        done = subprocess.run([sys.executable, "-m", "nbgrader", *command], cwd=course, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr[-2000:]
+
+    ours = json.loads((course / "release" / "vocabulary" / lab.name).read_text(encoding="utf-8"))["cells"]
+    nbgrader("generate_assignment", "vocabulary", "--force")
+    theirs = json.loads((course / "release" / "vocabulary" / lab.name).read_text(encoding="utf-8"))["cells"]
+    assert ["".join(cell["source"]) for cell in ours] == ["".join(cell["source"]) for cell in theirs]
+    shutil.copytree(course / "release" / "vocabulary", course / "submitted" / "ada" / "vocabulary")
+    shutil.copytree(course / "release" / "vocabulary", course / "submitted" / "bob" / "vocabulary")
+    path = course / "submitted" / "ada" / "vocabulary" / lab.name
+    handed_in = json.loads(path.read_text(encoding="utf-8"))
+    for cell in handed_in["cells"]:
+        if (name := cell["metadata"].get("nbgrader", {}).get("grade_id")) in solutions(lab):
+            cell["source"] = solutions(lab)[name]
+    path.write_text(json.dumps(handed_in), encoding="utf-8")
+    nbgrader("autograde", "vocabulary")
+    from nbgrader.api import Gradebook
+    with Gradebook(f"sqlite:///{course / 'gradebook.db'}") as book:
+        assert [book.find_submission("vocabulary", who).score for who in ("ada", "bob")] == [6, 0]
 
 
 def test_a_course_is_laid_out_for_nbgrader(tmp_path):
