@@ -29,6 +29,7 @@ def graduate(name: str, folder, **changes):
     return sit_exam(load_decoder(folder), name, how=COURSES[name].how), records[-1].seconds
 
 
+@pytest.mark.slow
 def test_words_are_learned_in_seconds(tmp_path):
     "A small course, one layer: the pattern holds far more often than without memory (51%, worked in the chapter)."
     shape = DecoderConfig(dim=72, layers=1, heads=12, context=32, rotary_base=30.0)

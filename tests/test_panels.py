@@ -99,6 +99,7 @@ def test_a_paused_run_can_be_stopped(tmp_path):
     assert (tmp_path / "r" / STATE).is_file()
 
 
+@pytest.mark.slow
 def test_a_killed_run_can_go_on(tmp_path):
     run = Background(plan(**TEXT, steps=100_000, **SMALL), tmp_path / "r")
     run.wait(lambda run: run.lines)
@@ -153,6 +154,7 @@ def test_every_control_has_a_name_and_a_tooltip(panel):
         assert button.tooltip
 
 
+@pytest.mark.slow
 def test_two_panels_at_once_share_nothing(tmp_path):
     "Each is as if it were alone: the same seed gives the same log."
     panels = [TrainingPanel("builtin:300", tmp_path / name) for name in "ab"]
@@ -168,6 +170,7 @@ def test_two_panels_at_once_share_nothing(tmp_path):
     assert panels[0].out != panels[1].out
 
 
+@pytest.mark.slow
 def test_no_longer_shown_means_stopped(panel):
     "The page counts its views; when the last one goes, the run is stopped and its state saved."
     panel.controls["start"].click()

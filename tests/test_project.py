@@ -113,6 +113,7 @@ def test_tables_and_prints_are_steady():
     assert json.loads(steadied(json.dumps(pieces))) == printed(("stdout", "one\ntwo\nthree\n"), ("stderr", "oh\n"), ("stdout", "four"))
 
 
+@pytest.mark.slow
 def test_a_rerun_notebook_differs_where_it_was_changed(copy):
     "One comment in chapter 3."
     path = copy / "rerun" / "03_masking.ipynb"

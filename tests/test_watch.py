@@ -251,6 +251,7 @@ def panel(tmp_path, monkeypatch):
         panel.live.thread.join()
 
 
+@pytest.mark.slow
 def test_the_panel_breaks_undoes_and_tells(panel):
     assert all(switch.disabled for switch in panel.breaks.values())
     panel.controls["start"].click()

@@ -75,12 +75,11 @@ export function verdictOf(g, grammar, settings, {now, jump}) {
   const right = `The nearest word is right ${often(g.top1)} in 100`, best = `the best anybody could do is ${often(grammar.best)}`;
   const blind = `whoever always says the commonest word is right ${often(grammar.common)}`;
   if (g.alike > .97) return ["dead", "Collapsed.", `All words point the same way, so the arrow points at every one of them. ${g.total < .05
-    ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and says nothing about the answers.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
+    ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and the model is useless.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
   if (jump > .5) return ["dead", "Too hot.", `The words jump about and find nothing. ${right}; ${blind}.`];
   if (!now.step) return ["", "Before the first step.", `The words lie anywhere. ${right}; ${blind}.`];
-  if (g.alike > .6 && g.top1 < .6 * grammar.best) return ["dead", "Close together.", `Most words point nearly the same way. ${right}; ${best}.`];
+  if (g.alike > .6) return ["dead", "Running together.", `More and more words point the same way. ${right}; ${best}.`];
   if (g.top1 >= .75 * grammar.best) return ["good", "It has learnt.", `The words keep apart, and the arrow finds its own. ${right}; ${best}.`];
-  if (now.step > 300 && g.top1 <= grammar.common) return ["dead", "It learns nothing.", `After ${now.step} steps ${right[0].toLowerCase() + right.slice(1)}; ${blind}.`];
   return ["", "Learning.", `${right}; ${blind}, and ${best}.`];
 }
 

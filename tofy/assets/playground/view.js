@@ -194,7 +194,6 @@ class Playground {
     this.restart({...withDefaults(PRESETS[dataset.index].settings), seed: this.settings.seed});
     this.share();
     if (!this.playing && !this.quiet.matches) this.play();
-    this.canvas.scrollIntoView({block: "nearest", behavior: this.quiet.matches ? "auto" : "smooth"});
   }
   on_link() { navigator.clipboard?.writeText(this.address()); this.say("The link is copied."); history.replaceState(null, "", this.address()); }
 
