@@ -23,7 +23,7 @@ demo: .venv/.installed  ## train the default recipe for 80 seconds on the built-
 	@echo "Open the notebooks:   $(BIN)/tofy notebooks"
 
 test: .venv/.docs  ## all tests but the slow ones
-	@echo "All tests take about 14 minutes on two cores."
+	@echo "All tests take about 20 minutes on two cores."
 	$(BIN)/python -m pytest
 
 slow: .venv/.installed  ## the slow tests

@@ -157,7 +157,11 @@ def test_notebook_has_outputs_and_no_error(notebook):
     assert all(c["outputs"] for c in slow), "a slow cell has lost its stored output"
 
 
-@pytest.mark.parametrize("notebook", NOTEBOOKS[::-1], ids=str)      # from the last, as the longest are among those
+LONG = "14a_background", "15c_panel_training"      # they wait for runs in other processes, as test_panels and test_watch do
+
+
+@pytest.mark.parametrize("notebook", [pytest.param(notebook, marks=[pytest.mark.slow] * (notebook.stem in LONG))
+                                      for notebook in NOTEBOOKS[::-1]], ids=str)      # from the last, as the longest are among those
 def test_notebook_runs(notebook, notebook_runs):
     "Top to bottom, without the cells marked slow."
     done = notebook_runs(notebook)
