@@ -15,6 +15,7 @@ from hashlib import sha256
 
 NAMED = re.compile(r'<[^<>]*?\bid="((?:C[0-9a-f]+_[0-9a-f]+_|[A-Za-z]+)[0-9a-f]{10})"[^<>]*>(?:\s*<rect[^<>]*>)?')   # a clip holds one
 DATED = re.compile(r"\s*<dc:date>[^<]*</dc:date>")
+HOME = re.compile(r"""[^\s<>"']*/tmp[a-z0-9_]{8}/""")      # a folder that `tempfile` made: named at random, and of this machine
 TABLE = re.compile(r'<table id="T_([0-9a-f]{5})"')
 
 
@@ -34,7 +35,8 @@ def steady_picture(svg: str) -> str:
 
 
 def steady_table(html: str) -> str:
-    "A styled table, named after what it holds."
+    "A styled table, named after what it holds; a run in a temporary folder by its own name alone."
+    html = HOME.sub("", html)
     if not (found := TABLE.search(html)):
         return html
     old = f"T_{found[1]}"
