@@ -94,9 +94,9 @@ def train_model(data: Data, seconds: float, seed: int, report: Callable, model: 
             due = spent + seconds / LOOKS
             model.eval()
             report(spent, examples, score)
+            if spent >= seconds:
+                return                                # as it is asked: what was reported last may be asked again
             model.train()
-        if spent >= seconds:
-            return
 
 
 def hybrid(data: Data, seconds: float, seed: int, report: Callable, lr: float = 2e-3, mask_rate: float = .3,

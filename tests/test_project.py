@@ -104,7 +104,7 @@ def test_tables_and_prints_are_steady():
     table = '<style>#T_{0}_row0_col0 {{color: red}}</style>\n<table id="T_{0}"><td id="T_{0}_row0_col0">{1}</td></table>'
     assert steady_table(table.format("58524", 1)) == steady_table(table.format("f4d06", 1)) != steady_table(table.format("f4d06", 2))
     assert steady_table("<p>T_58524</p>") == "<p>T_58524</p>"
-    assert steady_table("run <b>/tmp/tmph3twzu5g/run</b>") == "run <b>run</b>" and steady_table("in /tmp/mine/run") == "in /tmp/mine/run"
+    assert steady_table("run <b>/var/tmph3twzu5g/run</b>") == "run <b>run</b>" and steady_table("in /var/mine/run") == "in /var/mine/run"
 
     def printed(*parts: tuple[str, str]) -> dict:
         outputs = [dict(output_type="stream", name=name, text=text.splitlines(keepends=True)) for name, text in parts]
