@@ -230,7 +230,7 @@ SOLUTIONS = {   # a list of settings and steps, in one film where that is possib
     "room": ([[dict(words=30, dim=8), 900]], dict(words=30)),
     "hot": ([[dict(rate=30), 300]], dict(rate=.1)),
     "few": ([[dict(dim=3, cosine=0, sampled=1), 1200]], dict(dim=3, cosine=1, sampled=1)),
-    "flatter": ([[dict(dim=8, temperature=.1, ambiguity=.3), 500]], dict(dim=2)),
+    "flatter": ([[dict(dim=8, ambiguity=.5), 500]], dict(dim=2)),
     "floor": ([[dict(dim=3, temperature=.6), 1200]], dict(dim=3, temperature=.1)),
 }
 
@@ -245,6 +245,13 @@ def test_a_task_knows_when_it_is_done_and_when_it_is_undone(ask, name):
     parts, undo = SOLUTIONS[name]
     *_, done, undone = ask("story", [*parts, [undo, 100]])
     assert name in done and name not in undone
+
+
+@pytest.mark.parametrize("name", SOLUTIONS)
+def test_what_is_done_stays_done_on_a_page_of_any_speed(ask, name):
+    "A page marks a task 1.5 seconds after the last touch, and those are 300 steps on one machine and 3,000 on another. A dial may dip."
+    parts, _ = SOLUTIONS[name]
+    assert sum(name in done for done in ask("story", [*parts, *[[parts[-1][0], 300]] * 8])[-8:]) >= 7
 
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))])

@@ -210,7 +210,7 @@ SOLVE = {
     "room": [dict(words=30, dim=8)],
     "hot": [dict(rate=1.5)],
     "few": [dict(dim=3, cosine=0, sampled=1)],
-    "flatter": [dict(dim=8, temperature=.1, ambiguity=.3)],
+    "flatter": [dict(dim=8, ambiguity=.5)],
     "floor": [dict(dim=3, temperature=.6)],
 }
 
