@@ -65,6 +65,21 @@ const answers = {
       return doneIn(film, steps);
     });
   },
+  // The same list → the verdict's title at every twelfth step, beside what it speaks of.
+  verdicts: parts => {
+    let film = P.startFilm(full(parts[0][0]));
+    return parts.map(([some, steps]) => {
+      const settings = full(some);
+      if (P.needsNewFilm(film.settings, settings)) film = P.startFilm(settings); else P.changeSettings(film, settings);
+      return Array.from({length: steps / 12}, () => {
+        for (let i = 0; i < 12; i++) P.advance(film);
+        const gauges = P.gaugesOf(film.now.model, film.now.copy, film.grammar, settings);
+        film.frames[film.at].alike = gauges.alike;
+        const [, title, words] = P.verdictOf(gauges, film.grammar, settings, film);
+        return {title, words, alike: gauges.alike, top1: gauges.top1, common: film.grammar.common};
+      });
+    });
+  },
   // Somebody who turns a knob at random twice a second for a minute, while it plays at 60 pictures a second.
   random: ({seed, pictures, speed, every, clock}) => {
     const {below, uniform} = P.randomFrom(seed, 7), ever = new Set();

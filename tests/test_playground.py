@@ -216,6 +216,28 @@ def test_what_the_texts_of_the_presets_advise_helps(ask):
     assert all(run["alike"] < .8 for run in ask("played", dict(settings=[jepa | dict(seed=seed) for seed in range(10)], steps=600)))
 
 
+# ---- the verdict
+
+@pytest.mark.parametrize("settings, end", [(dict(), "It has learnt."), (dict(cosine=0, direction=1, kind="context"), "Collapsed."),
+                                           (dict(rate=30), "Too hot."), (dict(rate=3e-5), "Too cold.")])
+def test_the_verdict_says_what_the_dials_say(ask, settings, end):
+    [said] = ask("verdicts", [[settings, 960]])
+    assert sum(one["title"] == end for one in said[-20:]) > 10
+
+
+def test_mending_a_collapse_is_seen_to_mend(ask):
+    "Mended as its story says: on the way no word of running together while they part, none of useless at twice the baseline."
+    collapse = dict(cosine=0, direction=1, kind="context")
+    for seed in range(3):
+        fell, rose = ask("verdicts", [[collapse | dict(seed=seed), 600], [dict(direction=1, seed=seed), 600]])
+        assert fell[-1]["title"] == "Collapsed." and "useless" in fell[-1]["words"]
+        assert any(one["title"] == "It has learnt." for one in rose)
+        for one in fell + rose:
+            assert ("useless" not in one["words"]) or one["top1"] < 1.5 * one["common"]
+        for earlier, one in zip(rose, rose[4:]):
+            assert one["title"] != "Running together." or one["alike"] > earlier["alike"] - .02
+
+
 # ---- the tasks
 
 DIRECT = dict(cosine=0, direction=1)

@@ -355,6 +355,34 @@ def test_one_click_from_home_answers_each_who_comes(look):
 
 
 @needs_chromium
+@pytest.mark.parametrize("width, height", [(1280, 800), (390, 844)])
+def test_a_story_is_chosen_where_it_is_seen(look, width, height):
+    "Play stays on the home page and starts the model; the circle is on the screen when a story begins."
+    page = look("index", width=width)
+    page.set_viewport_size(dict(width=width, height=height))
+    page.locator(".tofy-buttons a", has_text="Play").click()
+    assert page.url.endswith("#play") and page.locator("[data-do=play]").inner_text() == "Pause"
+    page.get_by_role("button", name="collapse", exact=True).click()
+    page.wait_for_function("() => document.querySelector('.tofy-playground').shadowRoot.querySelector('[data-state=dead]')")
+    for what in ("canvas.words", "[data-at=verdict]"):
+        box = page.locator(what).bounding_box()
+        assert box["y"] >= 0 and box["y"] + box["height"] <= height, (what, box)
+
+
+@needs_chromium
+def test_a_wide_picture_can_be_read_on_a_phone(look):
+    "It keeps two thirds of its size and scrolls in its own box, which says so."
+    page = look("collapse", width=390)
+    page.evaluate("document.querySelectorAll('img').forEach(picture => picture.loading = 'eager')")
+    page.wait_for_function("() => [...document.querySelectorAll('.cell_output img')].every(picture => picture.complete && picture.style.minWidth)")
+    seen = page.evaluate("""() => [...document.querySelectorAll('.cell_output img')].filter(picture => picture.clientWidth)
+        .map(picture => [picture.naturalWidth, picture.clientWidth, Boolean(picture.closest('.scrolls'))])""")
+    assert len(seen) > 5 and any(natural > 900 for natural, *_ in seen)
+    for natural, shown, scrolls in seen:
+        assert shown >= .64 * natural and scrolls == (shown > 366), (natural, shown, scrolls)
+
+
+@needs_chromium
 @pytest.mark.parametrize("width", [1280, 390])
 def test_no_code_is_cut_off(look, width):
     for name in ("index", "losses", "use", "api/tofy.masking"):

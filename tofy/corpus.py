@@ -29,7 +29,7 @@ from tofy.corpus_tables import (
     _WORDS,
 )
 
-from .colours import BLACK, BLUE, GREEN, PINK, RED
+from .colours import BLUE, GREEN, GREY, ORANGE, PINK, RED
 
 # %% ../nbs/00_corpus.ipynb #46b7c287
 def zipf(
@@ -706,8 +706,8 @@ def plot_window(
     import matplotlib.pyplot as plt
 
     ax = ax or plt.subplots(figsize=(6, 3.5))[1]
-    ax.plot(list(scores), list(scores.values()), "o-", color=BLUE, label="best possible")
-    for (label, height), colour in zip(lines.items(), (GREEN, RED, PINK, BLACK), strict=False):
+    ax.plot(list(scores), list(scores.values()), "o-", color=GREEN, label="best possible")
+    for (label, height), colour in zip(lines.items(), (GREEN, PINK, ORANGE, GREY), strict=False):
         ax.axhline(height, ls="--", color=colour, label=f"{label} ({height:.2f})")
     ax.set(xlabel="tokens visible on either side of the blank", ylabel="top-1", ylim=(0, 1))
     ax.legend(loc="lower right", fontsize=8)

@@ -21,7 +21,7 @@ from torch import Generator, Tensor
 
 from . import corpus, loop
 from .checkpoint import NAN, load_tensors, save_tensors
-from .colours import BLACK, BLUE, COLOURS, DARK, GREEN, GREY, NAMES, ORANGE, PINK, RED, SKY, plain
+from .colours import BLACK, BLUE, COLOURS, DARK, GREY, NAMES, ORANGE, PINK, RED, SKY, plain
 from .data import Phrases
 from .encoder import LatentModel
 from .errors import RunError, UsageError
@@ -81,7 +81,7 @@ def plot_wrong(sizes: tuple[tuple[int, int], ...] = SIZES,
     "Draw `wrong_by_theory` against the angle, one curve for each vocabulary size and dimension; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, angles = ax or plt.subplots(figsize=(6, 3))[1], torch.linspace(0, 90, 181)
-    for (V, D), colour in zip(sizes, (ORANGE, BLUE, GREEN, PINK)):
+    for (V, D), colour in zip(sizes, (ORANGE, BLUE, RED, PINK)):
         here = "" if angle is None else f": {wrong_by_theory(V, D, angle).item():.2g}"
         ax.plot(angles, wrong_by_theory(V, D, angles), color=colour, label=f"{V:,} words in {D} dimensions{here}")
     if angle is not None:
@@ -421,7 +421,7 @@ def plot_frames(histories: dict[str, list[Frame]], figure: str = "spread", ax=No
     "Draw one metric of `table_figures` against the step, a line for each run; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax = ax or plt.subplots(figsize=(6, 2.8))[1]
-    colours = (RED, BLUE, GREEN, PINK, ORANGE, SKY, BLACK, GREY)
+    colours = (RED, BLUE, PINK, ORANGE, SKY, BLACK, GREY)
     for i, (name, history) in enumerate(histories.items()):
         ax.plot([f.step for f in history], [f.figures[figure] for f in history], "o-", ms=3,
                 color=colours[i % len(colours)], label=name)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from . import training
-from .colours import BLACK, BLUE, GREEN, ORANGE, PINK, RED, SKY
+from .colours import BLACK, BLUE, ORANGE, PINK, RED, SKY
 from .data import Data, load_data
 from .encoder import ModelConfig
 from .errors import UsageError
@@ -121,7 +121,7 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
     "Draw each model's parameters by part, as a stacked bar; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, left = ax or plt.subplots(figsize=(7, .35 * len(configs) + .8))[1], [0.] * len(configs)
-    for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, GREEN)):
+    for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, RED)):
         width = [parameters(config)[part] / 1e6 for config in configs.values()]
         ax.barh(list(configs), width, left=left, color=colour, label=part)
         left = [a + b for a, b in zip(left, width)]
@@ -290,7 +290,7 @@ def plot_memory(model: ModelConfig, train: TrainConfig, length: int,
     import matplotlib.pyplot as plt
     ax, bottom = ax or plt.subplots(figsize=(7, 3.2))[1], [0.] * len(batches)
     sizes = [memory(model, replace(train, batch=b), length) for b in batches]
-    for part, colour in zip(sizes[0], (BLACK, SKY, PINK, ORANGE, RED, GREEN)):
+    for part, colour in zip(sizes[0], (BLACK, SKY, PINK, ORANGE, RED, BLUE)):
         height = [size[part] / 1e9 for size in sizes]
         ax.bar([f"{b:,}" for b in batches], height, bottom=bottom, color=colour, label=part, width=.6)
         bottom = [a + b for a, b in zip(bottom, height)]

@@ -154,13 +154,14 @@ def anchor(title: str) -> str:
 # ---- the home page
 
 def home(parts: dict[str, list], live: bool) -> list:
-    "What a visitor sees first: what it is in a sentence, three buttons, and a model that trains."
+    "What a visitor sees first: what it is in a sentence, three buttons (four with the live page), and a model that trains."
     (first, *rest) = parts[""]
     sentence, install = first.source.split("\n\n", 1)
-    play = "live/index.html" if live else "playground.html"
-    buttons = "".join(f'<a class="tofy-button" href="{to}">{word}</a>' for word, to in
-                      (("Play", play), ("Read", page_of(reading_order()[0].as_posix()) + ".html"), ("Install", "#install")))
-    return [markdown(f"# tofy\n\n{sentence}\n\n<p class=\"tofy-buttons\">{buttons}</p>"), shown_html(in_the_page(moving=True)),
+    ways = {"Play": "#play", **({"Fill a blank": "live/index.html"} if live else {}),
+            "Read": page_of(reading_order()[0].as_posix()) + ".html", "Install": "#install"}
+    buttons = "".join(f'<a class="tofy-button" href="{to}">{word}</a>' for word, to in ways.items())
+    return [markdown(f"# tofy\n\n{sentence}\n\n<p class=\"tofy-buttons\">{buttons}</p>"),
+            shown_html(f'<div id="play">{in_the_page(moving=True)}</div>'),
             *walks(parts["Start here"]), markdown(f"## Install\n\n{install}"), *rest, *parts["What it does"], *parts["What it reaches"],
             markdown(beside(live)), markdown(toctree("", [f"{title} <{HOMES.get(door, door)}>" for door, title in DOORS.items()]))]
 

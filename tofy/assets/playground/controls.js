@@ -11,7 +11,8 @@ export function skeleton(settings, linked) {
   <p class="says" data-at="says"></p>
   <div class="main"><section class="stage" aria-label="the words">
     <div class="row"><button class="first" data-do="play">Play</button><button data-do="step">One step</button>
-      <button data-do="rewind">Rewind</button><button data-do="reset">Reset</button>
+      <button data-do="rewind" title="to step 0; drag the history to come back">Rewind</button>
+      <button data-do="reset" title="start again, with the knobs as they are">Reset</button>
       <label class="speed">speed <select aria-label="steps a picture" data-do="speed">${[1, 2, 5, 20].map(n => `<option${n === 2 ? " selected" : ""}>${n}</option>`).join("")}</select></label></div>
     <div class="phrase"><label>the blank <select data-do="blank"></select></label> <span data-at="phrase"></span></div>
     <p class="verdict" data-at="verdict"></p>
@@ -71,17 +72,28 @@ export function readControl(input) {
 
 const often = share => { const n = Math.round(100 * share); return n === 1 ? "once" : `${n} times`; };
 
-export function verdictOf(g, grammar, settings, {now, jump}) {
+export function verdictOf(g, grammar, settings, {now, jump, frames, at}) {
   const right = `The nearest word is right ${often(g.top1)} in 100`, best = `the best anybody could do is ${often(grammar.best)}`;
   const blind = `whoever always says the commonest word is right ${often(grammar.common)}`;
-  if (g.alike > .97) return ["dead", "Collapsed.", `All words point the same way, so the arrow points at every one of them. ${g.total < .05
-    ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and the model is useless.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
+  if (g.alike > .97) return ["dead", "Collapsed.", g.top1 > 1.5 * grammar.common
+    ? `All words point nearly the same way; a last trace of them still tells them apart. ${right}; ${blind}.`
+    : `All words point the same way, so the arrow points at every one of them. ${g.total < .05
+      ? `The loss is ${g.total.toFixed(3)}: it could hardly be better, and the model is useless.` : `The loss is ${g.total.toFixed(2)}.`} ${right}; ${blind}.`];
   if (jump > .5) return ["dead", "Too hot.", `The words jump about and find nothing. ${right}; ${blind}.`];
   if (!now.step) return ["", "Before the first step.", `The words lie anywhere. ${right}; ${blind}.`];
-  if (g.alike > .6) return ["dead", "Running together.", `More and more words point the same way. ${right}; ${best}.`];
-  if (g.top1 >= .75 * grammar.best) return ["good", "It has learnt.", `The words keep apart, and the arrow finds its own. ${right}; ${best}.`];
+  if (now.step > 100 && jump < STILL && g.top1 < .75 * grammar.best) return ["dead", "Too cold.", `The words hardly move. ${right}; ${blind}.`];
+  if (g.top1 >= .75 * grammar.best) return ["good", "It has learnt.", `The arrow finds its own word. ${right}; ${best}.`];
+  if (g.alike > .6) {
+    const parting = before(frames, at) - g.alike > .005;
+    return parting ? ["", "Coming apart.", `The words point less and less the same way. ${right}; ${best}.`]
+      : ["dead", "Running together.", `Many words point much the same way. ${right}; ${best}.`];
+  }
   return ["", "Learning.", `${right}; ${blind}, and ${best}.`];
 }
+const STILL = 2e-4;                                          // of a word's way in one step: in 1,000 steps a fifth of the circle's radius
+
+// How alike the words were when last looked at, ten frames ago or more.
+const before = (frames, at) => frames.slice(0, Math.max(0, at - 10)).findLast(({alike}) => alike !== undefined)?.alike ?? 0;
 
 // ---- dials
 
@@ -94,15 +106,15 @@ const SAYS_FLOOR = {softmax: ": the language's own uncertainty", cosine: ": the 
 export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
   const best = limit ? limit.top1.toFixed(2) : "…", top = dial("top-1", g.top1.toFixed(2), g.top1,
     [["unigram", grammar.common], ["here", limit?.top1 ?? -1], ["best", grammar.best]],
-    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">at the loss’s floor ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
+    `<span class="unigram">unigram ${grammar.common.toFixed(2)}</span> <span class="here" title="top-1 where the cosine loss is the best found in this D">where the cosine loss is least ${best}</span> <span class="best">exact best ${grammar.best.toFixed(2)}</span>`);
   const terms = Object.entries(weights).filter(([, weight]) => weight > 0).map(([term]) => {
     const floor = floors[term], scale = term === "direction" ? 2 : Math.log(grammar.words) * 1.3;
     return dial(`loss: ${term}`, g[term].toFixed(3), g[term] / scale, [["floor", floor === undefined ? -1 : floor / scale]],
       `<span class="floor">floor ${floor === undefined ? "…" : floor.toFixed(3)}${SAYS_FLOOR[term]}</span>`);
   });
-  return top + terms.join("") + dial("cosine", g.cosine_.toFixed(3).replace("-", "−"), g.cosine_, [["mistake", g.inflated]],
-    `<span class="mistake">${g.inflated.toFixed(3)} by a common mistake: averaged over D too</span>`)
-    + dial("alike", g.alike.toFixed(2), g.alike, [], `length of the mean of all candidates: 1 is collapse`)
+  return top + terms.join("") + dial("cosine with the answer", g.cosine_.toFixed(3).replace("-", "−"), g.cosine_, [["mistake", g.inflated]],
+    `<span class="mistake">${g.inflated.toFixed(3)} by a common mistake: the squared error averaged over the D = ${dim} numbers</span>`)
+    + dial("alike", g.alike.toFixed(2), g.alike, [], `1: all words point the same way (collapse); 0: every way`)
     + (g.rank === null ? "" : dial("effective rank", g.rank.toFixed(1), g.rank / dim, [], g.alike > .9 ? "of noise: look at “alike” first" : `of ${dim}`));
 }
 

@@ -6,7 +6,7 @@ export const PRESETS = [
   {name: "healthy", settings: {},
     says: "The arrow is pulled to the right word and pushed away from every other, and so the words keep their distance."},
   {name: "collapse", settings: {...AGREE, kind: "context"},
-    says: "Nothing is pushed away any more: arrow and target need only agree, and both may move. Watch where the words go, and the loss."},
+    says: "Nothing is pushed away any more: arrow and target need only agree, and both may move. Watch where the words go, and the loss. Then mend it: make the word's row the target again, and give the cosine term its weight."},
   {name: "saved by stop-gradient", settings: {...AGREE, kind: "context", copy: "stopped"},
     says: "The same loss, but the target no longer comes to meet the arrow (its gradient is stopped). All the way must be learned."},
   {name: "predictor off", settings: {...AGREE, kind: "context", copy: "stopped", predictor: false, ambiguity: .7, rate: .5},

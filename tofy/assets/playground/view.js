@@ -62,16 +62,22 @@ class Playground {
   }
 
   // On the home page it plays by itself as soon as it is on the screen, for a while: until it has learnt, or somebody touches it.
-  // At the front door the picture stands above the buttons, and all that needs time is folded below.
+  // At the front door the picture comes first, with the stories beneath it, and all that needs time is folded below.
   comeFirst() {
-    const at = what => this.root.querySelector(what), more = document.createElement("details"), title = document.createElement("h3");
+    const at = what => this.root.querySelector(what), more = document.createElement("details");
     more.className = "more";
     more.innerHTML = "<summary>All its tasks, knobs and formulas</summary>";
-    title.textContent = "Choose a story";
-    at(".lead").lastChild.textContent = ".";
-    at(".stage").prepend(at(".phrase"), at(".words"));
-    at(".main").after(title, at(".presets"), at(".says"), more);
+    at(".stage").prepend(at(".phrase"), at(".words"), at(".presets"), at(".verdict"), at(".says"));
+    at(".main").after(more);
     more.append(at(".tasks").previousElementSibling, at(".tasks"), at(".knobs"), at(".formulas"));
+    this.control("speed").value = this.speed = 1;              // slow enough to be watched
+    document.querySelectorAll("a[href='#play']").forEach(link => link.addEventListener("click", () => this.begin()));
+  }
+
+  // The page's own button: from the start, whatever it did unasked.
+  begin() {
+    this.restart(this.settings);
+    if (!this.playing) this.play();
   }
 
   playWhenSeen() {
@@ -193,6 +199,7 @@ class Playground {
   on_preset({dataset}) {                                     // a story that is chosen is told
     this.restart({...withDefaults(PRESETS[dataset.index].settings), seed: this.settings.seed});
     this.share();
+    this.canvas.scrollIntoView({block: "nearest"});
     if (!this.playing && !this.quiet.matches) this.play();
   }
   on_link() { navigator.clipboard?.writeText(this.address()); this.say("The link is copied."); history.replaceState(null, "", this.address()); }

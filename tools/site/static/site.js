@@ -8,3 +8,17 @@ function name_theme() {
 }
 
 document.addEventListener("DOMContentLoaded", name_theme);
+
+// On a phone a wide picture keeps letters that can be read, and scrolls in its own box; what scrolls says so.
+const SMALLEST = .65;                                        // of its own size
+function keep_readable() {
+  const boxes = document.querySelectorAll(".bd-article .cell_output, .bd-article .pst-scrollable-table-container");
+  const mark = () => boxes.forEach((box) => box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 8));
+  document.querySelectorAll(".bd-article .cell_output img").forEach((picture) => {
+    const fit = () => { picture.style.minWidth = `${Math.round(SMALLEST * picture.naturalWidth)}px`; mark(); };
+    if (picture.complete) fit(); else picture.addEventListener("load", fit);
+  });
+  addEventListener("resize", mark);
+  mark();
+}
+document.addEventListener("DOMContentLoaded", keep_readable);
