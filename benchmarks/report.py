@@ -10,7 +10,7 @@ from tofy.colours import COLOURS as BASELINES
 from tofy.metrics import draw_baselines
 
 PEERS = "bert", "modern", "modern-muon", "hybrid"   # what an engineer would take in our place
-COLOURS = dict(tofy="#0072B2", adamw="#56B4E9", third="#56B4E9", half="#56B4E9", memory="#009E73", softmax="#009E73",
+COLOURS = dict(tofy="#0072B2", adamw="#56B4E9", third="#56B4E9", half="#56B4E9", memory="#000000", softmax="#000000",
                bert="#D55E00", modern="#E69F00", modernbert="#E69F00", hybrid="#CC79A7", notes="#CC79A7", plain="#999999",
                **{"modern-muon": "#D55E00"})
 

@@ -130,6 +130,15 @@ def test_a_prediction_is_asked_for_before_it_is_shown(lesson):
             assert ("it was:" in cell.outputs[0]["data"]["text/plain"]) == (cell in shown)
 
 
+def test_green_is_the_best_possible_alone():
+    "In every picture: a cell that paints with it speaks of the best, the floor, or what fits."
+    for path in NBS.rglob("*.ipynb"):
+        for cell in nbformat.read(path, as_version=4).cells:
+            painted = [line for line in cell.source.splitlines() if re.search(r"\bGREEN\b|#009E73", line) and " import " not in line]
+            if cell.cell_type == "code" and painted and path.name != "00_colours.ipynb":
+                assert re.search(r"\bbest|floor|fits", cell.source), (path.name, painted)
+
+
 @pytest.mark.parametrize("name, exercise", CHECKED, ids=[name for name, _ in CHECKED])
 def test_an_exercise_accepts_its_solution_and_nothing_else(name, exercise):
     "The check stands alone; it passes with the solution's answer and fails while it is not completed."
