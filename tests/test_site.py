@@ -340,7 +340,7 @@ def test_search_finds_what_the_literature_calls_it(look):
 def test_one_click_from_home_answers_each_who_comes(look):
     "What is collapse, can I teach with it, how do I use it on my text: the link of the table shows the answer."
     for who, page_name, words in (("a student", "collapse", "Why does it not collapse?"), ("a teacher", "routes", "For teachers"),
-                                  ("an engineer", "use", "tofy train my.txt")):
+                                  ("an engineer", "use", "A file with one phrase on each line")):
         page = look("index")
         page.locator(".tofy-start tr", has_text=who).locator("a").click()
         page.wait_for_url(f"**/{page_name}.html*")

@@ -44,7 +44,7 @@ BEGINNINGS = [("First steps", "learn", "000_sixty_lines"), ("Words and batches",
 FOLDERS = {"lab": ("The laboratory", "learn"), "labs": ("Graded labs", "learn"), "claims": ("Claims put to the test", "results")}
 SECTIONS = {                                          # of nbs/index.ipynb: on which page
     "Start here": "index", "What it does": "index", "What it reaches": "index", "All rows, and how they were measured": "results",
-    "Five lines of Python": "use", "The command line": "use", "Move something": "use", "Which door?": "use", "From a clone": "use",
+    "A text of your own": "use", "Five lines of Python": "use", "The command line": "use", "Move something": "use", "Which door?": "use", "From a clone": "use",
     "The chapters": "learn", "A true JEPA, and the modules that build it": "learn", "Without installing anything": "learn", "What lies where": "use", "Changing it": "use"}
 ASIDE = {"A true JEPA, and the modules that build it", "What lies where", "Changing it", "From a clone"}     # the last sections of their page
 SAID = {"learn": "The course: every chapter with its question, by hand first, then the code that runs.",
