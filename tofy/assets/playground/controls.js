@@ -24,6 +24,7 @@ export function skeleton(settings, linked) {
     ${linked ? `<div class="row end"><button data-do="link">Copy link</button></div>` : ""}
   </section>
   <section class="side"><div class="dials" data-at="dials"></div>
+    <details class="terms"><summary>What the dials say</summary>${TERMS_TOLD}</details>
     <h3>Try this <span data-at="count"></span></h3><ol class="tasks">${TASKS.map(task =>
       `<li data-task="${task.name}"><details><summary>${task.says}</summary><p>${task.hint}</p></details></li>`).join("")}</ol></section></div>
   <div class="knobs">${["Language", "Target", "Loss", "Learning"].map(group => fieldset(group, settings)).join("")}</div>
@@ -117,6 +118,13 @@ export function dialsOf(g, grammar, limit, floors, {weights}, dim) {
     + dial("alike", g.alike.toFixed(2), g.alike, [], `1: all words point the same way (collapse); 0: every way`)
     + (g.rank === null ? "" : dial("effective rank", g.rank.toFixed(1), g.rank / dim, [], g.alike > .9 ? "of noise: look at “alike” first" : `of ${dim}`));
 }
+
+const TERMS_TOLD = `<dl><dt>top-1</dt><dd>how often the nearest word is the right one; “unigram” has whoever always says the commonest word,
+    and nobody passes “exact best”, since the language leaves some blanks open</dd>
+  <dt>loss</dt><dd>what training makes small; its floor is the least that it can be</dd>
+  <dt>cosine</dt><dd>1 where the arrow points straight at the answer, 0 at a right angle to it, −1 the other way</dd>
+  <dt>alike</dt><dd>how much all words point the same way; where that is 1, every word is as near to the arrow as any other</dd>
+  <dt>D</dt><dd>how many numbers a word is: 2 on a circle, 3 on a globe</dd></dl>`;
 
 const FORMULAS = `<dl><dt>context</dt><dd>c = A·e<sub>left</sub> + B·e<sub>right</sub></dd>
   <dt>prediction</dt><dd>p = W·c; with the predictor off, (e<sub>left</sub> + e<sub>right</sub>) / 2</dd>
