@@ -148,7 +148,7 @@ def test_a_page_without_a_kernel_holds_all_it_needs():
     gap = panels[5].page
     assert gap["curves"]["heldout"]["uniform"]["mrr"][-1] == pytest.approx(gap["ways"]["asked right"]["mrr"], abs=1e-3)
     texts = panels[6].page["texts"]
-    assert [text["rows"] for text in texts[3::4]] == [100, 300, 1000, 1149] and texts[-1]["longest"] < texts[-1]["max_seq"] == 32
+    assert [text["rows"] for text in texts[2::3]] == [100, 300, 1000, 1149] and texts[-1]["longest"] < texts[-1]["max_seq"] == 32
     whole = advise("builtin")                                        # nothing is cut and every word known: as with the recipe's limits
     assert texts[-1]["positions"] == whole.holds["positions"] and texts[-1]["blanks"] * whole.steps["batch"] == pytest.approx(whole.steps["blanks_a_step"])
     table = panels[4].page["table"]

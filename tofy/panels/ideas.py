@@ -176,7 +176,7 @@ class SizingPanel(Live):
     def ready(cls) -> "SizingPanel":
         "The panel for a page without a kernel: the built-in text, counted for several of the limits."
         panel, lines = cls(), list(source_lines("builtin"))
-        texts = [load_data(lines, *limits) for limits in product((100, 300, 1000, 2000), (4, 8, 16, 32))]
+        texts = [load_data(lines, *limits) for limits in product((100, 300, 1000, 2000), (8, 16, 32))]
         facts = [text_facts(data, advise(data, *recipe(batch=1))) for data in texts]
         panel.page = panel.page | dict(texts=facts, report=None)
         return panel

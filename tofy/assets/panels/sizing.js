@@ -3,7 +3,7 @@ import {LivePanel, alone, linked, clean, percent} from "./common.js";
 
 export const PARTS = ["weights", "gradients", "moments", "activations", "ranking", "workspace"];
 const FACTORS = [.25, .5, 1, 2, 4], BATCHES = [0, 8, 16, 32, 64, 128, 256, 512, 1024];
-const VOCABS = [100, 300, 1000, 2000, 4000, 8000, 16000, 24000, 32000], LENGTHS = [4, 8, 16, 32, 48, 72, 128, 256];
+const VOCABS = [100, 300, 1000, 2000, 4000, 8000, 16000, 24000, 32000], LENGTHS = [8, 16, 32, 48, 72, 128, 256];
 const GROWS = {   // what makes a part larger
   weights: "They grow with dim, layers and words; a smaller batch does not help.",
   gradients: "They are as many as the parameters; a smaller batch does not help.",
@@ -107,9 +107,9 @@ class SizingView extends LivePanel {
   constructor(place, home) {
     super(place, home, "What a model costs");
     const bars = many => Array.from({length: many}, (_, row) => PARTS.map(part => `<rect class="part ${part}" data-bar="${row}" data-part="${part}"/>`).join("")).join("");
-    this.box.innerHTML = `<div class="card sizes"><svg role="img"><g>${bars(FACTORS.length + 1)}</g><g class="words"></g></svg><div class="legend" aria-hidden="true"></div></div>
-      <div class="said" role="status"></div><p class="said fault" role="alert" hidden></p><div class="knobs"></div>
-      <div class="main half" style="margin-top:.9rem"><div class="card"><p class="title">Parameters</p><div class="bars"></div></div><div class="card"><p class="title">A run</p><table></table></div></div>
+    this.box.innerHTML = `<div class="card sizes"><svg role="img"><g>${bars(FACTORS.length + 1)}</g><g class="labels"></g></svg><div class="legend" aria-hidden="true"></div></div>
+      <p class="said fault" role="alert" hidden></p><div class="knobs"></div><div class="said telling" role="status"></div>
+      <div class="main half" style="margin-top:.9rem"><div class="card"><p class="title">Parameters</p><div class="bars"></div></div><div class="card"><p class="title">A run</p><table class="run"></table></div></div>
       <div class="row" style="margin-top:.9rem" hidden></div><details hidden><summary>The whole report</summary><div class="scroll"><table></table></div></details>`;
     [this.fault, this.report, this.tools] = [".fault", "details", ".row"].map(name => this.at(name));
     this.at(".knobs").append(...this.sliders());
@@ -121,19 +121,25 @@ class SizingView extends LivePanel {
   sliders() {
     const {slider, choice} = {slider: this.slider.bind(this), choice: this.choice.bind(this)};
     return [
-      choice("text", "text", [["read", this.page.source === "builtin" ? "the built-in text" : this.page.source], ["size", "one that I know only the size of"]], "what the model reads"),
       slider("dim", "dim", {least: 16, most: 512, step: 16, says: "D, numbers in a vector; a multiple of 16, so that heads divide it"}),
       slider("layers", "layers", {least: 1, most: 8, step: 1, says: "transformer blocks"}),
-      choice("heads", "heads", [1, 2, 4, 8].map(n => [n, `${n}`]), "attention heads; every choice divides every dim here"),
-      this.stops("batch", "batch", BATCHES, n => n || `auto: ${whole(sizes(this.knobs, this.page).batch)}`, "phrases in a batch; auto: as many as hold about 2,048 tokens"),
-      this.stops("max_seq", "longest phrase (max_seq)", LENGTHS, whole, "how many tokens of a phrase are read"),
-      this.stops("max_vocab", "most words (max_vocab)", VOCABS, whole, "most rows of the table, three specials included"),
-      slider("phrases", "phrases", {least: 2, most: 7, step: .1, log: true, show: whole, says: "how many phrases there are to train on"}),
-      slider("mean", "words a phrase", {least: 2, most: 64, step: 1, says: "how many on average"}),
+      this.stops("batch", "batch", BATCHES, n => n ? whole(n) : this.known ? `auto: ${whole(sizes(this.knobs, this.page).batch)}` : "auto", "phrases in a batch; auto: as many as hold about 2,048 tokens"),
+      this.stops("max_seq", "longest phrase", LENGTHS, n => this.met(n, "longest"), "max_seq: how many tokens of a phrase are read"),
+      this.stops("max_vocab", "most words", VOCABS, n => this.met(n, "rows"), "max_vocab: most rows of the table, three specials included"),
       slider("long", "length of the run", {least: 0, most: 6, step: .1, log: true, show: whole, says: "how many steps or seconds"}),
       choice("unit", "counted in", [["steps", "steps"], ["seconds", "seconds"]]),
+      choice("heads", "heads", [1, 2, 4, 8].map(n => [n, `${n}`]), "attention heads; every choice divides every dim here"),
+      choice("text", "text", [["read", this.page.source === "builtin" ? "the built-in text" : this.page.source], ["size", "another: I know its size"]], "what the model reads"),
+      slider("phrases", "phrases", {least: 2, most: 7, step: .1, log: true, show: whole, says: "how many phrases there are to train on"}),
+      slider("mean", "words a phrase", {least: 2, most: 64, step: 1, says: "how many on average"}),
     ];
   }
+  // A limit, and what the text has of it, if that is less.
+  met(limit, name) {
+    const there = this.known ? textOf(this.knobs, this.page)[name] : limit;
+    return there < limit ? `${whole(limit)} (text: ${whole(there)})` : whole(limit);
+  }
+  get known() { return this.knobs.text === "size" || this.page.texts.length > 0; }
   // A slider over a few values; one that Python set between them is shown beside its nearest.
   stops(name, label, values, show, says) {
     const node = this.slider(name, label, {least: 0, most: values.length - 1, step: 1, says}), input = node.querySelector("input");
@@ -162,26 +168,26 @@ class SizingView extends LivePanel {
     [this.trial.disabled, this.trial.textContent] = [trying || bySize, trying ? "trying …" : "try two seconds"];
     this.report.hidden = !this.home.linked || !told;
     this.report.querySelector("table").innerHTML = (told?.rows ?? []).map(([name, value]) => `<tr><th>${clean(name)}</th><td>${clean(value)}</td></tr>`).join("");
-    if (!bySize && !page.texts.length) return this.box.classList.add("empty");
-    this.box.classList.remove("empty");
-    const found = sizes(knobs, page);
-    this.draw(found);
-    this.tell(found, told);
+    this.box.classList.toggle("empty", !this.known);
+    if (!this.known) return;
+    const found = sizes(knobs, page), wrong = told ? told.warnings : warnings(knobs, page);
+    this.draw(found, wrong.length);
+    this.tell(found, told, wrong);
   }
-  tell({text, batch, counts, bytes, a_step, steps, parameters: all, per_example, memory: total, largest, passes}, told) {
+  tell({text, batch, counts, bytes, a_step, steps, parameters: all, per_example, memory: total, largest, passes}, told, wrong) {
     const {knobs, page} = this, most = Math.max(...Object.values(counts)), row = (name, value) => `<tr data-row="${name}"><th>${name}</th><td class="number">${value}</td></tr>`;
     this.at(".bars").innerHTML = Object.entries(counts).map(([name, n]) => `<span>${name}</span><i class="of-model" style="width:${(100 * n / most).toFixed(1)}%"></i><span data-count="${name}" style="text-align:right">${whole(n)}</span>`).join("")
       + `<b>in all</b><span></span><b data-count="all" style="text-align:right">${whole(all)}</b>`;
-    this.at("table").innerHTML = [["phrases to train on", whole(text.phrases)], ["effective examples", whole(text.positions)], ["parameters an example", fixed(per_example, 1)],
+    this.at("table").innerHTML = [["phrases to train on", whole(text.phrases)], ["effective examples", whole(text.positions)], ["rows of the table", whole(text.rows)], ["tokens in the longest phrase", whole(text.longest)], ["parameters an example", fixed(per_example, 1)],
       ["phrases in a batch", whole(batch)], ["blanks a step", fixed(a_step, 1)], ["steps for 5 to 10 passes", `${whole(steps[0])} to ${whole(steps[1])}`],
       ["this run", knobs.unit === "steps" ? `${fixed(passes, passes < 10 ? 1 : 0)} passes` : `${whole(knobs.long)} s`], ["memory in all", megabytes(total)],
       ...(told?.time ?? [])].map(([name, value]) => row(clean(name), clean(value))).join("");
-    this.at(".legend").innerHTML = PARTS.map(part => `<span class="part ${part}"><i></i><span>${part === largest ? `<b>${part} ${megabytes(bytes[part])}</b>` : `${part} ${megabytes(bytes[part])}`}</span></span>`).join(" ");
-    const wrong = told ? told.warnings : warnings(knobs, page);
-    this.box.querySelector(".said").innerHTML = `${clean(sentence(knobs, page)).replace(`: ${largest}.`, `: <b>${largest}</b>.`)}${wrong.map(words => `<p class="warning">⚠ ${clean(words)}</p>`).join("")}`;
+    const key = part => `<span class="part ${part}${part === largest ? " largest" : ""}"><i></i><span>${part} ${megabytes(bytes[part])}</span></span>`;
+    this.at(".legend").innerHTML = `<div><small>of the model, whatever the batch</small>${PARTS.slice(0, 3).map(key).join("")}</div><div><small>of the batch</small>${PARTS.slice(3).map(key).join("")}</div>`;
+    this.at(".telling").innerHTML = `${clean(sentence(knobs, page)).replace(`: ${largest}.`, `: <b>${largest}</b>.`)}${wrong.map(words => `<p class="warning">⚠ ${clean(words)}</p>`).join("")}`;
   }
   // A wide bar for this batch, cut by its parts, and thin ones for smaller and larger batches, all on one scale of bytes.
-  draw({text, batch, bytes, memory: total, largest}) {
+  draw({text, batch, bytes, memory: total, largest}, wrong) {
     const {knobs, page: {recipe}} = this, svg = this.at("svg"), wide = Math.max(260, svg.clientWidth || 700), left = 52, right = 74, span = wide - left - right;
     const rows = FACTORS.map(factor => { const n = Math.max(Math.floor(Math.max(batch, 1) * factor), 1); return [n, memory(knobs, text.rows, n, text.longest, recipe), factor]; })
       .filter(([n], i, all) => all.findIndex(([other]) => other === n) === i);
@@ -196,15 +202,15 @@ class SizingView extends LivePanel {
     };
     lay(0, bytes, wide / total, 0, 34, 54);
     const begin = PARTS.slice(0, PARTS.indexOf(largest)).reduce((x, part) => x + bytes[part], 0) * wide / total, long = bytes[largest] * wide / total, middle = begin + long / 2;
-    const words = `${largest} ${share(bytes[largest] / total)}`, half = 4.6 * words.length;
+    const words = `${largest} ${share(bytes[largest] / total)} of ${megabytes(total)}`, half = 5 * words.length;
     const y = i => 118 + 26 * i;
     FACTORS.forEach((_, i) => lay(i + 1, rows[i]?.[1], span / end, left, y(i), 17));
-    const limit = left + span * recipe.card / end, foot = y(rows.length) + (near ? 16 : 0);
-    svg.querySelector(".words").innerHTML = `<path class="ink" stroke-width="1.5" d="M${begin + 1} 31V26H${begin + long - 1}V31"/>
-      <text x="${Math.min(wide - half, Math.max(half, middle))}" y="18" text-anchor="middle" font-size="17" font-weight="700" class="headline">${words}</text>
-      <text class="soft" x="0" y="108">batch</text>
-      ${rows.map(([n, parts, factor], i) => `<text x="${left - 8}" y="${y(i) + 14}" text-anchor="end"${factor === 1 ? ' font-weight="700"' : ""}>${whole(n)}</text>
-        <text x="${(left + span * sum(parts) / end + 6).toFixed(1)}" y="${y(i) + 14}"${factor === 1 ? ' font-weight="700"' : ""}>${megabytes(sum(parts))}</text>`).join("")}
+    const limit = left + span * recipe.card / end, foot = y(FACTORS.length) + 16;
+    svg.querySelector(".labels").innerHTML = `<path class="ink" stroke-width="1.5" d="M${begin + 1} 31V26H${begin + long - 1}V31"/>
+      <text x="${Math.min(wide - half, Math.max(half, middle))}" y="18" text-anchor="middle" class="headline">${words}</text>
+      <text class="soft" x="0" y="108">batch</text>${wrong ? `<text x="${wide}" y="108" text-anchor="end">⚠ ${wrong === 1 ? "a warning" : `${wrong} warnings`}, see below</text>` : ""}
+      ${rows.map(([n, parts, factor], i) => `<text x="${left - 8}" y="${y(i) + 14}" text-anchor="end"${factor === 1 ? ' class="now"' : ""}>${whole(n)}</text>
+        <text x="${(left + span * sum(parts) / end + 6).toFixed(1)}" y="${y(i) + 14}"${factor === 1 ? ' class="now"' : ""}>${megabytes(sum(parts))}</text>`).join("")}
       ${near ? `<path class="ink" stroke-dasharray="5 4" d="M${limit} ${y(0) - 6}V${y(rows.length)}"/><text class="soft" x="${Math.min(limit, wide - 2)}" y="${y(rows.length) + 12}" text-anchor="${limit > wide / 2 ? "end" : "middle"}">8 GB: a laptop’s card</text>` : ""}`;
     svg.setAttribute("viewBox", `0 0 ${wide} ${foot}`);
     svg.setAttribute("aria-label", `Memory by part; ${PARTS.map(part => `${part} ${megabytes(bytes[part])}`).join(", ")}. With other batches: ${rows.map(([n, parts]) => `${whole(n)} phrases ${megabytes(sum(parts))}`).join(", ")}.`);
