@@ -158,6 +158,9 @@ def test_the_largest_part_is_seen_and_follows_the_sliders(show):
     assert page.locator("[data-row='parameters an example'] td").inner_text() != before
     assert page.locator("[data-knob=phrases]").is_hidden()
     page.locator("[data-knob=text]").select_option("size")
+    page.set_viewport_size(dict(width=390, height=900))
+    name, card = page.locator(".headline").bounding_box(), page.locator(".sizes").bounding_box()
+    assert card["x"] < name["x"] and name["x"] + name["width"] < card["x"] + card["width"]        # the name of a part at the edge is not cut off
     page.locator("[data-knob=phrases]").fill("6")
     batch.press("End")
     page.locator("[data-knob=max_seq]").press("End")

@@ -202,16 +202,18 @@ class SizingView extends LivePanel {
     };
     lay(0, bytes, wide / total, 0, 34, 54);
     const begin = PARTS.slice(0, PARTS.indexOf(largest)).reduce((x, part) => x + bytes[part], 0) * wide / total, long = bytes[largest] * wide / total, middle = begin + long / 2;
-    const words = `${largest} ${share(bytes[largest] / total)} of ${megabytes(total)}`, half = 5 * words.length;
+    const words = `${largest} ${share(bytes[largest] / total)} of ${megabytes(total)}`;
     const y = i => 118 + 26 * i;
     FACTORS.forEach((_, i) => lay(i + 1, rows[i]?.[1], span / end, left, y(i), 17));
     const limit = left + span * recipe.card / end, foot = y(FACTORS.length) + 16;
     svg.querySelector(".labels").innerHTML = `<path class="ink" stroke-width="1.5" d="M${begin + 1} 31V26H${begin + long - 1}V31"/>
-      <text x="${Math.min(wide - half, Math.max(half, middle))}" y="18" text-anchor="middle" class="headline">${words}</text>
+      <text y="18" class="headline">${words}</text>
       <text class="soft" x="0" y="108">batch</text>${wrong ? `<text x="${wide}" y="108" text-anchor="end">⚠ ${wrong === 1 ? "a warning" : `${wrong} warnings`}, see below</text>` : ""}
       ${rows.map(([n, parts, factor], i) => `<text x="${left - 8}" y="${y(i) + 14}" text-anchor="end"${factor === 1 ? ' class="now"' : ""}>${whole(n)}</text>
         <text x="${(left + span * sum(parts) / end + 6).toFixed(1)}" y="${y(i) + 14}"${factor === 1 ? ' class="now"' : ""}>${megabytes(sum(parts))}</text>`).join("")}
       ${near ? `<path class="ink" stroke-dasharray="5 4" d="M${limit} ${y(0) - 6}V${y(rows.length)}"/><text class="soft" x="${Math.min(limit, wide - 2)}" y="${y(rows.length) + 12}" text-anchor="${limit > wide / 2 ? "end" : "middle"}">8 GB: a laptop’s card</text>` : ""}`;
+    const name = svg.querySelector(".headline"), needs = name.getComputedTextLength();
+    name.setAttribute("x", Math.max(0, Math.min(wide - needs, middle - needs / 2)).toFixed(1));
     svg.setAttribute("viewBox", `0 0 ${wide} ${foot}`);
     svg.setAttribute("aria-label", `Memory by part; ${PARTS.map(part => `${part} ${megabytes(bytes[part])}`).join(", ")}. With other batches: ${rows.map(([n, parts]) => `${whole(n)} phrases ${megabytes(sum(parts))}`).join(", ")}.`);
   }
