@@ -306,7 +306,7 @@ def in_node(tmp_path_factory):
     from tofy.panels.parts import script
 
     folder = tmp_path_factory.mktemp("scripts")
-    for part in ("loss", "masking", "schedule", "crowding", "fill", "gap"):
+    for part in ("loss", "masking", "schedule", "crowding", "fill", "gap", "sizing"):
         (folder / f"{part}.mjs").write_text(script(part), encoding="utf-8")
 
     def ask(name: str, question):

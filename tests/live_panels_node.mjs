@@ -12,6 +12,8 @@ const answers = {
   placed: async ({film, words, at}) => { const P = await load("crowding"); return at.map(share => [...P.placed(P.unpacked(film, words), share)]); },
   found: async ({words, part}) => { const P = await load("crowding"); return P.found(words, part).map(i => words[i]); },
   labelled: async ({wanted, size}) => { const P = await load("crowding"); return P.labelled(wanted, size, size); },
+  sized: async ({cases, page}) => { const {sizes, warnings, sentence} = await load("sizing"); return cases.map(knobs => ({...sizes(knobs, page), warnings: warnings(knobs, page), sentence: sentence(knobs, page)})); },
+  fixed: async cases => { const {fixed} = await load("sizing"); return cases.map(([value, digits]) => fixed(value, digits)); },
   shares: async cases => { const {shares} = await load("fill"); return cases.map(({looks, layer, head}) => shares(looks, layer, head)); },
 };
 

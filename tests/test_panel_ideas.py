@@ -1,4 +1,5 @@
 "The panels of four ideas, moved by hand without a browser."
+import base64
 import itertools
 import math
 import re
@@ -20,6 +21,7 @@ from tofy.losses import EXAMPLE, latent_loss, term_pulls, worked_example
 from tofy.masking import FATES, fates, mask_batch, show_masked
 from tofy.panels.ideas import LossPanel, MaskingPanel, SchedulePanel, SizingPanel
 from tofy.schedule import learning_rate, phases
+from tofy.sizing import advise
 from tofy.training import TrainConfig
 from tofy.vocab import make_vocab
 
@@ -120,25 +122,27 @@ def test_two_live_panels_share_nothing(kind):
     assert one.knobs != before == two.knobs and one.page == two.page
 
 
+def report(panel: SizingPanel) -> dict[str, str]:
+    return dict(panel.page["report"]["rows"])
+
+
 def test_two_panels_share_nothing():
     one, two = SizingPanel("builtin:200"), SizingPanel("builtin:200")
-    before = two.table.value
-    one.dim.value = one.dim.max
-    assert one.table.value != before == two.table.value and one.dim.value != two.dim.value
-
-
-def test_a_picture_is_drawn_and_said_in_words():
-    panel = SizingPanel("builtin:200")
-    assert bytes(panel.picture.value).startswith(PNG) and len(panel.picture.tooltip) > 20
-    assert panel.picture.get_state()["description"] == ""            # without it, the page shows no picture
-    assert not plt.get_fignums()
+    before = report(two)
+    one.turn(dim=512)
+    assert report(one) != before == report(two) and one.knobs["dim"] != two.knobs["dim"]
 
 
 def test_who_only_reads_sees_how_the_panel_looked():
-    "A notebook's output holds, beside the widget, its picture, its texts, and what its controls say."
-    shown = SizingPanel("builtin:200")._repr_mimebundle_()
+    "A notebook's output holds, beside the widget, a picture, said in words, and what is known of the sizes."
+    panel = SizingPanel("builtin:200")
+    panel.turn(dim=64)
+    shown, about = panel._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in shown and "SizingPanel: run this cell" in shown["text/plain"]
-    assert 'src="data:image/png;base64,' in shown["text/html"] and "dim <b>128</b>" in shown["text/html"]
+    picture = re.search(r'<img alt="(.*?)" src="data:image/png;base64,(.*?)">', shown["text/html"])
+    assert base64.b64decode(picture[2]).startswith(PNG) and len(picture[1]) > 20 and "dim 64, 2 layers, 4 heads" in shown["text/html"]
+    assert not plt.get_fignums()
+    assert "text/html" not in SizingPanel("no_such_file.txt")._repr_mimebundle_()[0]
 
 
 def test_the_masking_panel_takes_other_data():
@@ -160,40 +164,49 @@ def test_what_the_knobs_say_is_a_schedule():
 def test_an_error_is_told_in_the_panel(monkeypatch):
     panel = SizingPanel("builtin:200")
     monkeypatch.setattr("tofy.panels.ideas.advise", lambda *a: 1 / 0)
-    panel.dim.value = 256
-    assert "ZeroDivisionError" in panel.notice.value and "<details>" in panel.notice.value
-    panel.trial.click()
-    assert not panel.trial.disabled and panel.trial.description == "try two seconds"
+    panel.turn(dim=256)
+    assert "ZeroDivisionError" in panel.page["fault"] and "Traceback" in panel.page["trace"] and panel.page["report"] is None
+    panel.turn(trial=1)
+    assert panel.page["tried"] == 1                                  # the button can be pressed again
     monkeypatch.undo()
-    panel.dim.value = 128
-    assert not panel.notice.value
+    panel.turn(dim=128)
+    assert not panel.page["fault"] and not panel.page["trace"]
 
 
 def test_every_size_that_can_be_set_is_a_model():
     panel = SizingPanel("builtin:200")
-    for dim, heads in itertools.product((16, 48, 240, 512), panel.heads.options):
-        panel.dim.value, panel.heads.value = dim, heads
-        assert not panel.notice.value and f"dim {dim}, 2 layers, {heads} heads" in panel.table.value
+    for dim, heads in itertools.product((16, 48, 240, 512), (1, 2, 4, 8)):
+        panel.turn(dim=dim, heads=heads)
+        assert not panel.page["fault"] and f"dim {dim}, 2 layers, {heads} heads" in report(panel)["model"]
 
 
-def test_moves_that_come_at_once_are_done_one_after_the_other():
+def test_moves_that_come_at_once_are_done_one_after_the_other(monkeypatch):
     "JupyterLab may deliver a slider's message and a button's to two threads of the kernel."
     panel, inside, most = SizingPanel("builtin:200"), [], []
-    redraw = panel.redraw
 
-    def slow(_=None):
+    def slow(*a):
         inside.append(1)
         most.append(len(inside))
         time.sleep(.05)
         inside.pop()
+        return advise(*a)
 
-    panel.when(panel.dim, panel.layers, do=slow)
-    hands = [threading.Thread(target=setattr, args=(control, "value", value)) for control, value in ((panel.dim, 64), (panel.layers, 3))]
+    monkeypatch.setattr("tofy.panels.ideas.advise", slow)
+    moves = [panel.knobs | move for move in (dict(dim=64), dict(layers=3))]
+    hands = [threading.Thread(target=setattr, args=(panel, "knobs", knobs)) for knobs in moves]
     for hand in hands:
         hand.start()
     for hand in hands:
         hand.join()
-    assert most == [1, 1]
-    last = panel.table.value
-    redraw()
-    assert panel.table.value == last                              # what is seen is what the sliders say
+    assert len(most) >= 2 and {*most} == {1}
+    knobs = panel.knobs
+    assert panel.page["report"]["of"] == knobs                       # what is seen is what the sliders say
+    assert f"dim {knobs['dim']}, {knobs['layers']} layers" in report(panel)["model"]
+
+
+def test_python_is_not_asked_about_a_text_that_is_not_there(monkeypatch):
+    "Of a text whose size alone is known the page says everything itself."
+    panel = SizingPanel("builtin:200")
+    monkeypatch.setattr("tofy.panels.ideas.advise", lambda *a: 1 / 0)
+    panel.turn(text="size", dim=256, trial=1)
+    assert not panel.page["fault"] and panel.page["tried"] == 1

@@ -9,7 +9,7 @@ from tools.lab import CHROMIUM, ROOT, jupyterlab, open_notebook, write_notebook
 pytestmark = [pytest.mark.browser,
               pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here: apt-get install chromium")]
 PICTURES = ROOT / "build" / "screenshots"
-PANELS = "LossPanel", "MaskingPanel", "SchedulePanel", "CrowdingPanel", "FillPanel", "GapPanel"
+PANELS = "LossPanel", "MaskingPanel", "SchedulePanel", "CrowdingPanel", "FillPanel", "GapPanel", "SizingPanel"
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +137,37 @@ def test_the_number_of_candidates_is_moved(show):
     assert page.locator(".bars").inner_text() != before and page.locator("[data-way]").first.get_attribute("aria-pressed") == "true"
 
 
+def test_the_largest_part_is_seen_and_follows_the_sliders(show):
+    "A small batch makes the model's own parts the largest; a large one asks for more than a laptop's card."
+    page = show("SizingPanel")
+    said, best = page.locator(".telling"), page.locator("[data-bar='0'].largest")
+    first = page.locator("[data-bar='0']")
+    widths = {first.nth(i).get_attribute("data-part"): float(first.nth(i).get_attribute("width")) for i in range(first.count())}
+    assert best.get_attribute("data-part") == max(widths, key=widths.get) == "activations" and "of 116 MB" in page.locator(".headline").text_content()
+    assert "The largest part, 59%: activations" in said.inner_text() and page.locator("[data-count=all]").inner_text() == "556,609"
+    assert "8 GB" not in page.locator(".sizes svg").text_content()
+    batch, dim = page.locator("[data-knob=batch]"), page.locator("[data-knob=dim]")
+    batch.focus()
+    page.keyboard.press("ArrowRight")                                                    # from auto to 8
+    dim.fill("512")
+    assert best.get_attribute("data-part") in ("weights", "gradients", "moments") and "a smaller batch does not help" in said.inner_text()
+    before = page.locator("[data-row='parameters an example'] td").inner_text()
+    page.locator("[data-knob=max_vocab]").fill("0")
+    page.locator("[data-knob=max_seq]").fill("0")
+    assert "tokens are unknown" in said.inner_text() and "warnings, see below" in page.locator(".sizes svg").text_content()
+    assert page.locator("[data-row='parameters an example'] td").inner_text() != before
+    assert page.locator("[data-knob=phrases]").is_hidden()
+    page.locator("[data-knob=text]").select_option("size")
+    page.set_viewport_size(dict(width=390, height=900))
+    name, card = page.locator(".headline").bounding_box(), page.locator(".sizes").bounding_box()
+    assert card["x"] < name["x"] and name["x"] + name["width"] < card["x"] + card["width"]        # the name of a part at the edge is not cut off
+    page.locator("[data-knob=phrases]").fill("6")
+    batch.press("End")
+    page.locator("[data-knob=max_seq]").press("End")
+    assert "8 GB: a laptop’s card" in page.locator(".sizes svg").text_content() and "make --batch smaller first" in said.inner_text()
+    assert page.locator("[data-row='phrases to train on'] td").inner_text() == "1,000,000"
+
+
 @pytest.mark.parametrize("name", PANELS)
 def test_it_fits_and_can_be_read(show, name):
     "No sideways scrolling at 390 pixels, in the dark; names, contrasts and roles as axe wants them, in both themes; pictures to look at."
@@ -149,7 +180,7 @@ def test_it_fits_and_can_be_read(show, name):
 def test_jupyterlab_shows_the_same_and_python_hears_the_knobs(browser, tmp_path):
     "One page: a knob reaches Python, Python moves a knob, a dragged word asks the model, another run is read."
     write_notebook(tmp_path / "one.ipynb", "from tofy.panels import CrowdingPanel, FillPanel, LossPanel\nloss = LossPanel()\nloss",
-                   "loss.turn(negatives=7)", "fill = FillPanel()\nfill", "CrowdingPanel()")
+                   "loss.turn(negatives=7)", "fill = FillPanel()\nfill", "CrowdingPanel()", "from tofy.panels import SizingPanel\nsize = SizingPanel('builtin:300')\nsize", "size.turn(layers=3)")
     with jupyterlab(tmp_path) as address:
         page = open_notebook(browser, address, "one.ipynb")
         page.locator(".tofy-loss [data-knob=negatives]").wait_for()
@@ -162,7 +193,15 @@ def test_jupyterlab_shows_the_same_and_python_hears_the_knobs(browser, tmp_path)
         page.locator(".tofy-crowding canvas").first.wait_for()
         page.locator(".tofy-crowding [data-knob=run]").select_option("ready-made: crowded")
         page.locator(".tofy-crowding .title", has_text="crowded").wait_for()
+        size = page.locator(".tofy-sizing")
+        size.locator("tr", has_text="dim 128, 3 layers").wait_for(state="attached")           # Python's report, after its own move
+        size.locator("[data-knob=dim]").fill("64")
+        size.locator("tr", has_text="dim 64, 3 layers").wait_for(state="attached")
+        size.get_by_role("button", name="try two seconds").click()
+        size.locator(".run tr", has_text="ms a step").wait_for()
+        assert size.get_by_role("button", name="try two seconds").is_enabled()
         PICTURES.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=PICTURES / "panels-lab.png")
+        size.screenshot(path=PICTURES / "sizing-lab.png")
         assert not page.locator('[role="alert"]:visible').count()
         page.close()

@@ -6,20 +6,25 @@
 __all__ = ['MaskingPanel', 'SchedulePanel', 'LossPanel', 'SizingPanel']
 
 # %% ../../nbs/15a_panel_ideas.ipynb #992f8ba6
-import html
 from functools import lru_cache, partial
+from itertools import product
 from pathlib import Path
+from threading import RLock
+from typing import Any
 
 import ipywidgets as widgets
 import torch
 from torch import Generator, Tensor
 
+from .. import training
 from ..data import Data, load_data
+from ..encoder import ModelConfig
 from ..losses import EXAMPLE, sample_negatives, term_pulls, worked_example
-from ..sizing import CARD, Advice, advise, plot_memory
+from ..sizing import CARD, FAR_FETCHED, Advice, advise, plot_memory
+from ..sources import source_lines
 from ..training import TrainConfig, recipe
 from ..vocab import SPECIALS
-from .parts import Live, Panel, Picture, stamp
+from .parts import Live, Picture, stamp, still, told
 
 # %% ../../nbs/15a_panel_ideas.ipynb #bf20cf27
 WIDE = dict(style={"description_width": "8em"}, layout={"width": "25em"})
@@ -94,65 +99,85 @@ def plot_advice(advice: Advice, train: TrainConfig, ax=None):
     return plot_memory(advice.model, train, longest, tuple(sizes), CARD if near else None, ax)
 
 # %% ../../nbs/15a_panel_ideas.ipynb #90348614
-class HowLong(widgets.Box):
-    "Two controls for the length of a run: a number, and its unit, steps or seconds."
-    def __init__(self, number: int, unit: str, name: str):   # name: how the CSS classes of both controls begin
-        self.number = widgets.BoundedIntText(number, min=1, max=10**9, description="run length", **WIDE,
-                                             tooltip="the number of steps or seconds").add_class(f"{name}-number")
-        self.unit = widgets.Dropdown(
-            options=["steps", "seconds"], value=unit, description="counted in", **WIDE,
-            tooltip="steps, or seconds on the clock").add_class(f"{name}-unit")
-        super().__init__([self.number, self.unit], layout={"flex_flow": "row wrap"})
+def text_facts(data: Data, advice: Advice) -> dict[str, Any]:   # advice: for a batch of one phrase
+    "What the page must know of a text to compute the rest itself, whatever model is to read it."
+    facts = {name: advice.holds[name] for name in ("phrases", "positions", "unknown_share", "under_five_share", "cut_share")}
+    return facts | dict(
+        max_vocab=data.settings["max_vocab"], max_seq=data.settings["max_seq"], rows=len(data.vocab),
+        mean=len(data.train.flat) / max(len(data.train), 1), blanks=advice.steps["blanks_a_step"],
+        longest=advice.holds["lengths"]["longest"], warnings=data.warnings)
 
-    def settings(self) -> dict[str, int]:   # for `recipe`
-        return {self.unit.value: self.number.value}
+
+def recipe_facts() -> dict[str, Any]:
+    "The settings and limits that the page's formulas use."
+    return dict(mask_rate=recipe()[1].mask_rate, whole_table=training.WHOLE_TABLE_LIMIT,
+                shared=training.SHARED_NEGATIVES, far=FAR_FETCHED, card=CARD)
+
 
 # %% ../../nbs/15a_panel_ideas.ipynb #8dfe6ded
-class SizingPanel(Panel):
+class SizingPanel(Live):
     "A panel that shows parameters, memory, steps and warnings while you change the sizes of a model."
+    part = "sizing"
+
     def __init__(self, source: str | Path = "builtin"):   # a file, hub:<id>, or builtin[:N]
-        self.source, self.text = source, None                       # the text's stamp, and what reads it
-        self.make_sliders()
-        moved = (self.dim, self.layers, self.heads, self.batch, self.max_seq, self.max_vocab)
-        self.trial = widgets.Button(description="try two seconds", tooltip="train for two seconds to estimate the time")
-        self.warnings, self.table, self.picture = widgets.HTML(), widgets.HTML(), Picture(8, 3)
-        super().__init__(side_by_side(*moved, self.length, self.trial), self.warnings, self.picture, self.table)
-        self.mark("sizing", "dim", "layers", "heads", "batch", "max_seq", "max_vocab", "trial")
-        self.when(*moved, self.length.unit, self.length.number, do=self.redraw)
-        self.when(self.trial, do=self.try_it)
-        self.guard(self.redraw)()
+        self.source, self.text, self.hand = source, None, RLock()        # text: its stamp, and what reads it
+        self.advice: Advice | None = None                                # of the knobs as they are; None: none yet
+        m, c = recipe()
+        super().__init__(dict(text="read", dim=m.dim, layers=m.layers, heads=m.heads, batch=0, max_seq=m.max_seq,
+                              max_vocab=m.vocab_size, phrases=100_000, mean=12, long=int(c.seconds), unit="seconds",
+                              trial=0),
+                         dict(source=str(source), recipe=recipe_facts(), texts=[], report=None, fault="", trace="",
+                              tried=0))
+        self.show()
+        self.observe(lambda _: self.show(), "knobs")
 
-    def make_sliders(self) -> None:
-        (m, c), late = recipe(), dict(continuous_update=False, **WIDE)
-        self.dim = widgets.IntSlider(m.dim, min=16, max=512, step=16, description="dim", **late,
-                                     tooltip="D, numbers in a vector; a multiple of 16, so that heads divide it")
-        self.layers = widgets.IntSlider(m.layers, min=1, max=8, description="layers", tooltip="blocks", **late)
-        self.heads = widgets.SelectionSlider(options=[1, 2, 4, 8], value=m.heads, description="heads", **late,
-                                             tooltip="attention heads; every choice divides every dim here")
-        self.batch = widgets.SelectionSlider(
-            options=[("auto", 0), *((str(2**i), 2**i) for i in range(3, 11))], description="batch", **late,
-            tooltip="phrases in a batch; auto: as many as hold about 2,048 tokens")
-        self.max_seq = widgets.IntSlider(m.max_seq, min=4, max=256, step=4, description="max_seq", **late,
-                                         tooltip="how many tokens of a phrase are read")
-        self.max_vocab = widgets.IntSlider(m.vocab_size, min=100, max=32_000, step=100, description="max_vocab", **late,
-                                           tooltip="most rows of the table, specials included")
-        self.length = HowLong(int(c.seconds), "seconds", "tofy-sizing")
+    def config(self) -> tuple[ModelConfig, TrainConfig]:
+        "What the knobs say, as settings of a model and of its training."
+        k = self.knobs
+        return recipe(dim=k["dim"], layers=k["layers"], heads=k["heads"], batch=k["batch"] or None,
+                      max_seq=k["max_seq"], vocab_size=k["max_vocab"], **{k["unit"]: k["long"]})
 
-    def try_it(self) -> None:
-        self.trial.disabled, self.trial.description = True, "trying …"
-        try:
-            self.redraw(seconds=2.)
-        finally:
-            self.trial.disabled, self.trial.description = False, "try two seconds"
-
-    def redraw(self, seconds: float = 0.) -> None:
-        if self.text is None or self.text[0] != stamp(self.source):  # the file has changed: forget what was read
+    def data(self) -> Data:
+        "The text, within the limits that the knobs set; read again if its file has changed."
+        if self.text is None or self.text[0] != stamp(self.source):
             self.text = stamp(self.source), lru_cache(maxsize=4)(partial(load_data, self.source))
-        data = self.text[1](self.max_vocab.value, self.max_seq.value)
-        model, train = recipe(dim=self.dim.value, layers=self.layers.value, heads=self.heads.value,
-                              batch=self.batch.value or None, max_seq=self.max_seq.value, **self.length.settings())
-        advice = advise(data, model, train, seconds)
-        self.warnings.value = "".join(f"<p>⚠ {html.escape(warning)}</p>" for warning in advice.warnings)
-        self.table.value = f'<div style="line-height: 1.4">{advice._repr_html_()}</div>'
-        total = sum(advice.memory.values()) / 1e6
-        self.picture.draw(partial(plot_advice, advice, train), words=f"Memory by part; {total:,.0f} MB for this batch.")
+        return self.text[1](self.knobs["max_vocab"], self.knobs["max_seq"])
+
+    def show(self) -> None:
+        "Tell the page what the text holds and what `advise` says of the knobs; if that fails, say why."
+        with self.hand:                                                  # one move after the other
+            knobs, page = self.knobs, {}
+            try:
+                page = self.reported() if knobs["text"] == "read" else {}
+            except Exception as error:
+                page = dict(report=None) | told(error)
+            page = self.page | page | dict(tried=knobs["trial"])
+            if page != self.page:
+                self.page = page
+
+    def reported(self) -> dict[str, Any]:
+        "The part of the page that Python knows better: the text's facts, and the report, with times after a trial."
+        data, (model, train), knobs = self.data(), self.config(), self.knobs
+        self.advice = advise(data, model, train, 2. if knobs["trial"] != self.page["tried"] else 0.)
+        rows = self.advice.rows()
+        timed = [label for label, _ in rows].index("time") if self.advice.time else len(rows)
+        return dict(texts=[text_facts(data, advise(data, *recipe(batch=1)))], fault="", trace="",
+                    report=dict(of=knobs, rows=rows, warnings=self.advice.warnings, time=rows[timed:timed + 2]))
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        shown, *more = super()._repr_mimebundle_(**kwargs)
+        if self.advice:                                                  # for those who only read
+            picture = Picture(8, 3)
+            picture.draw(partial(plot_advice, self.advice, self.config()[1]), words="Memory by part and batch size.")
+            shown = shown | {"text/html": still(picture) + self.advice._repr_html_()}
+        return shown, *more
+
+    @classmethod
+    def ready(cls) -> "SizingPanel":
+        "The panel for a page without a kernel: the built-in text, counted for several of the limits."
+        panel, lines = cls(), list(source_lines("builtin"))
+        texts = [load_data(lines, *limits) for limits in product((100, 300, 1000, 2000), (8, 16, 32))]
+        facts = [text_facts(data, advise(data, *recipe(batch=1))) for data in texts]
+        panel.page = panel.page | dict(texts=facts, report=None)
+        return panel
+

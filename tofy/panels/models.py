@@ -28,7 +28,7 @@ from ..gap import LABELS
 from ..inference import READY, Latent, load
 from ..run_folder import MODEL
 from ..vocab import SPECIALS
-from .parts import Live, Panel, Picture, pick_run, stamp
+from .parts import Live, Panel, Picture, pick_run, stamp, told
 
 # %% ../../nbs/15b_panel_models.ipynb #3a2d9a6b
 def opened(folder: Path | None) -> Latent:
@@ -260,7 +260,7 @@ class CrowdingPanel(Live):
                     self.read[name] = written(folder), *film_data(folder, name, self.every)
             fault = ""
         except Exception as error:
-            fault = str(error) if isinstance(error, TofyError) else f"{type(error).__name__}: {error}"
+            fault = told(error)["fault"]
         vocabs: list[dict] = []
         films = {name: film | dict(vocab=number_in(vocabs, vocab)) for name, (_, film, vocab) in self.read.items()
                  if name in chosen}

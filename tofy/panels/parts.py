@@ -54,17 +54,22 @@ class Picture(widgets.Image):
         self.value, self.tooltip, self.layout.display = file.getvalue(), words, None
 
 # %% ../../nbs/15_panels.ipynb #27b39d21
+def told(error: BaseException) -> dict[str, str]:
+    "An error as one sentence, `fault`, and its traceback, `trace`, which is empty for a `TofyError`."
+    if isinstance(error, TofyError):
+        return dict(fault=str(error), trace="")
+    return dict(fault=f"{type(error).__name__}: {error}", trace="".join(traceback.format_exception(error)))
+
+
 class Notice(widgets.HTML):
     "A line for messages; an error is one sentence, with a traceback folded below if it is not a `TofyError`."
     def say(self, text: str = "") -> None:
         self.value = f'<div role="status">{html.escape(text)}</div>' if text else ""
 
     def fail(self, error: BaseException) -> None:
-        sentence = str(error) if isinstance(error, TofyError) else f"{type(error).__name__}: {error}"
-        folded = "" if isinstance(error, TofyError) else (
-            "<details><summary>traceback</summary><pre>" + html.escape("".join(traceback.format_exception(error)))
-            + "</pre></details>")
-        self.value = f'<div role="alert"><b>⚠ {html.escape(sentence)}</b></div>{folded}'
+        said = {name: html.escape(text) for name, text in told(error).items()}
+        folded = f"<details><summary>traceback</summary><pre>{said['trace']}</pre></details>" if said["trace"] else ""
+        self.value = f'<div role="alert"><b>⚠ {said["fault"]}</b></div>{folded}'
 
 # %% ../../nbs/15_panels.ipynb #f2403d89
 CONTROL = ("display: inline-block; margin: .15em .4em .15em 0; padding: .1em .6em; border: 1px solid #8885; "
