@@ -1,6 +1,8 @@
 "`python -m tofy` and the command `tofy`. Written by hand; all it starts comes from the notebooks."
 
+import os
 import sys
+import threading
 
 def main() -> None:
     "Run a command; Ctrl-C ends it without a traceback, even while the program is still loading."
@@ -13,7 +15,14 @@ def main() -> None:
         if cause is None:
             raise
         sys.exit(130)
-    run()
+    try:
+        run()
+    except SystemExit as end:
+        if any(thread.name == "compiler" for thread in threading.enumerate()):   # it would bring the process down as Python ends
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 if __name__ == "__main__":

@@ -415,6 +415,7 @@ def token_weights(tokenizer: Tokenizer, given: Mapping[str, float], device: str 
 
 # %% ../../nbs/lab/02_training.ipynb #c0de0001
 COMPILERS = "g++", "clang++", "cl"   # of which torch.compile needs one, on a CPU
+COMPILER = "compiler"                # the thread's name: `tofy.__main__` knows by it that one is still at work
 
 
 def compiling(run: TextRun) -> Iterator[TextRecord]:
@@ -426,7 +427,7 @@ def compiling(run: TextRun) -> Iterator[TextRecord]:
         raise UsageError("torch.compile needs a C++ compiler, and there is none here; leave out --compile, or install "
                          "one, such as g++.")
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")    # a pool of workers would outlive Ctrl-C
-    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), daemon=True)
+    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), name=COMPILER, daemon=True)
     worker.start()
     while worker.is_alive():
         worker.join(.2)
