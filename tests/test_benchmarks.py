@@ -265,3 +265,14 @@ def test_from_left_to_right_nothing_is_seen_of_what_comes_later():
         a, b = (model.model(input_ids=x, attention_mask=dict(full_attention=keep, sliding_attention=keep)).last_hidden_state
                 for x in (ids, ids.clone().index_fill_(1, torch.tensor([4, 5]), 9)))
     assert torch.allclose(a[:, :4], b[:, :4], atol=1e-6) and not torch.allclose(a[:, 4:], b[:, 4:], atol=1e-3)
+
+
+def test_what_is_lost_adds_up_by_how_sure_and_by_kind():
+    "Four blanks by hand: of the two that the best possible predictor gets right the model misses one."
+    from benchmarks.kinds import SURE, by_group
+    words = ["tea", "milk", "paris", "rome"]
+    questions = [("tea", "tea", .99), ("milk", "milk", .99), ("paris", "rome", .6), ("rome", "paris", .1)]
+    found = by_group(questions, ["tea", "tea", "rome", "rome"], words)
+    assert found["sure (.95 or more)"] == dict(blanks=2, best=1., model=.5, lost=25.)
+    assert found["likely (.5 to .95)"]["lost"] == 0 and found["wide open (less)"] == dict(blanks=1, best=0., model=1., lost=-25.)
+    assert sum(found[name]["lost"] for name in SURE if name in found) == sum(g["lost"] for name, g in found.items() if name not in SURE) == 0

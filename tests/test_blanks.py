@@ -104,6 +104,15 @@ def test_unk_is_not_asked_for(dialogue):
     assert "<unk>" not in dict(fill(latent, "it _ red the blue", top=10**6).top)
 
 
+def test_fill_says_what_it_does_not_know(dialogue):
+    latent = load(dialogue)
+    word = next(word for word in latent.vocab.ids if len(word) > 4)
+    note = fill(latent, f"it {word}x zzyzx _ the").note
+    assert note == diff(latent, f"it {word}x zzyzx _ the => it").note
+    assert note.startswith(f"not in the vocabulary, read as unknown: {word}x (spelt most like it: {word}") and note.endswith(", zzyzx")
+    assert "zzyzx" in fill(latent, ["it zzyzx _ the"])[0].note and fill(latent, f"it {word} _ the").note is None
+
+
 # ---- what is pasted
 
 @pytest.mark.parametrize("pasted", ["\u200b", "\ufeff", "\u200d", "\u200e", "\u2060", "\u00ad", "\u200b \u200c\u00a0"])

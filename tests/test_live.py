@@ -25,7 +25,7 @@ from tofy.vocab import MASK, SPECIALS, UNK, tokenize
 from tools.everyday import MODEL
 from tools.graph import onnx_graph, run_onnx
 from tools.lab import CHROMIUM
-from tools.live import ROOT, RUNS, build, familiar, fitted_temperature, law_of
+from tools.live import ROOT, RUNS, build, familiar, fitted_temperature, law_of, rightness
 from tools.npm import package
 
 PHRASES = ["did you _ the soup at the cafe ?", "the peaches i _ yesterday were terribly salty .", "_ you",
@@ -130,6 +130,19 @@ def test_a_phrase_in_no_order_is_less_familiar(wide):
     assert familiar(wide, said, 5, .07) > familiar(wide, said[::-1], 1, .07) + .5
     unknown = familiar(wide, ["zzyzx", "zzyzx", "salt"], 2, .07)
     assert unknown == pytest.approx(-torch.tensor(float(len(wide.vocab) - len(SPECIALS))).log().item(), abs=1e-5)
+
+
+def test_how_often_an_answer_is_right_by_its_share(wide):
+    "The parts are of one size and together as often right as all; an answer that is surer is more often right."
+    said = (MODEL / "heldout.txt").read_text(encoding="utf-8").splitlines()[:200]
+    asked = [(wide.vocab.tokenize(line), i % 3) for i, line in enumerate(said) if len(wide.vocab.tokenize(line)) > 3]
+    asked = [(tokens, i) for tokens, i in asked if UNK not in wide.vocab.encode(" ".join(tokens))]
+    asked = asked[:len(asked) // 4 * 4]
+    told = rightness(wide, asked, .07, 4)
+    hits = [fill(wide, " ".join([*t[:i], "_", *t[i + 1:]]), 1).top[0][0] == t[i] for t, i in asked]
+    assert [least for least, _ in told] == sorted(least for least, _ in told) and told[0][0] == 0
+    assert sum(right for _, right in told) / 4 == pytest.approx(sum(hits) / len(hits), abs=.002)
+    assert told[-1][1] > told[0][1] + .3
 
 
 # ---- the page
@@ -289,6 +302,30 @@ class TestPage:
         assert "I don't know" not in page.inner_text("#sure-says")
         ask(page, "salt the the pass _ please you could up", "everyday")
         assert "I don't know this kind of phrase" in page.inner_text("#sure-says")
+
+    def test_what_speaks_against_an_answer_stands_beside_it(self, page):
+        def warned(phrase, recipe="everyday"):
+            ask(page, phrase, recipe)
+            return page.inner_text("#warning") if page.is_visible("#warning") else ""
+
+        assert "does not know 2 of the 4 words around the blank and answers without them" in warned("zzyzx , my qwrtz is _ .")
+        assert "does not know a single word of the phrase" in warned("zzyzx _", "tofy")
+        assert "don't trust the answer" in warned("zzyzx qwrtz pass the pass _ up could")
+        strange = warned("salt the the pass _ please you could up")
+        assert "It knows the words, but has read nothing like this phrase" in strange and "does not know" not in strange
+        guess = warned("i bought a _ yesterday .")
+        assert "It is guessing" in guess and re.search(r"was right in [\d.]+%", guess) and "nothing like" not in guess
+        assert warned("there are seven days in a _ .") == "" == warned("did you _ the soup at the cafe ?", "tofy")
+        page.fill("#typed", "no blank here")
+        page.press("#typed", "Enter")
+        assert not page.is_visible("#warning")
+
+    def test_how_often_it_warns(self, page):
+        "Rates of the page's own measure: of its kind one in twenty, of shuffled phrases nearly all; a surer answer is righter."
+        rates, right = page.evaluate("[state.worlds.everyday.familiar, state.worlds.everyday.right]")
+        print("\n", rates, right)
+        assert rates["mixed"] > .8 and rates["mixed"] > rates["other"]
+        assert right[-1][1] > right[0][1] + .3 and page.evaluate("tofy.rightness([[0, .1], [.5, .9]], .5)") == .9
 
     def test_unknown_words_are_offered_their_nearest(self, page):
         near = page.evaluate("['dogg', 'barkedd', 'borrowings', 'brothr', 'zzyzx'].map(w => tofy.similar(state.worlds.everyday, w))")

@@ -360,6 +360,7 @@ def test_a_story_is_chosen_where_it_is_seen(look, width, height):
     "Play stays on the home page and starts the model; the circle is on the screen when a story begins."
     page = look("index", width=width)
     page.set_viewport_size(dict(width=width, height=height))
+    page.emulate_media(reduced_motion="no-preference")
     page.locator(".tofy-buttons a", has_text="Play").click()
     assert page.url.endswith("#play") and page.locator("[data-do=play]").inner_text() == "Pause"
     page.get_by_role("button", name="collapse", exact=True).click()

@@ -218,6 +218,14 @@ def fill(latent: Latent,
 PIECES = "these are pieces of words; · stands for a space"
 
 
+def read_as_unknown(vocab: Vocab, phrase: str, alike: bool) -> str | None:
+    "Which words of the phrase the model does not know, and (`alike`) known ones spelt like them; None if it knows all."
+    unknown = [t for t in phrase_tokens(vocab, phrase) if t is not None and vocab.ids.get(t, UNK) == UNK]
+    near = {word: nearest_spellings(vocab, word) if alike else [] for word in unknown}
+    told = [word + (f" (spelt most like it: {', '.join(known)})" if known else "") for word, known in near.items()]
+    return f"not in the vocabulary, read as unknown: {', '.join(told)}" if told else None
+
+
 def rank_answer(latent: Latent, phrase: str, word: str | None, top: int,
                 at_blank: Sequence[Tensor] = (),   # `latent.at_blank` of this phrase, if that is known
                ) -> Answer:
@@ -233,10 +241,12 @@ def rank_answer(latent: Latent, phrase: str, word: str | None, top: int,
     cosines = readout.shares(scores) if readout else scores
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
     nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
-    answer = Answer(phrase.strip(), nearest, n_words, word, note=PIECES if vocab.unit == "pieces" else None)
+    answer = Answer(phrase.strip(), nearest, n_words, word)
+    told = [PIECES if vocab.unit == "pieces" else None, f"words are read by {readout!r}" if readout else None,
+            read_as_unknown(vocab, phrase, alike=not at_blank)]
+    answer.note = "; ".join(note for note in told if note) or None
     if readout:
-        told = [answer.note] * bool(answer.note) + [f"words are read by {readout!r}"]
-        answer.measure, answer.note = "share", "; ".join(told)
+        answer.measure = "share"
     if word is not None:
         target = torch.tensor([vocab.ids.get(word, len(vocab))])
         answer.rank = int(ranks(scores, target))
@@ -360,13 +370,11 @@ def diff(latent: Latent,
     if strip_answer:
         phrase, removed = strip_word(latent.vocab, phrase, token)
         note = f"removed {removed} of {token!r} from the phrase" if removed else None
-    ids = read_blank(latent.vocab, phrase)
+    read_blank(latent.vocab, phrase)                                                     # a mistake is told at once
     check_answer(latent, token)
-    unknown = [t for t in phrase_tokens(latent.vocab, phrase) if t is not None and t not in latent.vocab.ids]
     answer = rank_answer(latent, phrase, token, top)
     outside = f"{token} is not in the vocabulary; its embedding comes from its spelling"
-    notes = [answer.note, note, None if token in latent.vocab.ids else outside,
-             f"not in the vocabulary, read as unknown: {', '.join(unknown)}" if UNK in ids else None]
+    notes = [note, None if token in latent.vocab.ids else outside, answer.note]
     answer.note = "; ".join(n for n in notes if n) or None
     return answer
 

@@ -29,9 +29,9 @@ from tofy.vocab import Vocab, tokenize
 GRAMMAR = Path(__file__).with_suffix(".txt")
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "site" / "live" / "everyday"
-PHRASES, STEPS = 200_000, 3300
+PHRASES, STEPS, WORDS = 300_000, 1800, 8000
 UNMARKED = .45    # of the phrases come without their last mark, as visitors type them
-SHARES = dict(says=.52, do=.27, state=.05, happen=.05, things=.11)
+SHARES = dict(says=.48, do=.31, state=.05, happen=.04, things=.12)
 _PIECE = re.compile(r"[(|)]|\{[\w.]+\}|[^(|){}]+")
 _OF = dict(i="my", we="our", you="your", he="his", she="her", they="their", me="my", us="our", him="his", them="their",
            everybody="their", nobody="their")   # whose it is
@@ -75,19 +75,19 @@ def sections() -> dict[str, list[str]]:
 
 @cache
 def kinds() -> dict[str, list[tuple[str, str]]]:
-    "Each list of words: one of it, several of it."
-    found = {}
+    "Each list of words: one of it, several of it. A list that is named again goes on."
+    found: dict[str, list[tuple[str, str]]] = {}
     for line in sections()["words"]:
         name, _, words = line.partition(":")
         pairs = [word.replace("_", " ").partition("/") for word in words.split()]
-        found[name] = [(one, many or _with_s(one)) for one, _, many in pairs]
-    return found
+        found.setdefault(name, []).extend((one, many or _with_s(one)) for one, _, many in pairs)
+    return {name: list(dict.fromkeys(pairs)) for name, pairs in found.items()}
 
 
 @cache
 def forms(verb: str) -> tuple[str, str, str, str]:
     "Past, participle, -ing and -s of a verb."
-    irregular = {row.split()[0]: row.split()[1:] for row in " ".join(sections()["verbs"]).split(";")}
+    irregular = {row.split()[0]: row.split()[1:] for row in ";".join(sections()["verbs"]).split(";")}
     regular = _verb(verb)
     past, done, *ing = irregular.get(verb, [regular["past"], regular["past"]])
     return past, done, ing[0] if ing else regular["ing"], dict(have="has", be="is", do="does", go="goes").get(verb, regular["does"])
@@ -224,7 +224,7 @@ def _deed(kind: str, rng: Random) -> str:
 @cache
 def _pairs() -> tuple[dict[str, str], dict[str, str], set[str]]:
     "A verb with *he* by the verb with *they*; the way back; and who is one. Verbs whose past is their base stay as they are."
-    bases = {row.split()[0] for row in " ".join(sections()["verbs"]).split(";")}
+    bases = {row.split()[0] for row in ";".join(sections()["verbs"]).split(";")}
     bases |= {grown(tree, Random(0)).split()[0] for name in ("do", "state", "happen") for tree in bag(name).trees}
     one = {base: forms(base)[3] for base in bases - {"be"} if forms(base)[0] != base}
     one |= {"are": "is", "were": "was", "have": "has", "do": "does", "don't": "doesn't", "haven't": "hasn't", "aren't": "isn't", "weren't": "wasn't"}
@@ -278,7 +278,7 @@ def train(steps: int, place: Path) -> None:
         after.callback(os.chdir, before)
         os.chdir(name)                                         # a relative path: the run names no machine's folder
         Path("everyday.txt").write_text("\n".join(islice(phrases(), PHRASES)) + "\n", encoding="utf-8")
-        data = load_data("everyday.txt", valid=2000, max_seq=32)
+        data = load_data("everyday.txt", max_vocab=WORDS, valid=2000, max_seq=32)
         fit(data, *recipe(steps=steps, dim=96, layers=2, threads=1, log_every=200, max_seq=32), out="run")
         run_baselines("run", data)
         print(f"{keep(Path('run'), place) / 1e6:.2f} MB in {place}")

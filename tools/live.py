@@ -124,10 +124,29 @@ def everyday(latent: Latent, draws: int) -> dict:
     own = sorted(familiar(latent, tokens, place, temperature) for tokens, place in asked[:PROBED])
     threshold = own[len(own) // 20]                                   # one of its own phrases in twenty is below it
     mixed = [familiar(latent, rng.sample(tokens, len(tokens)), place, temperature) for tokens, place in asked[:PROBED // 4]]
+    others = [(tokens, i) for tokens, i in corpus.draws(PROBED) if UNK not in vocab.encode(" ".join(tokens))][:PROBED // 4]
+    other = [familiar(latent, tokens, place, temperature) for tokens, place in others]
     return words_of(latent) | dict(
         runs=dict(everyday=about(latent) | dict(temperature=temperature)), phrases=[dict(tokens=tokens) for tokens in lines[:200]],
         ranks=rank_counts(scorers, vocab, asked),
-        familiar=dict(threshold=round(threshold, 4), mixed=round(sum(score < threshold for score in mixed) / len(mixed), 3)))
+        familiar=dict(threshold=round(threshold, 4), mixed=below(mixed, threshold), other=below(other, threshold)),
+        right=rightness(latent, asked, temperature), right_other=rightness(latent, others, temperature, 1)[0][1])
+
+
+def below(scores: list[float], threshold: float) -> float:
+    "Which share of the scores is below the threshold."
+    return round(sum(score < threshold for score in scores) / max(len(scores), 1), 3)
+
+
+def rightness(latent: Latent, asked: list[tuple[list[str], int]], temperature: float, parts: int = 10) -> list[list[float]]:
+    """How often the first word is the one that stood there, by its share: the blanks (tokens and a place) from the most doubtful
+    to the surest in equal parts, and of each part the least share in it and how often the first word is right."""
+    rows = [latent.vocab.encode(" ".join(tokens)) for tokens, _ in asked]
+    first = (cosines(latent, [hidden(row, place) for row, (_, place) in zip(rows, asked)]) / temperature).softmax(-1).max(-1)
+    right = [row[place] == i + len(SPECIALS) for row, (_, place), i in zip(rows, asked, first.indices.tolist())]
+    told = sorted(zip(first.values.tolist(), right))
+    cut = [told[len(told) * i // parts:len(told) * (i + 1) // parts] for i in range(parts)]
+    return [[round(part[0][0], 4) if i else 0, round(sum(r for _, r in part) / len(part), 3)] for i, part in enumerate(cut) if part]
 
 
 def cosines(latent: Latent, rows: list[list[int]]) -> torch.Tensor:

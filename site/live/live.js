@@ -2,6 +2,7 @@
 "use strict";
 
 const FIRST = "the dog _ at the postman .";                // the first question
+const UNSURE = 1 / 3;                                       // an answer that is right less often than this is called a guess
 const SHOWN = 8;                                            // rows of answers
 const NAMES = {best: "best possible", everyday: "everyday English", tofy: "this course's recipe", notes: "the recipe of the notes",
                bigram: "pairs of words", unigram: "counting words only"};
@@ -63,6 +64,7 @@ function forget(why) {
   for (const id of ["exact-says", "temperature-says", "sure-says", "rivals-says"]) at(id).textContent = "";
   at("exact").hidden = true;
   at("sure-bar").replaceChildren();
+  at("warning").hidden = true;
   at("verdict").textContent = why;
   if (state.models[state.recipe]) drawMap();
 }
@@ -86,7 +88,7 @@ function askTyped() {
 function drawUnknown(tokens) {
   const unknown = [...new Set(tokens.filter(token => token !== null && !state.data.ids.has(token)))];
   if (!unknown.length) { at("trouble").textContent = ""; return; }
-  const parts = [`Not among the words it was trained on, read as unknown: ${unknown.join(", ")}.`];
+  const parts = [`Not in the vocabulary, read as unknown: ${unknown.join(", ")}.`];
   const press = (label, does) => {
     const button = make("button", {type: "button"}, label);
     button.addEventListener("click", does);
@@ -156,6 +158,7 @@ function draw() {
   drawAnswers();
   drawExact();
   drawVerdict();
+  drawWarning();
   drawRivals();
   drawMap();
 }
@@ -203,19 +206,36 @@ async function drawSure(turn, ids) {
   const {data, recipe} = state, answer = answered();
   if (recipe !== "everyday" || !answer) return;
   const found = tofy.shares(data, answer.cosines, data.runs.everyday.temperature), top = answer.order.slice(0, 5);
+  const right = tofy.rightness(data.right, found[top[0]]), unsure = right < UNSURE;
   const five = top.reduce((sum, id) => sum + found[id], 0), spread = tofy.spread(found);
   at("sure-bar").replaceChildren(bar(five, percent(five)));
-  const says = `The first five have ${percent(five)} together; the shares are as if spread evenly over ${spread.toFixed(1)} words.`;
+  const says = `The first five have ${percent(five)} together; the shares are as if spread evenly over ${spread.toFixed(1)} words. ` +
+    `In held-out phrases like those it learned from, a first word with such a share was right in ${percent(right)}.`;
   at("sure-says").replaceChildren(says);
+  drawWarning({unsure: unsure && right});
   const familiar = ids.length > 24 ? NaN : await tofy.familiar(data, state.models.everyday, ids, answer.order[0], data.runs.everyday.temperature);
   if (turn !== state.turn) return;
   const strange = familiar < data.familiar.threshold;
   document.documentElement.dataset.familiar = familiar.toFixed(3);
   at("sure").classList.toggle("strange", strange);
+  drawWarning({unsure: unsure && right, strange});
   at("sure-says").replaceChildren(says + " ", ...Number.isNaN(familiar) ? [] : strange
     ? [make("strong", {}, "I don't know this kind of phrase."), ` Hidden in turn, its other words surprise the model more than in 19 of 20 phrases ` +
        "like those it learned from; don't trust the answer."]
     : ["Hidden in turn, its other words surprise the model no more than in phrases like those it learned from."]);
+}
+
+// What speaks against the answer, beside it: words that were read as unknown, a phrase unlike those it learned from, a mere guess.
+function drawWarning({unsure = false, strange = false} = {}) {
+  const words = asked.tokens.filter(token => token !== null && /[\p{L}\p{N}]/u.test(token));
+  const unknown = words.filter(token => !state.data.ids.has(token)), says = [];
+  if (unknown.length) says.push(`It does not know ${unknown.length === words.length ? "a single word of the phrase" :
+    `${number(unknown.length)} of the ${number(words.length)} words around the blank`} and answers without ${unknown.length > 1 ? "them" : "it"}.`);
+  if (strange && unknown.length) says.push("What is left is no kind of phrase it learned from: don't trust the answer.");
+  else if (strange) says.push("It knows the words, but has read nothing like this phrase: don't trust the answer.");
+  if (unsure !== false) says.push(`It is guessing: where it was as unsure as this in phrases of its own kind, its first word was right in ${percent(unsure)}.`);
+  at("warning").textContent = says.join(" ");
+  at("warning").hidden = !says.length;
 }
 
 function drawExact() {
@@ -486,8 +506,9 @@ function drawStill() {
   at("mrr-notes").textContent = `the same text and words; MRR ${mrr(course, "notes")} (counting words only: ${mrr(course, "unigram")})`;
   at("about").textContent = `Everyday English: ${size(wide)} trained for ${trained(wide)} that a grammar of everyday sentences made, with no line of ` +
     `anybody's text; it knows only what that grammar says. It calls a phrase unknown if its words surprise it more than in 19 of 20 ` +
-    `held-out phrases; of such phrases with their words shuffled it calls ${percent(everyday.familiar.mixed)} so. The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's ` +
-    `recipe), ${size(notes)} for ${trained(notes)} (the recipe of the notes), on one smaller text. MRR is the mean of 1 / rank of the right word ` +
+    `held-out phrases; of such phrases with their words shuffled it calls ${percent(everyday.familiar.mixed)} so, of the other models' text ` +
+    `${percent(everyday.familiar.other)}, where its first word is right in ${percent(everyday.right_other)}. ` +
+    `The two models of the course: ${size(ours)} trained for ${trained(ours)} (this course's recipe), ${size(notes)} for ${trained(notes)} (the recipe of the notes), on one smaller text. MRR is the mean of 1 / rank of the right word ` +
     `over fresh blanks. The ready phrases were kept out of training.`;
 }
 

@@ -169,11 +169,14 @@ const tofy = (() => {
     return logs.reduce((a, b) => a + b, 0) / logs.length;
   }
 
+  // How often the first word was right in held-out phrases where its share was about this: `table` as tools/live.py measures it.
+  const rightness = (table, share) => table.findLast(([least]) => share >= least)[1];
+
   // A vector on the map: what it has along the plane's two axes, the middle of the words subtracted.
   function onPlane(about, vector, start = 0) {
     return about.axes.map(axis => axis.reduce((sum, a, d) => sum + a * (vector[start + d] - about.middle[d]), 0));
   }
 
   return {tokenize, readBlank, loadData, startRuntime, loadModel, encode, order, shares, spread, first, firstOfMany,
-          meanReciprocal, nearest, stem, edits, similar, familiar, onPlane, UNK, MASK};
+          meanReciprocal, nearest, stem, edits, similar, familiar, rightness, onPlane, UNK, MASK};
 })();

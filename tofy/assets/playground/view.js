@@ -62,12 +62,12 @@ class Playground {
   }
 
   // On the home page it plays by itself as soon as it is on the screen, for a while: until it has learnt, or somebody touches it.
-  // At the front door the picture comes first, with the stories beneath it, and all that needs time is folded below.
+  // At the front door the picture comes first, then what is going on and the stories; all that needs time is folded below.
   comeFirst() {
     const at = what => this.root.querySelector(what), more = document.createElement("details");
     more.className = "more";
     more.innerHTML = "<summary>All its tasks, knobs and formulas</summary>";
-    at(".stage").prepend(at(".phrase"), at(".words"), at(".presets"), at(".verdict"), at(".says"));
+    at(".stage").prepend(at(".phrase"), at(".words"), at(".verdict"), at(".presets"), at(".says"));
     at(".main").after(more);
     more.append(at(".tasks").previousElementSibling, at(".tasks"), at(".knobs"), at(".formulas"));
     this.control("speed").value = this.speed = 1;              // slow enough to be watched
