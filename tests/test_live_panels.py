@@ -102,6 +102,15 @@ def test_the_page_says_of_a_text_what_advise_says(in_node):
         assert panel is not small or {"batch", "model"} <= met
 
 
+def test_limits_between_those_that_were_counted(in_node):
+    "The entry for the largest limits that the knobs reach is taken, and below all of them the smallest, each by itself."
+    panel, limits = SizingPanel("builtin:20"), [(vocab, most) for vocab in (100, 300) for most in (8, 16)]
+    page = panel.page | dict(texts=[panel.page["texts"][0] | dict(max_vocab=vocab, max_seq=most) for vocab, most in limits])
+    asked = {(50, 4): (100, 8), (50, 99): (100, 16), (299, 15): (100, 8), (4000, 4): (300, 8), (300, 16): (300, 16)}
+    found = in_node("sized", dict(cases=[panel.knobs | dict(max_vocab=vocab, max_seq=most) for vocab, most in asked], page=page))
+    assert [(one["text"]["max_vocab"], one["text"]["max_seq"]) for one in found] == [*asked.values()]
+
+
 def test_a_page_rounds_and_writes_as_python_does(in_node):
     cases = [(.5, 0), (1.5, 0), (2.5, 0), (.125, 2), (.375, 2), (1234567.891, 1), (999.95, 1), (0, 2), (12.25, 1)]
     assert in_node("fixed", cases) == [f"{value:,.{digits}f}" for value, digits in cases]

@@ -56,15 +56,16 @@ export function memory(knobs, rows, batch, length, recipe) {
 
 // ---- what is said of a text and a model
 
-// What is known of the text: counted beforehand or by Python (the entry for the largest limits that these knobs reach), or a size alone.
+// What is known of the text: counted beforehand or by Python (the entry for the largest limits that these knobs reach, else the smallest), or a size alone.
 export function textOf(knobs, {texts, recipe}) {
   if (knobs.text === "size") {
     const mean = Math.min(knobs.mean, knobs.max_seq);
     return {rows: knobs.max_vocab, phrases: knobs.phrases, positions: Math.round(knobs.phrases * mean), mean, blanks: expected(mean, recipe.mask_rate),
             unknown_share: 0, under_five_share: 0, cut_share: 0, longest: knobs.max_seq, warnings: []};
   }
-  const fits = texts.filter(text => text.max_vocab <= knobs.max_vocab && text.max_seq <= knobs.max_seq);
-  return (fits.length ? fits : texts).reduce((a, b) => b.max_vocab > a.max_vocab || b.max_vocab === a.max_vocab && b.max_seq > a.max_seq ? b : a);
+  const reached = name => { const limits = texts.map(text => text[name]); return Math.max(Math.min(...limits), ...limits.filter(limit => limit <= knobs[name])); };
+  const [max_vocab, max_seq] = [reached("max_vocab"), reached("max_seq")];
+  return texts.find(text => text.max_vocab === max_vocab && text.max_seq === max_seq);
 }
 export function sizes(knobs, page) {
   const text = textOf(knobs, page), {recipe} = page, suited = Math.min(Math.max(Number(fixed(2048 / Math.max(text.mean, 1)).replace(",", "")), 8), 256);
@@ -92,7 +93,7 @@ export function sentence(knobs, page) {
   return `A step needs ${megabytes(all)} with ${whole(batch)} phrases in a batch. The largest part, ${share(bytes[largest] / all)}: ${largest}. ${GROWS[largest]}`;
 }
 
-// While a slider is drawn the page computes alone; Python hears of it when the hand has come to rest.
+// While a slider is moved the page computes alone; Python hears of it when the hand has come to rest.
 function patient(home) {
   let ahead = {}, timer;
   return {linked: true, get knobs() { return {...home.knobs, ...ahead}; }, get page() { return home.page; }, heard: look => home.heard(look),
