@@ -315,7 +315,7 @@ class TestPage:
         assert "It knows the words, but has read nothing like this phrase" in strange and "does not know" not in strange
         guess = warned("i bought a _ yesterday .")
         assert "It is guessing" in guess and re.search(r"was right in [\d.]+%", guess) and "nothing like" not in guess
-        assert warned("there are seven days in a _ .") == "" == warned("did you _ the soup at the cafe ?", "tofy")
+        assert warned("could _ please pass the salt ?") == "" == warned("did you _ the soup at the cafe ?", "tofy")
         page.fill("#typed", "no blank here")
         page.press("#typed", "Enter")
         assert not page.is_visible("#warning")
