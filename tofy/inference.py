@@ -241,12 +241,10 @@ def rank_answer(latent: Latent, phrase: str, word: str | None, top: int,
     cosines = readout.shares(scores) if readout else scores
     best = cosines[0, len(SPECIALS):].topk(min(top, n_words))
     nearest = [(words[i + len(SPECIALS)], c) for c, i in zip(best.values.tolist(), best.indices.tolist())]
-    answer = Answer(phrase.strip(), nearest, n_words, word)
+    answer = Answer(phrase.strip(), nearest, n_words, word, measure="share" if readout else "cosine")
     told = [PIECES if vocab.unit == "pieces" else None, f"words are read by {readout!r}" if readout else None,
             read_as_unknown(vocab, phrase, alike=not at_blank)]
     answer.note = "; ".join(note for note in told if note) or None
-    if readout:
-        answer.measure = "share"
     if word is not None:
         target = torch.tensor([vocab.ids.get(word, len(vocab))])
         answer.rank = int(ranks(scores, target))
