@@ -68,7 +68,12 @@ def test_what_a_run_says_of_itself(tofy, tmp_path, text):
     assert rows["taller"]["parameters"] == sum(p.numel() for p in writer.model.parameters())
     assert rows["words"]["tokenizer"].startswith("unicode") and rows["words"]["positions"] == "rotary"
     assert {row["verdict"] for row in rows.values()} <= {"above bigram", "above unigram", "no better than unigram"}
-    assert tofy("note", "runs/words", "a | b", "--verdict", "works").code == 0
+    before = rows["words"]["verdict"]
+    told = tofy("note", "runs/words", "a | b", "--verdict", "works")
+    assert told.code == 0 and (f"Its verdict was {before!r}." in told.err) == bool(before)
+    assert "Its verdict was 'works'." in tofy("note", "runs/words", "--verdict", "works").err       # never replaced in silence
+    none = tofy("runs", "--where", "dim=7")
+    assert none.code == 0 and "No run passes dim=7; tofy runs lists all" in none.err
     found = tofy("runs", "--where", "verdict=works", "--columns", "run,note", "--markdown").out.splitlines()
     assert found == ["| run | note |", "| --- | --- |", r"| words | a \| b |"]
     largest = max(rows.values(), key=lambda row: row["parameters"])["run"]
@@ -76,6 +81,7 @@ def test_what_a_run_says_of_itself(tofy, tmp_path, text):
     one = tofy("runs", "old")
     assert "positions" in one.out and "valid_loss" in one.err                    # its log by epoch
     tofy("note", "runs/never", "x").says(2, "no line about never")
+    tofy("note", "runs/never", "x").says(2, "The runs there: ")
     tofy("note", "runs/old").says(2, "--verdict")
     tofy("runs", "--where", "width=3").says(2, "is no test of a column")
 

@@ -18,7 +18,7 @@ def main() -> None:
     try:
         run()
     except SystemExit as end:
-        if any(thread.name == "compiler" for thread in threading.enumerate()):   # it would bring the process down as Python ends
+        if any(thread.name == "compiler" for thread in threading.enumerate()):     # it would abort as Python ends
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(end.code if isinstance(end.code, int) else 1)

@@ -541,8 +541,10 @@ def log_home(folder: str | Path) -> Path:
 def note_experiment(folder: str | Path, **notes: str | None) -> None:
     "Add a `note` or a `verdict` to the latest line about the run in `folder`; a `UsageError` if there is none."
     folder, home = Path(folder).resolve(), log_home(folder)
-    if folder.name not in [row["run"] for row in read_experiments(home)]:
-        raise UsageError(f"{home / EXPERIMENTS} has no line about {folder.name}; a run gets one when it ends.")
+    there = list(dict.fromkeys(row["run"] for row in read_experiments(home)))
+    if folder.name not in there:
+        raise UsageError(f"{home / EXPERIMENTS} has no line about {folder.name}; a run gets one when it ends. "
+                         f"The runs there: {', '.join(there) or 'none'}.")
     said = {name: text for name, text in notes.items() if text is not None}
     add_line(home / EXPERIMENTS, json.dumps(dict(about=folder.name, **said)))
 

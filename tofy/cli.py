@@ -635,7 +635,10 @@ def chosen(rows: list[dict], tests: list[str], sort: str | None, reverse: bool, 
     asked = [name.strip() for name in columns.split(",")] if columns else list(RUN_COLUMNS)
     if unknown := [name for name in [*asked, *([sort] if sort else [])] if name not in every]:
         raise UsageError(f"There is no column {unknown[0]!r}; the columns are {', '.join(every)}.")
-    rows = [row for row in rows if all(passes(row, test, list(every)) for test in tests)]
+    passed = [row for row in rows if all(passes(row, test, list(every)) for test in tests)]
+    if not passed:
+        say(f"No run passes {' and '.join(tests)}; tofy runs lists all {len(rows)}.")
+    rows = passed
     if sort:
         there = [row for row in rows if row.get(sort) not in (None, "")]
         rest = [row for row in rows if row.get(sort) in (None, "")]                # last, whichever way round
@@ -706,12 +709,14 @@ def note(
 
       tofy note runs/latent --verdict works
     """
-    from tofy.checkpoint import note_experiment
+    from tofy.checkpoint import note_experiment, read_experiments
     from tofy.history import run_of
     if text is None and verdict is None:
         raise UsageError('Give a note, such as tofy note runs/latent "a longer warm-up", or a --verdict.')
-    note_experiment(run_of(run), note=text, verdict=verdict)
-    say(f"Noted; tofy runs {run.name} shows it.")
+    folder = Path(run_of(run)).resolve()
+    old = next((row.get("verdict") for row in read_experiments(folder.parent)[::-1] if row["run"] == folder.name), None)
+    note_experiment(folder, note=text, verdict=verdict)
+    say(f"Noted; tofy runs {run.name} shows it." + (f" Its verdict was {old!r}." if verdict and old else ""))
 
 # %% ../nbs/16_cli.ipynb #c75b035a
 def flat_row(row: dict) -> dict:

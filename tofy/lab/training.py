@@ -427,7 +427,8 @@ def compiling(run: TextRun) -> Iterator[TextRecord]:
         raise UsageError("torch.compile needs a C++ compiler, and there is none here; leave out --compile, or install "
                          "one, such as g++.")
     os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")    # a pool of workers would outlive Ctrl-C
-    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), name=COMPILER, daemon=True)
+    worker = threading.Thread(target=try_kernels, args=(run, torch.get_num_threads(), failed), name=COMPILER,
+                              daemon=True)
     worker.start()
     while worker.is_alive():
         worker.join(.2)

@@ -101,7 +101,8 @@ def plot_advice(advice: Advice, train: TrainConfig, ax=None):
 # %% ../../nbs/15a_panel_ideas.ipynb #90348614
 def text_facts(data: Data, advice: Advice) -> dict[str, Any]:   # advice: for a batch of one phrase
     "What the page must know of a text to compute the rest itself, whatever model is to read it."
-    facts = {name: advice.holds[name] for name in ("phrases", "positions", "unknown_share", "under_five_share", "cut_share")}
+    counted = "phrases", "positions", "unknown_share", "under_five_share", "cut_share"
+    facts = {name: advice.holds[name] for name in counted}
     return facts | dict(
         max_vocab=data.settings["max_vocab"], max_seq=data.settings["max_seq"], rows=len(data.vocab),
         mean=len(data.train.flat) / max(len(data.train), 1), blanks=advice.steps["blanks_a_step"],
