@@ -314,7 +314,7 @@ class TestPage:
         strange = warned("salt the the pass _ please you could up")
         assert "It knows the words, but has read nothing like this phrase" in strange and "does not know" not in strange
         guess = warned("i bought a _ yesterday .")
-        assert "It is guessing" in guess and re.search(r"was right in [\d.]+%", guess) and "nothing like" not in guess
+        assert "It is guessing" in guess and re.search(r"was (right in [\d.]+%|hardly ever right)\.", guess) and "< " not in guess and "nothing like" not in guess
         assert warned("could _ please pass the salt ?") == "" == warned("did you _ the soup at the cafe ?", "tofy")
         page.fill("#typed", "no blank here")
         page.press("#typed", "Enter")

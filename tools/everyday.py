@@ -29,7 +29,7 @@ from tofy.vocab import Vocab, tokenize
 GRAMMAR = Path(__file__).with_suffix(".txt")
 ROOT = Path(__file__).resolve().parents[1]
 MODEL = ROOT / "site" / "live" / "everyday"
-PHRASES, STEPS, WORDS = 300_000, 1800, 8000
+PHRASES, STEPS, WORDS = 300_000, 3300, 8000
 UNMARKED = .45    # of the phrases come without their last mark, as visitors type them
 SHARES = dict(says=.48, do=.31, state=.05, happen=.04, things=.12)
 _PIECE = re.compile(r"[(|)]|\{[\w.]+\}|[^(|){}]+")

@@ -210,7 +210,7 @@ async function drawSure(turn, ids) {
   const five = top.reduce((sum, id) => sum + found[id], 0), spread = tofy.spread(found);
   at("sure-bar").replaceChildren(bar(five, percent(five)));
   const says = `The first five have ${percent(five)} together; the shares are as if spread evenly over ${spread.toFixed(1)} words. ` +
-    `In held-out phrases like those it learned from, a first word with such a share was right in ${percent(right)}.`;
+    `In held-out phrases like those it learned from, a first word with such a share was ${right ? `right in ${percent(right)}` : "hardly ever right"}.`;
   at("sure-says").replaceChildren(says);
   drawWarning({unsure: unsure && right});
   const familiar = ids.length > 24 ? NaN : await tofy.familiar(data, state.models.everyday, ids, answer.order[0], data.runs.everyday.temperature);
@@ -233,7 +233,7 @@ function drawWarning({unsure = false, strange = false} = {}) {
     `${number(unknown.length)} of the ${number(words.length)} words around the blank`} and answers without ${unknown.length > 1 ? "them" : "it"}.`);
   if (strange && unknown.length) says.push("What is left is no kind of phrase it learned from: don't trust the answer.");
   else if (strange) says.push("It knows the words, but has read nothing like this phrase: don't trust the answer.");
-  if (unsure !== false) says.push(`It is guessing: where it was as unsure as this in phrases of its own kind, its first word was right in ${percent(unsure)}.`);
+  if (unsure !== false) says.push(`It is guessing: where it was as unsure as this in phrases of its own kind, its first word was ${unsure ? `right in ${percent(unsure)}` : "hardly ever right"}.`);
   at("warning").textContent = says.join(" ");
   at("warning").hidden = !says.length;
 }
