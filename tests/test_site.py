@@ -475,11 +475,27 @@ def test_no_panel_is_only_a_sentence(site):
 
 @needs_chromium
 def test_pictures_stay_readable_in_the_dark(look):
-    page = look("vocab", dark=True)
-    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
-    ground, filtered = page.evaluate("""() => { const s = getComputedStyle(document.querySelector('.cell_output img'));
-                                                return [s.backgroundColor, s.filter] }""")
-    assert ground == "rgb(255, 255, 255)" and filtered == "none"
+    "On a dark page a plot is dark with light letters, on a light one it is as it was drawn; a photograph keeps its white paper."
+    from io import BytesIO
+
+    from PIL import Image
+
+    def levels(page):
+        plot = page.locator(".cell_output img[src$='.svg']").first
+        plot.scroll_into_view_if_needed()
+        page.wait_for_function("() => document.querySelector(\".cell_output img[src$='.svg']\").complete")
+        grey = Image.open(BytesIO(plot.screenshot())).convert("L").histogram()
+        return grey.index(max(grey)), [level for level, many in enumerate(grey) if many > 20]      # the ground, and all there is
+
+    dark = look("vocab", dark=True)
+    assert dark.evaluate("document.documentElement.dataset.theme") == "dark"
+    ground, there = levels(dark)
+    assert ground < 60 and max(there) > 200
+    ground, there = levels(look("vocab"))
+    assert ground > 250 and min(there) < 60
+    filters = dark.evaluate("""() => { const photo = document.createElement('img'); photo.src = 'data:,x.png';
+        document.querySelector('.cell_output').append(photo); const s = getComputedStyle(photo); return [s.backgroundColor, s.filter] }""")
+    assert filters == ["rgb(255, 255, 255)", "none"]
 
 
 @needs_chromium
