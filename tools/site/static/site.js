@@ -13,7 +13,11 @@ document.addEventListener("DOMContentLoaded", name_theme);
 const SMALLEST = .65;                                        // of its own size
 function keep_readable() {
   const boxes = document.querySelectorAll(".bd-article .cell_output, .bd-article .pst-scrollable-table-container");
-  const mark = () => boxes.forEach((box) => box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 8));
+  const mark = () => boxes.forEach((box) => {
+    const wide = box.scrollWidth > box.clientWidth + 8;
+    box.classList.toggle("scrolls", wide);
+    if (wide) box.tabIndex = 0; else box.removeAttribute("tabindex");   // so that the arrow keys scroll it, too
+  });
   document.querySelectorAll(".bd-article .cell_output img").forEach((picture) => {
     const fit = () => { picture.style.minWidth = `${Math.round(SMALLEST * picture.naturalWidth)}px`; mark(); };
     if (picture.complete) fit(); else picture.addEventListener("load", fit);
