@@ -218,15 +218,15 @@ def film_data(folder: Path | None, title: str, every: int = 1) -> tuple[dict, di
     figures = crowding.table_figures(rows, torch.tensor(vocab.counts[len(SPECIALS):]))
     readout = ("Rows of the input table, which are no targets of this model: its answers come from a readout."
                if latent.model.readout else "")
-    told = dict(title=title, vocab=0, steps=film.step.tolist() if film else [step or 0], saved=step,
-                xy=packed(((maps - low) / (high - low).clamp(min=1e-9) * 65535).round(), "uint16"),
-                box=[*low.tolist(), *high.tolist()], neighbours=packed(near, "uint16"),
-                closeness=packed((cosines * 127).round(), "int8"), about=f"the saved model, step {step or '?'}",
-                rank=film.rank.tolist() if film else [figures["effective_rank"]],
-                mrr=[None if math.isnan(x) else x for x in film.mrr.tolist()] if film else [None],
-                figures=figures, note=readout)
-    return told, dict(words=vocab.words[len(SPECIALS):][:count], counts=vocab.counts[len(SPECIALS):][:count],
-                      kinds=known[0], kind=known[1], lower=vocab.lower)
+    facts = dict(title=title, vocab=0, steps=film.step.tolist() if film else [step or 0], saved=step,
+                 xy=packed(((maps - low) / (high - low).clamp(min=1e-9) * 65535).round(), "uint16"),
+                 box=[*low.tolist(), *high.tolist()], neighbours=packed(near, "uint16"),
+                 closeness=packed((cosines * 127).round(), "int8"), about=f"the saved model, step {step or '?'}",
+                 rank=film.rank.tolist() if film else [figures["effective_rank"]],
+                 mrr=[None if math.isnan(x) else x for x in film.mrr.tolist()] if film else [None],
+                 figures=figures, note=readout)
+    return facts, dict(words=vocab.words[len(SPECIALS):][:count], counts=vocab.counts[len(SPECIALS):][:count],
+                       kinds=known[0], kind=known[1], lower=vocab.lower)
 
 # %% ../../nbs/15b_panel_models.ipynb #1e3f820d
 def number_in(vocabs: list[dict], vocab: dict) -> int:
