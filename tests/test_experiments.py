@@ -59,13 +59,15 @@ def test_what_a_run_says_of_itself(tofy, tmp_path, text):
     assert tofy("lab", "train", "--from", "runs/old", "--steps", 4, "--sample", 0, "--threads", 1, "--out", "runs/young").code == 0
     assert tofy("lab", "insert-layer", "runs/old", "--out", "runs/tall").code == 0
     assert tofy("lab", "train", "--from", "runs/tall", "--steps", 2, "--sample", 0, "--threads", 1, "--out", "runs/taller").code == 0
-    assert tofy("train", *LATENT, "--out", "runs/words").code == 0
+    begun = tofy("train", *LATENT, "--out", "runs/words")
+    assert begun.code == 0
     assert tofy("train", *LATENT, "--init-from", "runs/words", "--out", "runs/more").code == 0
     rows = {row["run"]: row for row in tofy("runs", "--json").json["runs"]}
     assert {name: row["parent"] for name, row in rows.items()} == dict(old="", young="old", taller="tall", words="", more="words")
     assert rows["old"]["note"] == "the first" and rows["old"]["tokenizer"].startswith("character ")
     writer = load_decoder(tmp_path / "runs" / "taller")
-    assert rows["taller"]["parameters"] == sum(p.numel() for p in writer.model.parameters())
+    assert rows["taller"]["parameters"] == sum(p.numel() for p in writer.model.parameters() if p.requires_grad)
+    assert f"{rows['words']['parameters']:,} parameters;" in begun.err                # counted as before the training
     assert rows["words"]["tokenizer"].startswith("unicode") and rows["words"]["positions"] == "rotary"
     assert {row["verdict"] for row in rows.values()} <= {"above bigram", "above unigram", "no better than unigram"}
     before = rows["words"]["verdict"]
@@ -105,6 +107,7 @@ def test_the_best_of_three_starts(tofy, tmp_path):
     assert made.json["valid_loss"] == pytest.approx(losses[best]) and len(set(losses.values())) == 3
     one, other = (load_decoder(tmp_path / "runs" / name).model.state_dict() for name in ("book", f"book-seed-{best}"))
     assert all(torch.equal(t, other[name]) for name, t in one.items())
+    assert f"book-seed-{best}" in next(line for line in tofy("runs").out.splitlines() if line.startswith("book "))   # no fourth training
     rows = {row["run"]: row for row in store.read_experiments(tmp_path / "runs")}
     assert rows["book"]["copy_of"] == f"book-seed-{best}" and rows["book"]["note"] == "three" and len(rows) == 4
     heldout = {(tmp_path / "runs" / f"book-seed-{seed}" / "heldout.txt").read_text() for seed in (5, 6, 7)}

@@ -204,6 +204,6 @@ def facts(run: Any) -> dict[str, Any]:
     made = getattr(run.data, "tokenizer", None) or getattr(run.data, "vocab", None)
     kind = getattr(made, "kind", None) or getattr(made, "rule", "")
     parent = run.about.get("origin", {}).get("parent") or getattr(run.config, "init_from", None)
-    return dict(parameters=sum(p.numel() for p in run.model.parameters()),
+    return dict(parameters=sum(p.numel() for p in run.model.parameters() if p.requires_grad),
                 tokenizer=f"{kind} {len(made):,}".strip() if made is not None else None,
                 parent=Path(parent).name if parent else None)
