@@ -61,7 +61,7 @@ setup(
                   "Changelog": f"{cfg['git_url']}/blob/{cfg['branch']}/CHANGELOG.md"},
     long_description=whole_links((ROOT / "README.md").read_text(encoding="utf-8")),
     long_description_content_type="text/markdown", classifiers=classifiers, cmdclass={"build_py": WithBook},
-    packages=find_packages(include=["tofy", "tofy.*"]), package_data={"tofy": ["py.typed", "runs/*/*", "assets/*/*"]},
+    packages=find_packages(include=["tofy", "tofy.*"]), package_data={"tofy": ["py.typed", "*.mplstyle", "runs/*/*", "assets/*/*"]},
     python_requires=">=" + cfg["min_python"], install_requires=cfg["requirements"].split(),
     extras_require=extras,
     entry_points={"console_scripts": cfg["console_scripts"].split("\n"),

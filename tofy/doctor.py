@@ -333,8 +333,8 @@ STANDARD = "chance", "counting words", "counting pairs"                       # 
 def plot_finding(finding: Finding, case: Case, ax=None):
     "Draw the evidence for a finding, columns of the log or shares, titled with its name; returns the `Axes`."
     import matplotlib.pyplot as plt
-    ax = ax or plt.subplots(figsize=(3.2, 2.2))[1]
-    ax.set_title(finding.name, fontsize=8)
+    ax = ax or plt.subplots(figsize=(3.6, 2.4))[1]
+    ax.set_title(finding.name, fontsize=9)
     names = [name for name in finding.columns if name in case.columns]
     other = draw_shares(finding.shares, ax) if finding.shares else draw_columns(names, case, ax)
     lines = case.lines if len(names) == 1 and names[0] in ACCURACIES else {}
@@ -344,7 +344,7 @@ def plot_finding(finding: Finding, case: Case, ax=None):
     handles = ax.get_legend_handles_labels()[0]
     if other is not ax:
         handles = handles + other.get_legend_handles_labels()[0]
-    ax.legend(handles=handles, edgecolor="none", fontsize=6)
+    ax.legend(handles=handles, edgecolor="none", fontsize=7)
     if lines:
         ax.set_ylim(bottom=0)
     return ax
@@ -361,8 +361,9 @@ def draw_columns(names: Sequence[str], case: Case, ax):
         axis = other if name != names[0] else ax
         axis.plot(steps, values, ".-" if len(steps) < 15 else "-", lw=1.2, ms=4, color=colour, label=name)
         if name != "valid_mrr":                       # whose scale follows from its baselines
-            low, high = min(values.min().item(), 0.), 1.05 if name in BOUNDED else 1.08 * values.max().item()
-            axis.set_ylim(1.08 * low, max(high, 1.08 * low + 1e-6))
+            low, high = min(values.min().item(), 0.), max(values.max().item(), 0.)
+            room = .08 * (high - low or 1)
+            axis.set_ylim(low - room * (low < 0), 1.05 if name in BOUNDED else high + room)
     ax.set(xlabel="step", ylabel=" / ".join(dict.fromkeys(units[:1] if other is not ax else units)))
     return other
 
