@@ -57,10 +57,13 @@ def pytest_runtest_setup(item):
 
 
 def pytest_xdist_auto_num_workers(config) -> int:
-    "A worker for each of at most four cores; the tests of a file that is named run in this process, with its debugger."
+    """A worker for each of at most four cores, and one more, as those of the browser mostly wait for it.
+
+    The tests of a file that is named run in this process, with its debugger.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     folders = all(Path(name).is_dir() for name in config.args)
-    return min(cores, 4) if folders and cores > 1 else 0
+    return min(cores, 4) + 1 if folders and cores > 1 else 0
 
 
 def pytest_xdist_make_scheduler(config, log) -> LoadScopeScheduling:

@@ -92,7 +92,7 @@ def test_core_trains_and_fills_from_the_wheel_alone(clean, tmp_path):
     "No checkout, no nbdev, no JupyterLab, no pandas, no datasets."
     absent = "import importlib.util as u; print([m for m in ('nbdev', 'jupyterlab', 'ipywidgets', 'pandas', 'datasets', 'IPython') if u.find_spec(m)])"
     assert python(f"{clean}/python", "-c", absent, cwd=tmp_path).stdout == "[]\n"
-    done = python(f"{clean}/tofy", "train", "--seconds", "2", "--threads", "1", "--out", "run", cwd=tmp_path)
+    done = python(f"{clean}/tofy", "train", "builtin:2000", "--seconds", "2", "--threads", "1", "--out", "run", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for command in (["fill", "run", "how are _ ?"], ["diff", "run", "how are _ ? => you"], ["eval", "run", "--max-queries", "50"],
                     ["size", "--probe", "0"], ["runs", "--folder", "."]):

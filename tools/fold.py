@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TAG = "fold"
+STYLE = "plt.style.use('tofy.plots')"
 FOLDED = dict(jupyter=dict(source_hidden=True), tags=[TAG])
 
 
@@ -35,9 +36,9 @@ def parsed(source: str) -> list[ast.stmt]:
 
 
 def only_imports(source: str) -> bool:
-    "Whether a cell holds imports, magics, and nothing else."
+    "Whether a cell holds imports, magics, the look of the plots, and nothing else."
     return bool(source.strip()) and "default_exp" not in source and all(
-        isinstance(node, ast.Import | ast.ImportFrom) for node in parsed(source)) and not re.search(r"^!", source, re.M) \
+        isinstance(node, ast.Import | ast.ImportFrom) or ast.unparse(node) == STYLE for node in parsed(source)) and not re.search(r"^!", source, re.M) \
         and bool(parsed(source) or re.search(r"^%", source, re.M))
 
 
