@@ -330,7 +330,7 @@ def plot_spellings(rows: list[dict], arms: list[str], axes=None):
     axes = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")[1] if axes is None else axes
     sets = by_spellings(rows)
     for ax, paths, title in zip(axes, ((OWN, READ), ("probes/act hidden",), ("probes/slot hidden",)), ("MRR of the true word", "act", "slot")):
-        for arm, colour in zip(arms, (BLUE, ORANGE, GREY, PINK, GREEN)):
+        for arm, colour in zip(arms, (BLUE, ORANGE, GREY, PINK, RED)):
             for path in (p.replace("hidden", "bag") if arm == "bag" else p for p in paths):
                 points = [(s, middle(some, arm, path)) for s, some in sets.items() if by_seed(some, arm, path)]
                 if points:

@@ -710,5 +710,5 @@ def plot_window(
     for (label, height), colour in zip(lines.items(), (GREEN, PINK, ORANGE, GREY), strict=False):
         ax.axhline(height, ls="--", color=colour, label=f"{label} ({height:.2f})")
     ax.set(xlabel="tokens visible on either side of the blank", ylabel="top-1", ylim=(0, 1))
-    ax.legend(loc="lower right", fontsize=8)
+    ax.legend(loc="lower right", bbox_to_anchor=(1, .1), fontsize=8)
     return ax

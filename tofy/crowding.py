@@ -471,6 +471,7 @@ def plot_map(xy: Tensor,      # (n,2)
             ax.annotate(plain(vocab.words[i + len(SPECIALS)]), xy[i].tolist(), (4, 3), fontsize=8,
                         textcoords="offset points")
     ax.set(xticks=[], yticks=[], aspect="equal")
+    ax.spines[:].set_visible(False)
     return ax
 
 # %% ../nbs/11_crowding.ipynb #bccd06d6

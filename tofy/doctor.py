@@ -375,6 +375,7 @@ def draw_shares(shares: dict[str, float], ax):
         ax.barh([0], [share], left=left, color=colour, label=f"{part} {share:.0%}")
         left += share
     ax.set(yticks=[], ylim=(-.6, 1.4), xlim=(0, 1), xlabel="share")
+    ax.spines["left"].set_visible(False)
     return ax
 
 # %% ../nbs/13_doctor.ipynb #68794e81

@@ -203,6 +203,7 @@ def plot_example(pred: Tensor,                # (1,D), see `worked_example`
     arrow((x + right, y + up), (x, y), color=RED, lw=2)
     ax.set(xlim=(-1.8, 1.8), ylim=(-1.8, 1.8), xticks=(), yticks=(), aspect="equal",
            title=f"answer: {next(iter(EXAMPLE))}", xlabel="from the prediction's tip: downhill, drawn g/(1+g) long")
+    ax.spines[:].set_visible(False)
     return ax
 
 # %% ../nbs/06_losses.ipynb #a6fbed5a
