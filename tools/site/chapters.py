@@ -109,9 +109,9 @@ def in_module(cell) -> bool:
 
 
 def parsed(source: str) -> ast.Module:
-    "Its syntax; nothing where it is no Python (a shell command, say)."
+    "Its syntax without magics; nothing where it is no Python (a shell command, say)."
     try:
-        return ast.parse(source)
+        return ast.parse(re.sub(r"(?m)^%.*$", "", source))
     except SyntaxError:
         return ast.Module([], [])
 
