@@ -573,8 +573,8 @@ def prepare(
 
 # %% ../nbs/16_cli.ipynb #0970ed6d
 RUN_COLUMNS = ("run", "ended", "outcome", "recipe", "source", "tokenizer", "positions", "dim", "layers", "heads",
-               "parameters", "parent", "copy_of", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank", "valid_loss",
-               "verdict", "note")
+               "parameters", "parent", "copy_of", "step", "seconds", "valid_mrr", "valid_top1", "valid_median_rank",
+               "valid_loss", "verdict", "note")
 
 # %% ../nbs/16_cli.ipynb #6b666c7c
 @app.command()

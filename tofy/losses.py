@@ -184,8 +184,7 @@ def plot_example(pred: Tensor,                # (1,D), see `worked_example`
     ax, (x, y) = ax or plt.subplots(figsize=(3.6, 3.6))[1], pred[0, :2].tolist()
 
     def arrow(end, begin, **style):
-        return ax.annotate("", end, begin, arrowprops=dict(
-            arrowstyle="-|>", shrinkA=0, shrinkB=0, **style))
+        return ax.annotate("", end, begin, arrowprops=dict(arrowstyle="-|>", shrinkA=0, shrinkB=0, **style))
 
     plain = dict(facecolor="white", edgecolor="none", alpha=.8, pad=1)   # behind words that an arrow may cross
     ax.add_patch(plt.Circle((0, 0), 1, fill=False, color=GREY, lw=1))

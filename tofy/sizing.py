@@ -121,7 +121,7 @@ def plot_parameters(configs: dict[str, ModelConfig], ax=None):
     "Draw each model's parameters by part, as a stacked bar; returns the `Axes`."
     import matplotlib.pyplot as plt
     ax, left = ax or plt.subplots(figsize=(7, .35 * len(configs) + .8))[1], [0.] * len(configs)
-    for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, RED)):
+    for part, colour in zip(("table", "blocks", "predictor"), (BLUE, ORANGE, BLACK)):
         width = [parameters(config)[part] / 1e6 for config in configs.values()]
         ax.barh(list(configs), width, left=left, color=colour, label=part)
         left = [a + b for a, b in zip(left, width)]
