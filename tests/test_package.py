@@ -1,8 +1,10 @@
 """The wheel, installed where there is nothing but Python and what the wheel itself asks for."""
 import ast
 import importlib.metadata as metadata
+import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
@@ -16,6 +18,7 @@ from conftest import ROOT
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tofy.corpus import generate
 from tools.labs import learners_copy
 
 EXTRAS = ("hub", "notebooks", "bench", "dev")
@@ -197,6 +200,33 @@ def test_the_book_comes_out_of_the_wheel(clean, tmp_path):
         assert (tmp_path / "tofy-book" / "nbs" / name).read_bytes() == (ROOT / "nbs" / name).read_bytes()
     done = python(f"{clean}/python", "-c", code.format("Path()"), cwd=tmp_path)
     assert "holds other files, and no book" in done.stderr and [p.name for p in tmp_path.iterdir()] == ["tofy-book"]
+
+
+@pytest.mark.slow
+def test_the_readme_can_be_followed(clean, tmp_path):
+    """Every command and every line of Python that the README and the page on PyPI print, from the wheel alone, in their order.
+
+    Left out: what needs a network or a clone, a browser, or Windows. A training is given three seconds.
+    """
+    blocks = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    shown = next(body for kind, body in blocks if kind == "text" and body.startswith("how are you today"))
+    (tmp_path / "my.txt").write_text(shown + "".join(f"{context} {response}\n" for context, response in generate(400)))
+    (tmp_path / "my.jsonl").write_text("".join(json.dumps(dict(text=line)) + "\n" for line in (tmp_path / "my.txt").read_text().splitlines()))
+    done = []
+    for kind, body in blocks:
+        if kind == "python" and "panels" not in body:
+            done.append((body, python(f"{clean}/python", "-c", body.replace("seconds=30", "seconds=3"), cwd=tmp_path)))
+        for line in body.splitlines() if kind == "sh" and "git clone" not in body and "venv" not in body else ():
+            program, *words = shlex.split(line, comments=True)
+            if program == "pip":
+                continue
+            words = [w if before != "--seconds" else "3" for before, w in zip(["", *words], words)]
+            words += ["--seconds", "3"] * ("train" in words and "--seconds" not in words) + ["--overwrite"] * ("train" in words)
+            words += ["--no-open"] * (words[0] == "notebooks")
+            start = [f"{clean}/python", "-m", "torch.distributed.run"] if program == "torchrun" else [f"{clean}/{program}"]
+            done.append((line, python(*start, *words, cwd=tmp_path)))
+    assert len(done) >= 15
+    assert not [(line, found.stderr[-500:]) for line, found in done if found.returncode or "Traceback" in found.stderr]
 
 
 def test_dev_holds_the_other_extras(wheel):

@@ -404,8 +404,8 @@ def test_closing_after_a_pause_uses_up_no_seconds(data, tmp_path, clock):
 
 
 def test_signs_of_life_four_times_a_second_and_a_state_every_fifteen(data, tmp_path, clock, monkeypatch):
-    "By a clock that moves a fiftieth of a second at every look, a step takes a few of them."
-    clock.tick, saves, real = 0.02, [], loop.save_state
+    "By a clock that moves a hundredth of a second at every look, a step takes a few of them."
+    clock.tick, saves, real = 0.01, [], loop.save_state
 
     def save_state(run):
         saves.append(run.clock.seconds)

@@ -347,6 +347,7 @@ def plot_finding(finding: Finding, case: Case, ax=None):
     ax.legend(handles=handles, edgecolor="none", fontsize=7)
     if lines:
         ax.set_ylim(bottom=0)
+    ax.locator_params(nbins=4)                        # it is small, and often one of many
     return ax
 
 # %% ../nbs/13_doctor.ipynb #36811a88

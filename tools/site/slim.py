@@ -122,11 +122,13 @@ def light_pixels(png: bytes) -> bytes:
 
 
 def light_drawing(svg: str) -> str:
-    "Matplotlib's SVG without comments, blanks between its parts, names that nothing calls, and more digits than can be seen."
+    "Matplotlib's SVG without comments, blanks, names that nothing calls, empty groups, and more digits than can be seen."
     places = re.compile(r'(?<= )(d="[^"]*"|(?:x|y|points)="[^"]*"|transform="translate\([^)]*\))')
     called = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r"<!--.*?-->|(?<=>)\s+(?=<)", "", svg)
     svg = places.sub(lambda found: re.sub(r"(?<=\.\d\d)\d+|\s*\n", "", found[0]), svg)
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in called else "", svg)
+    svg = re.sub(r"<g>((?:<(?:use|path)\b[^>]*/>)*)</g>", r"\1", svg)
+    svg = re.sub(r'(?<= style=")[^"]*', lambda found: re.sub(r"#(.)\1(.)\2(.)\3\b", r"#\1\2\3", found[0].replace(" ", "")), svg)
     svg = svg.replace("DejaVuSans-", "D").replace(" xlink:href=", " href=")
     return re.sub(r"(?<=base64,)[\w+/=\s]+", lambda found: base64.b64encode(light(base64.b64decode(found[0]))).decode(), svg)
