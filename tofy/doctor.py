@@ -344,7 +344,8 @@ def plot_finding(finding: Finding, case: Case, ax=None):
     handles = ax.get_legend_handles_labels()[0]
     if other is not ax:
         handles = handles + other.get_legend_handles_labels()[0]
-    ax.legend(handles=handles, edgecolor="none", fontsize=7)
+    if len(handles) > 1 or names[0] in ACCURACIES:    # else the axis has its name
+        ax.legend(handles=handles, edgecolor="none", fontsize=7)
     if lines:
         ax.set_ylim(bottom=0)
     ax.locator_params(nbins=4)                        # it is small, and often one of many

@@ -122,10 +122,10 @@ def light_pixels(png: bytes) -> bytes:
 
 
 def light_drawing(svg: str) -> str:
-    "Matplotlib's SVG without comments, blanks, names that nothing calls, empty groups, and more digits than can be seen."
+    "Matplotlib's SVG without comments, blanks, notes on its maker, names that nothing calls, empty groups, and more digits than can be seen."
     places = re.compile(r'(?<= )(d="[^"]*"|(?:x|y|points)="[^"]*"|transform="translate\([^)]*\))')
     called = set(re.findall(r"#([\w-]+)", svg))
-    svg = re.sub(r"<!--.*?-->|(?<=>)\s+(?=<)", "", svg)
+    svg = re.sub(r"(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)", "", svg)
     svg = places.sub(lambda found: re.sub(r"(?<=\.\d\d)\d+|\s*\n", "", found[0]), svg)
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in called else "", svg)
     svg = re.sub(r"<g>((?:<(?:use|path)\b[^>]*/>)*)</g>", r"\1", svg)
