@@ -126,7 +126,7 @@ def light_drawing(svg: str) -> str:
     places = re.compile(r'(?<= )(d="[^"]*"|(?:x|y|points)="[^"]*"|transform="translate\([^)]*\))')
     called = set(re.findall(r"#([\w-]+)", svg))
     svg = re.sub(r"(?s)^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->|(?<=>)\s+(?=<)", "", svg)
-    svg = places.sub(lambda found: re.sub(r"(?<=\.\d\d)\d+|\s*\n", "", found[0]), svg)
+    svg = places.sub(lambda found: re.sub(r"(?<=\.\d\d)\d+|\s*\n|(?<=[A-Z]) ", "", found[0]), svg)
     svg = re.sub(r' id="([^"]+)"', lambda found: found[0] if found[1] in called else "", svg)
     svg = re.sub(r"<g>((?:<(?:use|path)\b[^>]*/>)*)</g>", r"\1", svg)
     svg = re.sub(r'(?<= style=")[^"]*', lambda found: re.sub(r"#(.)\1(.)\2(.)\3\b", r"#\1\2\3", found[0].replace(" ", "")), svg)
