@@ -605,5 +605,6 @@ def test_a_book_is_not_laid_among_other_files(tmp_path):
 
 def test_in_a_clone_its_own_notebooks_are_opened(tofy, tmp_path):
     result = tofy("notebooks", "--no-open")
-    assert (result.code, result.out, result.err) == (0, "", "") and not (tmp_path / "tofy-book").exists()
+    assert (result.code, result.out) == (0, "") and not (tmp_path / "tofy-book").exists()
+    assert result.err.startswith("The book begins at ") and result.err.endswith("tofy notebooks opens it.\n")
     tofy("notebooks", "mine", "--no-open").says(2, "runs from a clone of the project")

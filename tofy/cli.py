@@ -787,16 +787,28 @@ def notebooks(
 
       tofy notebooks ~/tofy-book --no-open
     """
-    with extra("notebooks"):
-        import jupyterlab  # noqa: F401
+    if not no_open:
+        with extra("notebooks"):
+            import jupyterlab  # noqa: F401
+    home = find_book(folder)
+    trust(home)
+    first = home / "nbs" / "index.ipynb"
+    if no_open:
+        say(f"The book begins at {first}; {command_line('tofy', 'notebooks', *[folder] * (folder is not None))} opens it.")
+    raise typer.Exit(0 if no_open else subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
+
+
+def trust(home: Path) -> None:
+    "Sign the course's own notebooks, or JupyterLab hides their pictures until they are run; nothing where it is not installed."
+    try:
         import nbformat
         from nbformat import sign
-    home = find_book(folder)
-    first, notary = home / "nbs" / "index.ipynb", sign.NotebookNotary()
-    for path in own_notebooks(first.parent) + unchanged(home):   # else JupyterLab hides pictures until they are run
+    except ImportError:
+        return
+    notary = sign.NotebookNotary()
+    for path in own_notebooks(home / "nbs") + unchanged(home):
         with suppress(ValueError, OSError):                      # skip a broken one
             notary.sign(nbformat.read(path, as_version=4))
-    raise typer.Exit(0 if no_open else subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
 
 # %% ../nbs/16_cli.ipynb #b00c0001
 BOOK_RECORD = ".tofy-book.json"   # in a copy of the book: each file's hash when it was laid there
