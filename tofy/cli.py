@@ -799,7 +799,7 @@ def notebooks(
 
 
 def trust(home: Path) -> None:
-    "Sign the course's own notebooks, or JupyterLab hides their pictures until they are run; nothing where it is not installed."
+    "Sign the course's own notebooks, or JupyterLab hides their pictures until they are run; nothing without it."
     try:
         import nbformat
         from nbformat import sign
