@@ -794,7 +794,8 @@ def notebooks(
     trust(home)
     first = home / "nbs" / "index.ipynb"
     if no_open:
-        say(f"The book begins at {first}; {command_line('tofy', 'notebooks', *[folder] * (folder is not None))} opens it.")
+        again = command_line("tofy", "notebooks", *[folder] * (folder is not None))
+        say(f"The book begins at {first}; {again} opens it.")
     raise typer.Exit(0 if no_open else subprocess.call([sys.executable, "-m", "jupyterlab", str(first)]))
 
 
