@@ -501,6 +501,15 @@ def test_pictures_stay_readable_in_the_dark(look):
 
 
 @needs_chromium
+def test_what_has_no_colours_of_its_own_has_the_ones_of_the_page(look):
+    "What a reader predicted, in the dark: no pale box."
+    page = look("masking", dark=True)
+    seen = page.evaluate("""() => [...document.querySelectorAll('.text_html:has(> p > b)')].map(box => [
+        getComputedStyle(box).backgroundColor, getComputedStyle(box).color, getComputedStyle(document.querySelector('.bd-article p')).color])""")
+    assert seen and all(ground == "rgba(0, 0, 0, 0)" and ink == around for ground, ink, around in seen), seen
+
+
+@needs_chromium
 def test_a_drawing_follows_the_page_and_is_tall_on_a_telephone(look):
     "Its colours follow the page's switch, not only the reader's system; its words are large enough to read."
     paper = "getComputedStyle(document.querySelector('.drawing rect.b')).fill"
