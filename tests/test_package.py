@@ -204,9 +204,9 @@ def test_the_book_comes_out_of_the_wheel(clean, tmp_path):
 
 @pytest.mark.slow
 def test_the_readme_can_be_followed(clean, tmp_path):
-    """Every command and every line of Python that the README and the page on PyPI print, from the wheel alone, in their order.
+    """The commands and the Python that the README and the page on PyPI print, from the wheel alone, in their order.
 
-    Left out: what needs a network or a clone, a browser, or Windows. A training is given three seconds.
+    Left out: what needs a network, a clone, a browser (the panels too), or Windows. A training is given three seconds.
     """
     blocks = re.findall(r"```(\w*)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     shown = next(body for kind, body in blocks if kind == "text" and body.startswith("how are you today"))

@@ -800,7 +800,7 @@ def notebooks(
 
 
 def trust(home: Path) -> None:
-    "Sign the course's own notebooks, or JupyterLab hides their pictures until they are run; nothing without it."
+    "Sign the course's own notebooks, or JupyterLab hides their pictures until they are run; none without nbformat."
     try:
         import nbformat
         from nbformat import sign

@@ -10,7 +10,7 @@ function name_theme() {
 document.addEventListener("DOMContentLoaded", name_theme);
 
 // On a phone a wide picture keeps letters that can be read, and scrolls in its own box; what scrolls says so.
-const SMALLEST = .62;                                        // of its own size: letters of 8 pixels and more (tofy/plots.mplstyle)
+const SMALLEST = .65;                                        // of its own size
 function keep_readable() {
   const boxes = document.querySelectorAll(".bd-article .cell_output, .bd-article .pst-scrollable-table-container");
   const mark = () => boxes.forEach((box) => {
